@@ -1,0 +1,206 @@
+"""The configuration of a run: one frozen dataclass, checked before any device work, written to and read from JSON.
+
+Each field is one command-line flag of the same name (mpl_tf/flags.py); its metadata holds the flag's help (with unit,
+range and source), its choices and its range. Values come from flags/*.flags, never from here.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from mpl_tf.errors import UsageError
+
+PAPER = "paper section 3.2"
+RELEASED = "released CIFAR-10-4K hyper-parameters"
+MODES = ("train", "evaluate", "predict")
+SCALES = ("paper", "gpu", "smoke")
+
+
+def _flag(text, choices=None, low=None, high=None, identity=True):
+    """A field: its help text, its choices or its range (inclusive), and whether it is part of a run's identity."""
+    return dataclasses.field(metadata={"help": text, "choices": choices, "low": low, "high": high, "identity": identity})
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
+
+    # What to run
+    dataset: str = _flag("data set: two_moons, digits_50, cifar10_4k, svhn_1k, or folder (--labeled_dir and so on)")
+    method: str = _flag("training method: supervised, uda or mpl")
+    model: str = _flag("network of teacher and student: mlp, small_cnn, wide_resnet_28_2, wide_resnet_28_10")
+    scale: str = _flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", SCALES)
+    mode: str = _flag(
+        "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False
+    )
+    workdir: str = _flag("folder of the run's files; empty: runs/DATASET-METHOD-seedSEED", identity=False)
+    seed: int = _flag("seed of the splits, the weights, the data order, the views and the sampling, >= 0", low=0)
+    debug: bool = _flag("show tracebacks", identity=False)
+
+    # Data
+    data_dir: str = _flag("folder of TFDS data sets, downloaded if absent; empty: ~/tensorflow_datasets", identity=False)
+    labeled_dir: str = _flag("own labeled images: one folder a class, JPEG or PNG")
+    unlabeled_dir: str = _flag("own unlabeled images: any depth, JPEG or PNG")
+    test_dir: str = _flag("own test images: the class folders of --labeled_dir")
+    num_labels: int = _flag("labeled examples in all, equally many a class; 0: all there are", low=0)
+    image_size: int = _flag("side of own images after resizing, pixels; standard data sets keep theirs", low=1)
+    skip_bad_images: bool = _flag("leave unreadable images out and count them; otherwise they end the run")
+    flip: bool = _flag("own images: whether a mirrored image keeps its class (digits and text: no)")
+    images: str = _flag("--mode=predict: folder of images to label", identity=False)
+
+    # Batches and length
+    train_steps: int = _flag("training steps (paper: 1,000,000; released: 300,000)", low=1)
+    labeled_batch: int = _flag(f"labeled examples a step over all replicas ({RELEASED}: 128)", low=1)
+    mu: int = _flag(f"unlabeled examples per labeled one ({RELEASED}: 7)", low=1)
+    steps_per_epoch: int = _flag("steps between rows of metrics.csv, TensorBoard points and checkpoints", low=1)
+    steps_per_execution: int = _flag("steps in one call of the compiled loop; divides steps_per_epoch", low=1)
+    keep_checkpoints: int = _flag("newest checkpoints kept, >= 2 so that a damaged one has a predecessor", low=2)
+    eval_batch: int = _flag("examples a batch in evaluation", low=1)
+
+    # Views
+    randaugment_ops: int = _flag(f"RandAugment operations an image ({RELEASED}: 2)", low=0)
+    randaugment_magnitude: float = _flag(f"RandAugment magnitude, 10 = full range ({RELEASED}: 16)", low=0, high=30)
+    cutout: float = _flag(f"side of the strong view's cutout as a fraction of the image's ({RELEASED}: 0.5)", None, 0, 1)
+    shift: float = _flag(f"largest random shift as a fraction of the side ({RELEASED}: 0.125)", None, 0, 0.5)
+    noise: float = _flag("strong view of points: standard deviation of the added noise, units of the data", low=0)
+
+    # Optimisation
+    teacher_learning_rate: float = _flag(
+        f"peak rate of the teacher, and of the only network of supervised and uda ({RELEASED}: 0.1)", low=0
+    )
+    student_learning_rate: float = _flag(f"peak rate of mpl's student ({RELEASED}: 0.1)", low=0)
+    learning_rate_batch: int = _flag("rates are multiplied by labeled_batch / this (released: 256); 0: not", low=0)
+    schedule: str = _flag("rates after the warm-up: cosine to zero, or constant", ("cosine", "constant"))
+    teacher_warmup_steps: int = _flag(f"linear warm-up of the teacher's rate, steps ({RELEASED}: 5,000)", low=0)
+    student_wait_steps: int = _flag(f"steps at rate 0 before the student's warm-up ({RELEASED}: 3,000)", low=0)
+    student_warmup_steps: int = _flag(f"linear warm-up of the student's rate, steps ({RELEASED}: 5,000)", low=0)
+    momentum: float = _flag(f"Nesterov momentum ({RELEASED}: 0.9); 0: plain SGD", None, 0, 1)
+    weight_decay: float = _flag(f"L2 coefficient on all but batch-norm weights ({RELEASED}: 5e-4)", low=0)
+    clip_norm: float = _flag("bound on a gradient's global norm; 0: off (released: off for CIFAR, 5 for ImageNet)", low=0)
+    ema_decay: float = _flag(f"decay of the average of the deployed network's weights; 0: off ({RELEASED}: 0.995)", None, 0, 1)
+    label_smoothing: float = _flag(f"of the supervised and the student's loss ({RELEASED}: 0.15)", None, 0, 1)
+    dropout: float = _flag(f"rate before the classifier ({RELEASED}: 0.2)", None, 0, 0.99)
+    precision: str = _flag("compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16"))
+    strategy: str = _flag("tf.distribute: auto takes what the machine has", ("auto", "one", "mirrored", "tpu"))
+
+    # UDA, the teacher's objective on unlabeled data
+    uda_weight: float = _flag(f"weight of the UDA loss ({RELEASED}: 8)", low=0)
+    uda_temperature: float = _flag(f"sharpening of the weak view's distribution, > 0 ({RELEASED}: 0.7)", low=1e-3)
+    uda_threshold: float = _flag(f"smallest confidence that counts ({RELEASED}: 0.6); 0: all count", None, 0, 1)
+    uda_ramp_steps: int = _flag(f"linear ramp of the UDA weight, steps ({RELEASED}: 5,000)", low=0)
+
+    # Feedback, MPL's own part
+    pseudo_labels: str = _flag("the student's targets (paper: sampled, hard)", ("sampled", "argmax", "soft"))
+    label_view: str = _flag("the view the teacher labels; the student sees the strong one", ("strong", "weak"))
+    feedback: str = _flag("form of h (paper: taylor); exact is per example and class", ("off", "taylor", "dot_product", "exact"))
+    feedback_scale: str = _flag("mean: the paper's batch mean; sum: the score function's", ("mean", "sum"))
+    feedback_weight: float = _flag("factor of the feedback in the teacher's gradient (paper: 1)", low=0)
+    baseline: str = _flag("subtracted from h (released: moving_average)", ("none", "moving_average"))
+
+    # Finetuning of the student on the labeled data (paper section 3.2)
+    finetune_steps: int = _flag(f"steps; 0: none ({PAPER}: 1,000)", low=0)
+    finetune_batch: int = _flag(f"labeled examples a step ({PAPER}: 512)", low=1)
+    finetune_learning_rate: float = _flag(f"fixed rate of plain SGD ({PAPER}: 1e-5)", low=0)
+
+    def replace(self, **changes):
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def validate(self):
+        """Check every value by itself and in combination.
+
+        Raises:
+            UsageError: naming the flag, what was expected, what came and what to do.
+        """
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        if self.steps_per_epoch % self.steps_per_execution or self.train_steps % self.steps_per_execution:
+            raise UsageError(
+                f"--steps_per_execution: expected a divisor of --steps_per_epoch ({self.steps_per_epoch}) and of "
+                f"--train_steps ({self.train_steps}), got {self.steps_per_execution}; 1 always works"
+            )
+        _check_feedback(self)
+        _check_folders(self)
+
+
+def _check_value(field, value):
+    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
+    if choices and value not in choices:
+        raise UsageError(f"--{field.name}: expected one of {', '.join(choices)}, got {value!r}")
+    below, above = low is not None and value < low, high is not None and value > high
+    if below or above or (isinstance(value, float) and value != value):
+        bounds = f"at least {low}" if high is None else f"{low} to {high}"
+        raise UsageError(f"--{field.name}: expected {bounds}, got {value}")
+
+
+def _check_feedback(config):
+    if config.pseudo_labels == "soft" and config.feedback in ("taylor", "dot_product"):
+        raise UsageError(
+            f"--feedback: {config.feedback} with --pseudo_labels=soft has a gradient of exactly zero at the teacher; "
+            "give --feedback=exact or --pseudo_labels=sampled"
+        )
+    if config.feedback in ("exact", "off") and config.baseline != "none":
+        raise UsageError(f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
+                         f"subtract it from, got {config.baseline}")
+
+
+def _check_folders(config):
+    folders = ("labeled_dir", "unlabeled_dir", "test_dir")
+    if config.dataset != "folder":
+        for name in folders:
+            if getattr(config, name):
+                raise UsageError(f"--{name}: goes with --dataset=folder, got --dataset={config.dataset}")
+        return
+    for name in folders:
+        value = getattr(config, name)
+        if not value and not (name == "unlabeled_dir" and config.method == "supervised"):
+            raise UsageError(f"--{name}: expected a folder of images for --dataset=folder, got nothing")
+        if value and not Path(value).is_dir():
+            raise UsageError(f"--{name}: expected an existing folder, got {value}")
+
+
+def versions():
+    """Versions of Python and of the packages that decide a run's numbers, and the git revision of a checkout."""
+    names = ("tensorflow", "keras", "tensorflow-datasets", "keras-cv", "numpy", "scikit-learn")
+    found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
+        revision = done.stdout.strip() or None
+    except OSError:
+        revision = None
+    return {"versions": found, "git_revision": revision}
+
+
+def to_json(config):
+    """The configuration and the versions as the text of config.json."""
+    return json.dumps({"flags": dataclasses.asdict(config)} | versions(), indent=2) + "\n"
+
+
+def from_json(path):
+    """Read the flags of a config.json as a dict of name to value.
+
+    Raises:
+        UsageError: no such file, not JSON, or not a configuration of this program.
+    """
+    try:
+        flags = json.loads(Path(path).read_text())["flags"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
+    names = {field.name for field in dataclasses.fields(Config)}
+    if set(flags) != names:
+        differing = ", ".join(sorted(set(flags) ^ names))
+        raise UsageError(f"--config: {path} was written by another version: it differs in {differing}")
+    return flags
+
+
+def differences(config, flags):
+    """Names of the flags that make `config` another run than the one with the values `flags`."""
+    return [
+        field.name
+        for field in dataclasses.fields(Config)
+        if field.metadata["identity"] and getattr(config, field.name) != flags[field.name]
+    ]

@@ -1,0 +1,34 @@
+"""Data sets by name. Each entry is a function of the Config that returns a Dataset."""
+
+from mpl_tf.data import digits, folder, standard, two_moons
+from mpl_tf.data.source import Dataset, Source
+from mpl_tf.errors import UsageError
+
+DATASETS = {
+    "two_moons": two_moons.load,
+    "digits_50": digits.load,
+    "cifar10_4k": standard.cifar10,
+    "svhn_1k": standard.svhn,
+    "folder": folder.load,
+}
+
+__all__ = ["DATASETS", "Dataset", "Source", "load"]
+
+
+def load(config):
+    """Load the data set that `config` names and check it against the batch sizes.
+
+    Raises:
+        UsageError: unknown data set, or a batch larger than the labeled set.
+        RunError: data that cannot be read.
+    """
+    if config.dataset not in DATASETS:
+        raise UsageError(f"--dataset: expected one of {', '.join(DATASETS)}, got {config.dataset}")
+    dataset = DATASETS[config.dataset](config)
+    batches = {"labeled_batch": config.labeled_batch}
+    if config.finetune_steps:
+        batches["finetune_batch"] = config.finetune_batch
+    for name, batch in batches.items():
+        if batch > len(dataset.labeled):
+            raise UsageError(f"--{name}: expected at most the {len(dataset.labeled)} labeled examples, got {batch}")
+    return dataset

@@ -1,0 +1,34 @@
+"""digits_50: scikit-learn's 1,797 handwritten digits (UCI Optical Recognition, 8 x 8, 17 grey levels)."""
+
+import numpy as np
+
+from mpl_tf.data.source import Dataset, Source
+from mpl_tf.data.splits import balanced, hold_out
+
+TEST_SEED = 1797  # The test quarter is the same for every --seed.
+CLASSES = tuple("0123456789")
+
+
+def load(config):
+    """A fixed quarter (449 images) as test, config.num_labels of the others labeled, the rest unlabeled.
+
+    Images are uint8 [N, 8, 8, 3], grey in three equal channels; never flipped.
+    """
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    grey = np.round(raw.images * (255 / 16)).astype(np.uint8)
+    images = np.repeat(grey[..., None], 3, axis=-1)  # [1797, 8, 8, 3]
+    everything = Source(images, raw.target.astype(np.int32))
+    test, train = hold_out(len(everything), len(everything) // 4, TEST_SEED)
+    chosen, rest = balanced(everything.labels[train], config.num_labels or len(train), 10, config.seed, CLASSES)
+    pixels = images[train] / 255
+    return Dataset(
+        name="digits_50",
+        labeled=everything.take(train[chosen]),
+        unlabeled=everything.take(train[rest], with_labels=False),
+        test=everything.take(test),
+        class_names=CLASSES,
+        mean=(float(pixels.mean()),) * 3,
+        std=(float(pixels.std()),) * 3,
+    )

@@ -1,0 +1,134 @@
+"""folder: anybody's own JPEG and PNG images, decoded and resized once into memory."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mpl_tf.data.source import Dataset, Source
+from mpl_tf.data.splits import balanced
+from mpl_tf.errors import RunError, UsageError
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
+
+
+def load(config):
+    """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
+
+    Images are uint8 [N, S, S, 3] with S = config.image_size: the shorter side resized to S, the middle cut out.
+    With --num_labels, the labeled images beyond it join the unlabeled ones.
+
+    Raises:
+        UsageError: no class, an empty class, a test class without training images, no image.
+        RunError: an image that cannot be read, unless --skip_bad_images.
+    """
+    names = class_folders(config.labeled_dir, "--labeled_dir")
+    labeled_paths, labels = _labeled_files(config.labeled_dir, names, "--labeled_dir")
+    unknown = set(class_folders(config.test_dir, "--test_dir")) - set(names)
+    if unknown:
+        raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
+    test_paths, test_labels = _labeled_files(config.test_dir, names, "--test_dir", may_lack=True)
+    unlabeled_paths = image_files(config.unlabeled_dir, "--unlabeled_dir") if config.unlabeled_dir else []
+    paths = [*labeled_paths, *test_paths, *unlabeled_paths]
+    _check_memory(len(paths), config.image_size)
+    images, good = decode_files(paths, config.image_size, config.skip_bad_images)
+    ends = np.cumsum([len(labeled_paths), len(test_paths)])
+    kept = [np.flatnonzero(part) for part in np.split(good, ends)]
+    labeled = Source(images[: ends[0]][kept[0]], labels[kept[0]])
+    test = Source(images[ends[0] : ends[1]][kept[1]], test_labels[kept[1]])
+    unlabeled = images[ends[1] :][kept[2]]
+    if config.num_labels:
+        chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
+        unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
+    return Dataset(
+        "folder", labeled, Source(unlabeled) if len(unlabeled) else None, test, names, IMAGENET_MEAN, IMAGENET_STD,
+        config.flip, tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
+    )
+
+
+def class_folders(folder, flag):
+    """Sorted names of the class folders in `folder`.
+
+    Raises:
+        UsageError: there are none.
+    """
+    names = tuple(sorted(path.name for path in Path(folder).iterdir() if path.is_dir() and path.name[0] != "."))
+    if not names:
+        raise UsageError(f"{flag}: expected one folder of images a class, found no folder in {folder}")
+    return names
+
+
+def image_files(folder, flag):
+    """Sorted paths of the JPEG and PNG files in `folder`, at any depth.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    if not found:
+        raise UsageError(f"{flag}: expected JPEG or PNG images, found none in {folder}")
+    return found
+
+
+def decode_files(paths, size, skip_bad):
+    """Decode and resize many files.
+
+    Args:
+        paths: list of paths.
+        size: side of the square images, pixels.
+        skip_bad: leave an unreadable image black and mark it instead of raising.
+    Returns:
+        (images, good): uint8 [N, size, size, 3] and bool [N], False where a file could not be read.
+    Raises:
+        RunError: naming the first file that could not be read, unless `skip_bad`.
+    """
+    images = np.zeros([len(paths), size, size, 3], np.uint8)
+    good = np.ones([len(paths)], bool)
+
+    def read(index):
+        try:
+            images[index] = decode(paths[index], size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            if not skip_bad:
+                raise RunError(f"{paths[index]}: expected a readable JPEG or PNG image, got {error}; "
+                               "mend or remove it, or give --skip_bad_images") from error
+            good[index] = False
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(read, range(len(paths))):
+            pass
+    return images, good
+
+
+def decode(path, size):
+    """One image file as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, EXIF turn applied."""
+    with Image.open(path) as image:
+        image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
+        image.load()
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+
+
+def _labeled_files(folder, names, flag, may_lack=False):
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        if may_lack and not (Path(folder) / name).is_dir():
+            continue
+        found = image_files(Path(folder) / name, flag)
+        paths += found
+        labels += [label] * len(found)
+    return paths, np.array(labels, np.int32)
+
+
+def _check_memory(count, size):
+    needed = count * size * size * 3
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE
+    if needed > available:
+        raise UsageError(
+            f"--image_size: {count} images of {size} x {size} need {needed / 2**30:.1f} GiB of memory, this machine "
+            f"gives {available / 2**30:.1f} GiB; give a smaller --image_size or fewer images"
+        )

@@ -1,0 +1,125 @@
+"""Batches as a pure function of the seed and the step, so that a run resumes at any step without replaying.
+
+Example p of all that a run draws from a source of n examples is number index_shuffle(p mod n) of epoch p div n: every
+example comes once an epoch, in an order that depends on (seed, epoch) alone. Views take their randomness from
+(seed, step, replica, view), by stateless ops.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from mpl_tf.data import augment
+
+LABELED, WEAK, STRONG = range(3)  # Streams of randomness: labeled, weak and strong views.
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """The weak and the strong view of a batch, and how it is normalised for the network.
+
+    Each is a function of a batch as Source.images has it: weak and strong also take a stateless seed (int32 [2]);
+    normalise returns float32.
+    """
+
+    weak: Callable
+    strong: Callable
+    normalise: Callable
+
+
+def make_views(dataset, config):
+    """The views of a data set: of points (2-D, noise) or of images (shift, flip, RandAugment, cutout)."""
+    if len(dataset.shape) == 1:
+        return Views(
+            weak=lambda x, seed: x,
+            strong=lambda x, seed: augment.noise_view(x, seed, stddev=config.noise),
+            normalise=lambda x: x,
+        )
+    plain = {"flip": dataset.flip, "shift": round(config.shift * dataset.shape[0])}
+    strong = {"num_ops": config.randaugment_ops, "magnitude": config.randaugment_magnitude, "cutout": config.cutout}
+    scale, offset = normalisation(dataset)
+    return Views(
+        weak=lambda x, seed: augment.weak_view(x, seed, **plain),
+        strong=lambda x, seed: augment.strong_view(x, seed, **plain, **strong),
+        normalise=lambda x: tf.cast(x, tf.float32) * scale + offset,
+    )
+
+
+def normalisation(dataset):
+    """(scale, offset), lists of three floats: x * scale + offset is (x / 255 - mean) / std, per channel."""
+    scale = [1 / (255 * std) for std in dataset.std]
+    return scale, [-mean / std for mean, std in zip(dataset.mean, dataset.std, strict=True)]
+
+
+def training_batches(dataset, config, keys, batch, start, steps, strategy):
+    """Training batches from step `start` to step `steps`.
+
+    Args:
+        dataset: Dataset.
+        config: Config; seed, mu and the views' settings are used.
+        keys: which of x_l, y_l, x_u_weak, x_u_strong to make.
+        batch: labeled examples a step over all replicas.
+        start: first step.
+        steps: step to stop before.
+        strategy: tf.distribute.Strategy; each replica gets its own part of the step's examples.
+    Returns:
+        A tf.data.Dataset, or a distributed one, of dicts (per replica): x_l float32 [B, ...], y_l int32 [B],
+        x_u_weak and x_u_strong float32 [mu * B, ...], with B = batch / replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    views = make_views(dataset, config)
+    labeled = _tensors(dataset.labeled)
+    unlabeled = _tensors(dataset.unlabeled) if dataset.unlabeled else None
+
+    def make(counter):
+        step, replica = counter // replicas, counter % replicas
+        result = {}
+        if "x_l" in keys:
+            x, y = _draw(labeled, config.seed, LABELED, step, replica, batch, replicas)
+            x = views.weak(x, _seed(config.seed, LABELED, counter))
+            result |= {"x_l": views.normalise(x), "y_l": y}
+        if unlabeled and {"x_u_weak", "x_u_strong"} & set(keys):
+            x, _ = _draw(unlabeled, config.seed, WEAK, step, replica, config.mu * batch, replicas)
+            result |= {
+                "x_u_weak": views.normalise(views.weak(x, _seed(config.seed, WEAK, counter))),
+                "x_u_strong": views.normalise(views.strong(x, _seed(config.seed, STRONG, counter))),
+            }
+        return {key: result[key] for key in keys}
+
+    def of_host(context):
+        first = context.input_pipeline_id * context.num_replicas_in_sync // context.num_input_pipelines
+        local = replicas // context.num_input_pipelines
+        counters = tf.data.Dataset.range(start, steps).flat_map(
+            lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
+        )
+        return counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+
+    if replicas == 1:
+        return of_host(tf.distribute.InputContext())
+    return strategy.distribute_datasets_from_function(of_host)
+
+
+def _tensors(source):
+    with tf.device("CPU"):
+        images = tf.constant(source.images)
+        return images, None if source.labels is None else tf.constant(source.labels)
+
+
+def _draw(tensors, seed, stream, step, replica, batch, replicas):
+    """The replica's part of a step's examples: (images [batch / replicas, ...], labels or None)."""
+    images, labels = tensors
+    size, part = images.shape[0], batch // replicas
+    position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
+    epoch = tf.cast(position // size, tf.int32)
+    seeds = tf.stack([tf.fill([part], seed), tf.fill([part], stream), epoch], axis=1)  # [part, 3]
+    # The public wrapper, tf.random.experimental.index_shuffle, takes a seed for all indices only.
+    index = tf.raw_ops.RandomIndexShuffle(
+        index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=4
+    )
+    return tf.gather(images, index), None if labels is None else tf.gather(labels, index)
+
+
+def _seed(seed, stream, counter):
+    """A stateless seed, int32 [2], for one stream of one step of one replica."""
+    return tf.random.fold_in(tf.constant([seed, stream], tf.int32), tf.cast(counter, tf.int32))

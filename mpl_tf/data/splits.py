@@ -1,0 +1,43 @@
+"""Seeded splits by index."""
+
+import numpy as np
+
+from mpl_tf.errors import UsageError
+
+
+def balanced(labels, total, num_classes, seed, class_names=None):
+    """Draw equally many examples of each class.
+
+    Args:
+        labels: int [N] in [0, num_classes).
+        total: examples to draw in all; a multiple of num_classes.
+        num_classes: number of classes.
+        seed: int >= 0.
+        class_names: names for the message, the class numbers if None.
+    Returns:
+        (chosen, rest): sorted int64 indices, disjoint, together 0..N-1.
+    Raises:
+        UsageError: `total` is no multiple of the classes, or a class has too few examples.
+    """
+    each, remainder = divmod(total, num_classes)
+    if remainder or not each:
+        raise UsageError(f"--num_labels: expected a positive multiple of the {num_classes} classes, got {total}")
+    random = np.random.default_rng(seed)
+    chosen = []
+    for label in range(num_classes):
+        members = np.flatnonzero(labels == label)
+        if len(members) < each:
+            name = class_names[label] if class_names else label
+            raise UsageError(
+                f"--num_labels: expected at least {each} labeled examples of each class for {total} labels, "
+                f"class {name} has {len(members)}; give at most {len(members) * num_classes}"
+            )
+        chosen.append(random.choice(members, each, replace=False))
+    chosen = np.sort(np.concatenate(chosen))
+    return chosen, np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
+
+
+def hold_out(count, held, seed):
+    """Split 0..count-1 at random into `held` indices and the rest; both sorted int64."""
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[:held]), np.sort(order[held:])

@@ -1,0 +1,19 @@
+"""The ways a run can end early; each carries its exit status and one line that says what to do."""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done: a flag, a file or a folder is not what was expected. Exit status 2."""
+
+    status = 2
+
+
+class RunError(Exception):
+    """The run failed on its way: a file that cannot be read, a full disk, a loss that is not finite. Exit status 1."""
+
+    status = 1
+
+
+class Interrupted(Exception):
+    """SIGTERM: the state is saved and the same command goes on from it. Exit status 75 (EX_TEMPFAIL)."""
+
+    status = 75

@@ -1,0 +1,53 @@
+"""Losses as pure functions of float32 tensors.
+
+Glossary: z logits [B, C]; q target distributions [B, C]; y labels int32 [B].
+"""
+
+import tensorflow as tf
+
+
+def soft_cross_entropy(q, z):
+    """CE(q, softmax(z)) of each example, float32 [B].
+
+    Written out, because tf.nn.softmax_cross_entropy_with_logits drops the second-order gradient to its labels.
+    """
+    return -tf.reduce_sum(q * tf.nn.log_softmax(z), axis=-1)
+
+
+def cross_entropy(y, z, smoothing=0.0):
+    """CE of each example against hard labels, float32 [B].
+
+    Args:
+        y: int32 [B].
+        z: float32 [B, C].
+        smoothing: label smoothing in [0, 1]: the target is (1 - smoothing) one_hot(y) + smoothing / C.
+    """
+    return soft_cross_entropy(smooth(tf.one_hot(y, z.shape[-1]), smoothing), z)
+
+
+def smooth(q, smoothing):
+    """Mix distributions [B, C] with the uniform one: (1 - smoothing) q + smoothing / C."""
+    return q * (1.0 - smoothing) + smoothing / q.shape[-1]
+
+
+def uda(z_weak, z_strong, temperature, threshold):
+    """Unsupervised data augmentation (Xie et al. 2020, section 3.3) of each example.
+
+    The target is the weak view's distribution, sharpened by the temperature, without gradient; an example counts where
+    the (unsharpened) largest probability of its weak view reaches the threshold.
+
+    Args:
+        z_weak, z_strong: float32 [B, C].
+        temperature: > 0; below 1 sharpens.
+        threshold: in [0, 1].
+    Returns:
+        (loss, mask): float32 [B], 0 where masked out, and float32 [B] of 0 and 1. The mean is over all B.
+    """
+    z_weak = tf.stop_gradient(z_weak)
+    mask = tf.cast(tf.reduce_max(tf.nn.softmax(z_weak), axis=-1) >= threshold, tf.float32)
+    return mask * soft_cross_entropy(tf.nn.softmax(z_weak / temperature), z_strong), mask
+
+
+def ramp(step, steps):
+    """Linear ramp: step / steps up to 1; 1 at once where `steps` is 0. Scalar float32."""
+    return tf.minimum(tf.cast(step, tf.float32) / steps, 1.0) if steps else tf.constant(1.0)

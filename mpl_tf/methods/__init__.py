@@ -1,0 +1,66 @@
+"""Training methods by name, and how each is made from a configuration."""
+
+from mpl_tf import models, optim
+from mpl_tf.errors import UsageError
+from mpl_tf.methods.mpl import MetaPseudoLabels
+from mpl_tf.methods.supervised import Supervised
+from mpl_tf.methods.uda import UDA
+
+METHODS = {
+    "supervised": Supervised,
+    "uda": UDA,
+    "mpl": MetaPseudoLabels,
+}
+
+UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps")
+OPTIONS = {
+    "supervised": ("label_smoothing",),
+    "uda": UDA_OPTIONS,
+    "mpl": (*UDA_OPTIONS, "pseudo_labels", "label_view", "feedback", "feedback_scale", "feedback_weight", "baseline"),
+}
+
+
+def check(name):
+    """Raise UsageError if there is no such method."""
+    if name not in METHODS:
+        raise UsageError(f"--method: expected one of {', '.join(METHODS)}, got {name}")
+
+
+def make(config, shape, num_classes):
+    """The configured method on new networks, compiled.
+
+    Args:
+        config: Config.
+        shape: of one example.
+        num_classes: number of logits.
+    Raises:
+        UsageError: unknown method or model, or a model that cannot take such examples.
+    """
+    check(config.method)
+    roles = ("teacher", "student") if config.method == "mpl" else ("network",)
+    networks = {role: models.build(config.model, shape, num_classes, config.dropout) for role in roles}
+    options = {name: getattr(config, name) for name in OPTIONS[config.method]}
+    method = METHODS[config.method](**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+    teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
+    if config.method == "mpl":
+        student = _sgd(config, config.student_learning_rate, config.student_wait_steps, config.student_warmup_steps)
+        optimizers = {"optimizer": student, "teacher_optimizer": teacher}
+    else:
+        optimizers = {"optimizer": teacher}
+    method.compile(**optimizers, weight_decay=config.weight_decay, clip_norm=config.clip_norm,
+                   steps_per_execution=config.steps_per_execution)
+    return method
+
+
+def make_finetune(network, config):
+    """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
+    method = Supervised(network, seed=config.seed)
+    method.compile(optim.SGD(config.finetune_learning_rate))
+    return method
+
+
+def _sgd(config, rate, wait, warmup):
+    if config.learning_rate_batch:
+        rate *= config.labeled_batch / config.learning_rate_batch
+    schedule = optim.learning_rate(rate, config.schedule, config.train_steps, wait, warmup)
+    return optim.SGD(schedule, momentum=config.momentum, nesterov=config.momentum > 0)

@@ -1,0 +1,175 @@
+"""Meta Pseudo Labels (Pham et al., CVPR 2021), Algorithm 1, with a teacher trained by UDA.
+
+Glossary: theta_T, theta_S the weights of teacher and student; x_l, y_l the labeled batch; x_u^w, x_u^s the weak and the
+strong view of the unlabeled batch; y_u the pseudo labels, q the teacher's distributions; h the feedback coefficient;
+z_l, z_w, z_s the teacher's logits; eta_S the first-step coefficient of the student's optimizer.
+
+Deviations from the released code: the feedback's target is the label the student was given, h is old minus new labeled
+loss, and both losses come from passes of the labeled batch alone, so that they differ by the student's step and not by
+the batch-norm statistics of other images. The student's moving statistics follow its pass on x_u.
+"""
+
+import tensorflow as tf
+
+from mpl_tf import distribute, losses, optim
+from mpl_tf import feedback as forms
+from mpl_tf.methods import uda
+from mpl_tf.methods.base import Method, Trained, logit_gradients, norms
+from mpl_tf.methods.supervised import accuracy
+
+BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
+
+
+class MetaPseudoLabels(Method):
+    """Teacher and student trained in turn; the student alone is deployed.
+
+    Args:
+        teacher, student: keras.Models of logits over the same classes.
+        pseudo_labels: "sampled" from the teacher's distribution, its "argmax", or "soft", the distribution itself.
+        label_view: "strong" or "weak": the view the teacher labels. The student always sees the strong one.
+        feedback: "off", "taylor", "dot_product" (scalars h) or "exact" (per example and class); see feedback.py.
+        feedback_scale: "mean" or "sum" over the batch; see feedback.scalar_loss.
+        feedback_weight: factor of the feedback, >= 0.
+        baseline: "none" or "moving_average", subtracted from a scalar h.
+        label_smoothing: of the supervised and of the student's loss, in [0, 1].
+        uda_weight, uda_temperature, uda_threshold, uda_ramp_steps: as in uda.TeacherObjective.
+        ema_decay: decay of the deployed average of the student's weights; 0 for none.
+        seed: of the pseudo labels' sampling.
+    """
+
+    batch_keys = uda.UDA.batch_keys
+    log_names = (
+        *uda.LOGS, "student_loss", "student_agreement", "student_gradient_norm", "student_learning_rate", "h", "baseline",
+        "norm_feedback", "norm_supervised", "norm_uda", "feedback_share",
+    )
+    finetuned = True
+
+    def __init__(self, teacher, student, pseudo_labels="sampled", label_view="strong", feedback="taylor",
+                 feedback_scale="mean", feedback_weight=1.0, baseline="none", label_smoothing=0.15, uda_weight=8.0,
+                 uda_temperature=0.7, uda_threshold=0.6, uda_ramp_steps=5000, ema_decay=0.0, **kwargs):
+        super().__init__(student, ema_decay, **kwargs)
+        self.teacher_network = teacher
+        self.pseudo_labels, self.label_view = pseudo_labels, label_view
+        self.feedback, self.feedback_scale, self.feedback_weight = feedback, feedback_scale, feedback_weight
+        self.objective = uda.TeacherObjective(
+            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps
+        )
+        self.baseline = self._state() if baseline == "moving_average" else None
+
+    def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, **kwargs):
+        """Args: optimizer, teacher_optimizer: mpl_tf.optim.SGD of student and teacher, at 0.1 by default."""
+        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        teacher_optimizer = teacher_optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm)
+        self.teacher = Trained(self.teacher_network, teacher_optimizer, weight_decay, clip_norm)
+        super().compile(optimizer, **kwargs)
+
+    def networks(self):
+        """Teacher and student."""
+        return {"teacher": self.teacher, "student": self.student}
+
+    def step(self, batch):
+        """One step of Algorithm 1; see Method.step."""
+        teacher, student, y_l = self.teacher, self.student, batch["y_l"]
+        theta_T, t = teacher.weights(), tf.convert_to_tensor(teacher.optimizer.iterations)
+        x, sizes = uda.all_views(batch)
+
+        # The teacher labels: y_u ~ P(. | x_u; theta_T).
+        with tf.GradientTape() as tape:
+            tape.watch(theta_T)
+            z, teacher_state = teacher.forward(theta_T, x)
+        z_l, z_w, z_s = tf.split(z, sizes)
+        q = self._targets(z_s if self.label_view == "strong" else z_w, t)
+
+        # The student steps: theta_S' = theta_S - eta_S grad CE(y_u, S(x_u; theta_S)).
+        theta_S = student.weights()
+        with tf.GradientTape() as student_tape:
+            student_tape.watch(theta_S)
+            z_S, student_state = student.forward(theta_S, batch["x_u_strong"])
+            targets = losses.smooth(q, self.objective.label_smoothing)
+            student_loss = tf.reduce_mean(losses.soft_cross_entropy(targets, z_S))
+        g_S = distribute.mean(student_tape.gradient(student_loss, theta_S))
+        new_S, updates, student_norm, eta_S = student.update(theta_S, g_S, student_state)
+
+        # The student's feedback: h = CE(y_l, S(x_l; theta_S)) - CE(y_l, S(x_l; theta_S')), or another form of it.
+        feedback_loss, h, baseline = self._feedback(batch, theta_S, new_S, g_S, eta_S, q)
+
+        # The teacher steps: h grad CE(y_u, T(x_u)) + grad CE(y_l, T(x_l)) + lambda(t) grad UDA, joined at its logits.
+        def parts(z):
+            z_l, z_w, z_s = tf.split(z, sizes)
+            labeling = z_s if self.label_view == "strong" else z_w
+            return self.objective.parts(z_l, z_w, z_s, y_l, t) | {"feedback": feedback_loss(labeling)}
+
+        at_logits = logit_gradients(z, parts)
+        g_T = distribute.mean(tape.gradient(z, theta_T, output_gradients=sum(at_logits.values())))
+        _, teacher_updates, teacher_norm, _ = teacher.update(theta_T, g_T, teacher_state)
+
+        updates += teacher_updates + self.average(new_S, student_state, t)
+        if self.baseline is not None:
+            updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
+        return updates, self.objective.logs(z_l, z_w, z_s, y_l) | _norm_logs(at_logits) | {
+            "gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate,
+            "student_loss": student_loss, "student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S),
+            "student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate,
+            "h": h, "baseline": baseline,
+        }, [teacher_norm, student_norm]
+
+    def _targets(self, z, t):
+        """The student's target distributions, float32 [b, C], from the labeling logits; one-hot unless soft."""
+        q = tf.nn.softmax(tf.stop_gradient(z))
+        if self.pseudo_labels == "soft":
+            return q
+        if self.pseudo_labels == "argmax":
+            return tf.one_hot(tf.argmax(q, axis=-1), q.shape[-1])
+        return tf.one_hot(sample(q, tf.stack([self.seed, tf.cast(t, tf.int32)])), q.shape[-1])
+
+    def _feedback(self, batch, theta_S, new_S, g_S, eta_S, q):
+        """(loss of the labeling logits whose gradient is the teacher's feedback, h, its baseline)."""
+        baseline = tf.constant(0.0) if self.baseline is None else tf.convert_to_tensor(self.baseline)
+        if self.feedback == "off":
+            return lambda z: tf.constant(0.0), tf.constant(0.0), baseline
+        count = q.shape[0] * distribute.replicas()
+
+        def labeled_loss(weights):
+            z_l, _ = self.student.forward(weights, batch["x_l"])
+            return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z_l))
+
+        if self.feedback == "exact":
+            table = forms.exact(
+                labeled_loss, lambda weights: self.student.forward(weights, batch["x_u_strong"])[0], theta_S, new_S,
+                eta_S * (1 - self.objective.label_smoothing), count,
+            )
+            h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
+            return lambda z: self._weighted(forms.table_loss, table, z, count), h, baseline
+        if self.feedback == "taylor":
+            h = forms.taylor(labeled_loss, theta_S, new_S)
+        else:
+            h = forms.dot_product(labeled_loss, new_S, g_S, eta_S)
+        y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
+        return lambda z: self._weighted(forms.scalar_loss, h - baseline, y_u, z, count), h, baseline
+
+    def _weighted(self, form, *args):
+        *args, count = args
+        return self.feedback_weight * form(*args, self.feedback_scale, count)
+
+
+def sample(q, seed):
+    """Hard labels from distributions, the same for any number of replicas.
+
+    Args:
+        q: float32 [b, C], this replica's part of the global batch.
+        seed: int32 [2].
+    Returns:
+        int32 [b].
+    """
+    part = q.shape[0]
+    uniform = tf.random.stateless_uniform([part * distribute.replicas()], seed)
+    mine = tf.reshape(uniform, [-1, part])[distribute.replica_id()]  # [b]
+    below = tf.cast(tf.cumsum(q, axis=-1) <= mine[:, None], tf.int32)
+    return tf.minimum(tf.reduce_sum(below, axis=-1), q.shape[-1] - 1)  # [b]; the sum may round to below 1.
+
+
+def _norm_logs(at_logits):
+    part_norms = {f"norm_{name}": value for name, value in norms(at_logits).items()}
+    total = tf.add_n(list(part_norms.values()))
+    return part_norms | {"feedback_share": tf.math.divide_no_nan(part_norms["norm_feedback"], total)}

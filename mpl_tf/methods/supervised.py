@@ -1,0 +1,59 @@
+"""Supervised learning on the labeled data alone; also the finetuning phase (paper section 3.2).
+
+Glossary: theta the network's weights, x_l and y_l the labeled batch.
+"""
+
+import tensorflow as tf
+
+from mpl_tf import distribute, losses, optim
+from mpl_tf.methods.base import Method, Trained
+
+
+class Supervised(Method):
+    """theta' = theta - eta grad CE(y_l, f(x_l; theta)).
+
+    Args:
+        network: keras.Model of logits.
+        label_smoothing: in [0, 1].
+        ema_decay: decay of the deployed average of the weights; 0 for none.
+    """
+
+    batch_keys = ("x_l", "y_l")
+    log_names = ("loss", "accuracy", "gradient_norm", "learning_rate")
+
+    def __init__(self, network, label_smoothing=0.0, ema_decay=0.0, **kwargs):
+        super().__init__(network, ema_decay, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm: as in Trained."""
+        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        self.network = Trained(self.trained, optimizer, weight_decay, clip_norm)
+        super().compile(optimizer, **kwargs)
+
+    def networks(self):
+        """The one network."""
+        return {"network": self.network}
+
+    def step(self, batch):
+        """One step; see Method.step."""
+        network = self.network
+        theta = network.weights()
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            z, state = network.forward(theta, batch["x_l"])
+            loss = tf.reduce_mean(losses.cross_entropy(batch["y_l"], z, self.label_smoothing))
+        gradients = distribute.mean(tape.gradient(loss, theta))
+        new, updates, norm, _ = network.update(theta, gradients, state)
+        updates += self.average(new, state, network.optimizer.iterations)
+        return updates, {
+            "loss": loss,
+            "accuracy": accuracy(batch["y_l"], z),
+            "gradient_norm": norm,
+            "learning_rate": network.optimizer.learning_rate,
+        }, [norm]
+
+
+def accuracy(y, z):
+    """Share of examples whose largest logit is at their label, a float32 scalar."""
+    return tf.reduce_mean(tf.cast(tf.argmax(z, axis=-1, output_type=tf.int32) == y, tf.float32))

@@ -1,0 +1,31 @@
+"""The TwoMoon network (paper section 3.1): 2-8-8-classes, sigmoid, weights from U(-0.1, 0.1)."""
+
+import keras
+
+from mpl_tf.errors import UsageError
+
+
+def mlp(shape, num_classes, dropout=0.0):
+    """Fully connected network of two hidden layers of 8 units.
+
+    Args:
+        shape: (D,), the number of features.
+        num_classes: number of logits.
+        dropout: not used; the paper regularises nothing here.
+    Returns:
+        keras.Model, float32 [B, D] -> logits float32 [B, num_classes].
+    Raises:
+        UsageError: the examples are no vectors.
+    """
+    if len(shape) != 1:
+        raise UsageError(f"--model: mlp takes vectors, the data set has examples of shape {shape}; "
+                         "give --model=small_cnn or --model=wide_resnet_28_2")
+
+    def dense(units, **kwargs):
+        uniform = keras.initializers.RandomUniform(-0.1, 0.1)
+        return keras.layers.Dense(units, kernel_initializer=uniform, bias_initializer=uniform, **kwargs)
+
+    return keras.Sequential(
+        [keras.Input(shape), dense(8, activation="sigmoid"), dense(8, activation="sigmoid"),
+         dense(num_classes, dtype="float32")], name="mlp",
+    )

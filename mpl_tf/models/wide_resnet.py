@@ -1,0 +1,76 @@
+"""Wide residual networks (Zagoruyko and Komodakis 2016) as the released MPL code has them: WRN-28-k.
+
+A 3 x 3 stem of 16 k channels, three groups of four pre-activation blocks of 16 k, 32 k and 64 k channels, leaky ReLU of
+slope 0.2, batch norm of decay 0.99 and epsilon 1e-3. Where the shape changes, the activated input is projected by a
+1 x 1 convolution. The original's stem has 16 channels whatever k; the released code's 16 k spares one projection.
+"""
+
+import functools
+
+import keras
+
+from mpl_tf.errors import UsageError
+from mpl_tf.models.layers import BatchNorm
+
+LEAK = 0.2
+BLOCKS = 4  # (28 - 4) / 6
+
+
+def wide_resnet(k, shape, num_classes, dropout=0.0):
+    """WideResNet-28-k.
+
+    Args:
+        k: widening factor; 2 gives 1.47 M weights, 10 gives 36.6 M.
+        shape: (H, W, 3), H and W at least 8.
+        num_classes: number of logits.
+        dropout: rate before the classifier, in [0, 1).
+    Returns:
+        keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
+    Raises:
+        UsageError: the examples are no images of that size.
+    """
+    name = f"wide_resnet_28_{k}"
+    check_image(name, shape, smallest=8)
+    inputs = keras.Input(shape)
+    x = _conv(16 * k, 3, 1)(inputs)
+    for group, width in enumerate((16 * k, 32 * k, 64 * k)):
+        for index in range(BLOCKS):
+            x = _block(x, width, stride=2 if group and not index else 1)
+    x = keras.layers.GlobalAveragePooling2D()(_activate(x))  # [B, 64 k]
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name=name)
+
+
+wide_resnet_28_2 = functools.partial(wide_resnet, 2)
+wide_resnet_28_10 = functools.partial(wide_resnet, 10)
+
+
+def check_image(name, shape, smallest):
+    """Refuse examples that are no images or too small for the network `name`.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    if len(shape) != 3 or min(shape[:2]) < smallest:
+        fix = "--model=mlp" if len(shape) != 3 else f"--image_size={smallest} or more"
+        raise UsageError(f"--model: {name} takes images of at least {smallest} x {smallest} pixels, the data set has "
+                         f"examples of shape {tuple(shape)}; give {fix}")
+
+
+def _block(x, width, stride):
+    activated = _activate(x)
+    same = stride == 1 and x.shape[-1] == width
+    shortcut = x if same else _conv(width, 1, stride)(activated)
+    y = _conv(width, 3, stride)(activated)
+    y = _conv(width, 3, 1)(_activate(y))
+    return keras.layers.Add()([y, shortcut])
+
+
+def _activate(x):
+    return keras.layers.LeakyReLU(LEAK)(BatchNorm()(x))
+
+
+def _conv(width, size, stride):
+    return keras.layers.Conv2D(
+        width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )
