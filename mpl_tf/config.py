@@ -123,7 +123,10 @@ class Config:
                 f"--train_steps ({self.train_steps}), got {self.steps_per_execution}; 1 always works"
             )
         _check_feedback(self)
-        _check_folders(self)
+        if self.mode == "predict":
+            _check_folder("images", self.images)
+        else:
+            _check_folders(self)
 
 
 def _check_value(field, value):
@@ -148,18 +151,17 @@ def _check_feedback(config):
 
 
 def _check_folders(config):
-    folders = ("labeled_dir", "unlabeled_dir", "test_dir")
-    if config.dataset != "folder":
-        for name in folders:
-            if getattr(config, name):
-                raise UsageError(f"--{name}: goes with --dataset=folder, got --dataset={config.dataset}")
-        return
-    for name in folders:
+    for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
         value = getattr(config, name)
-        if not value and not (name == "unlabeled_dir" and config.method == "supervised"):
-            raise UsageError(f"--{name}: expected a folder of images for --dataset=folder, got nothing")
-        if value and not Path(value).is_dir():
-            raise UsageError(f"--{name}: expected an existing folder, got {value}")
+        if config.dataset != "folder" and value:
+            raise UsageError(f"--{name}: goes with --dataset=folder, got --dataset={config.dataset}")
+        if config.dataset == "folder" and (value or name != "unlabeled_dir" or config.method != "supervised"):
+            _check_folder(name, value)
+
+
+def _check_folder(name, value):
+    if not value or not Path(value).is_dir():
+        raise UsageError(f"--{name}: expected an existing folder of images, got {value or 'nothing'}")
 
 
 def versions():

@@ -1,7 +1,8 @@
 """Command line to Config: the only module that touches absl.flags.
 
 Values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
-flags/scale_SCALE.flags, the command line. `--config=RUN/config.json` stands in for the three files.
+flags/scale_SCALE.flags, the command line. `--config=RUN/config.json` stands in for the three files; so does
+WORKDIR/config.json with --mode=evaluate and --mode=predict.
 """
 
 import dataclasses
@@ -62,8 +63,12 @@ def parse(argv):
         print(USAGE + "\n" + _new_flags().main_module_help().replace(f"\n{sys.argv[0]}:\n", ""))
         raise SystemExit(0)
     asked = _read(argv)
+    if asked["mode"] in ("evaluate", "predict") and not asked["config"]:
+        if not asked["workdir"]:
+            raise UsageError(f"--workdir: expected the folder of a finished run for --mode={asked['mode']}, got nothing")
+        asked["config"] = str(Path(asked["workdir"]) / "config.json")
     if asked["config"]:
-        base = _unparse(configuration.from_json(asked["config"]))
+        base = _unparse(configuration.from_json(asked["config"]) | {"mode": "train", "workdir": ""})
     else:
         base = _recipe(asked)
     values = _read(base + argv)
@@ -76,11 +81,6 @@ def parse(argv):
         config = config.replace(workdir=f"runs/{config.dataset}-{config.method}-seed{config.seed}")
     config.validate()
     return config
-
-
-def stored(workdir, argv):
-    """The configuration of an earlier run in `workdir`, with the command line over it (for evaluate and predict)."""
-    return parse([f"--config={Path(workdir) / 'config.json'}", *argv])
 
 
 def _new_flags():

@@ -26,6 +26,13 @@ def check(name):
         raise UsageError(f"--method: expected one of {', '.join(METHODS)}, got {name}")
 
 
+def check_data(name, dataset):
+    """Raise UsageError if the method needs unlabeled examples and the data set has none."""
+    if "x_u_strong" in METHODS[name].batch_keys and dataset.unlabeled is None:
+        raise UsageError(f"--unlabeled_dir: {name} needs unlabeled examples, {dataset.name} has none left; "
+                         "give some, a smaller --num_labels, or --method=supervised")
+
+
 def make(config, shape, num_classes):
     """The configured method on new networks, compiled.
 

@@ -1,0 +1,166 @@
+"""The program: parse, assemble, then train, finetune, evaluate and export; or evaluate or predict with a finished run.
+
+    python -m mpl_tf.main --dataset=digits_50
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from mpl_tf import config as configuration
+from mpl_tf import files, flags
+from mpl_tf.errors import Interrupted, RunError, UsageError
+
+
+def main(argv=None):
+    """Run a command line; sys.argv if None. Returns the exit status: 0, 1 (failed), 2 (usage) or 75 (go on later)."""
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv or "--debug=true" in argv
+    try:
+        config = flags.parse(argv)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its build are not the user's.
+        {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
+    except (UsageError, RunError, Interrupted) as error:
+        return _end(error, error.status, debug)
+    except KeyboardInterrupt:
+        print("mpl_tf: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        told = RunError(f"unexpected {type(error).__name__}: {reason}; run with --debug for the traceback")
+        return _end(told, told.status, debug)
+    return 0
+
+
+def train(config):
+    """Train, finetune, evaluate, export; go on with what the workdir holds of the same run.
+
+    Raises:
+        UsageError: a workdir with another configuration, or what the parts refuse.
+        RunError, Interrupted: see training.run_phase.
+    """
+    workdir = Path(config.workdir)
+    _check_workdir(config, workdir)
+    if (workdir / "results.json").exists():
+        print(f"{workdir} holds the finished run: {_headline(json.loads((workdir / 'results.json').read_text()))}")
+        return
+    import keras
+    import tensorflow as tf
+
+    from mpl_tf import data, distribute, export, methods, training
+
+    methods.check(config.method)
+    dataset = data.load(config)
+    methods.check_data(config.method, dataset)
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    batches = {"labeled_batch": config.labeled_batch}
+    strategy = distribute.make_strategy(config.strategy, batches)
+    with strategy.scope():
+        method = methods.make(config, dataset.shape, dataset.num_classes)
+    files.write_text(workdir / "config.json", configuration.to_json(config))
+    print(_about(config, dataset, method), flush=True)
+    phase = training.run_phase("train", method, dataset, config, workdir, strategy)
+    scored = {role: export.deployable(part.network, dataset) for role, part in method.networks().items()}
+    if method.finetuned and config.finetune_steps:
+        scored["before_finetune"] = export.deployable(method.deployed(), dataset)
+        with strategy.scope():
+            finetune = methods.make_finetune(method.deployed(), config)
+        training.run_phase("finetune", finetune, dataset, config, workdir, strategy)
+    _finish(config, dataset, workdir, export.deployable(method.deployed(), dataset), scored, phase)
+
+
+def score(config):
+    """--mode=evaluate: score WORKDIR/student.keras on the test set again and print the figures as JSON.
+
+    Raises:
+        UsageError: no finished run in the workdir.
+    """
+    from mpl_tf import data, evaluate, export
+
+    model = export.load(Path(config.workdir) / "student.keras")
+    scores, _ = evaluate.evaluate(model, data.load(config).test, config.eval_batch)
+    print(json.dumps({"test": scores}))
+
+
+def predict(config):
+    """--mode=predict: label the images of a folder into WORKDIR/predictions.csv.
+
+    Raises:
+        UsageError: no finished run in the workdir, a model of points, no image.
+        RunError: an image that cannot be read, unless --skip_bad_images.
+    """
+    from mpl_tf import evaluate, export
+    from mpl_tf.data import folder
+
+    workdir = Path(config.workdir)
+    model = export.load(workdir / "student.keras")
+    if len(model.input_shape) != 4:
+        raise UsageError(f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images")
+    paths = folder.image_files(config.images, "--images")
+    images, good = folder.decode_files(paths, model.input_shape[1], config.skip_bad_images)
+    paths = [path for path, fine in zip(paths, good, strict=True) if fine]
+    names = json.loads((workdir / "results.json").read_text())["class_names"]
+    output = workdir / "predictions.csv"
+    evaluate.label_files(model, paths, images[good], names, config.eval_batch, output)
+    print(f"{output}: {len(paths)} images labeled, {int((~good).sum())} unreadable ones left out")
+
+
+def _check_workdir(config, workdir):
+    stored = workdir / "config.json"
+    if stored.exists():
+        differing = configuration.differences(config, configuration.from_json(stored))
+        if differing:
+            raise UsageError(f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
+                             "give another --workdir, or the flags of that run")
+    elif workdir.exists() and not workdir.is_dir():
+        raise UsageError(f"--workdir: expected a folder, {workdir} is a file")
+    elif workdir.is_dir() and any(workdir.iterdir()):
+        raise UsageError(f"--workdir: expected an empty or new folder, {workdir} holds files of something else")
+
+
+def _finish(config, dataset, workdir, student, scored, phase):
+    """Export the student, score it and the other networks, and write what the run leaves behind."""
+    from mpl_tf import evaluate, export
+
+    export.save(student, workdir / "student.keras")
+    test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
+    evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
+    others = {role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in scored.items()}
+    results = {
+        "dataset": config.dataset, "method": config.method, "model": config.model, "seed": config.seed,
+        "steps": config.train_steps, "test": test, "other_networks": others, "seconds": phase["seconds"],
+        "images_per_second": phase["images_per_second"], "means": phase["means"],
+        "num_labeled": len(dataset.labeled), "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
+        "skipped_images": list(dataset.skipped), "class_names": list(dataset.class_names),
+    }
+    files.write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
+    print(f"{_headline(results)}; everything is in {workdir}")
+
+
+def _about(config, dataset, method):
+    unlabeled = len(dataset.unlabeled) if dataset.unlabeled else 0
+    skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
+    weights = method.deployed().count_params()
+    return (f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {unlabeled} unlabeled, "
+            f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}")
+
+
+def _headline(results):
+    test = results["test"]
+    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples"
+
+
+def _end(error, status, debug):
+    if debug:
+        traceback.print_exception(error)
+    line = " ".join(str(error).split())
+    print(f"mpl_tf: {'' if status == Interrupted.status else 'error: '}{line}", file=sys.stderr, flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
