@@ -54,9 +54,15 @@ def exact(labeled_loss, logits, old, new, coefficient, batch):
         float32 [b, C].
     """
     direction = labeled_gradient(labeled_loss, new)
-    with tf.autodiff.ForwardAccumulator(old, direction) as accumulator:
-        log_probabilities = tf.nn.log_softmax(logits(old))
-    return coefficient / batch * accumulator.jvp(log_probabilities)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            inner.watch(old)
+            log_probabilities = tf.nn.log_softmax(logits(old))
+        u = tf.zeros_like(log_probabilities)
+        outer.watch(u)
+        pulled = inner.gradient(log_probabilities, old, output_gradients=u)
+        product = tf.add_n([tf.reduce_sum(a*b) for a,b in zip(pulled,direction)])
+    return coefficient / batch * outer.gradient(product, u)
 
 
 def labeled_gradient(labeled_loss, weights):

@@ -31,4 +31,5 @@ def load(config):
         class_names=CLASSES,
         mean=(float(pixels.mean()),) * 3,
         std=(float(pixels.std()),) * 3,
+        fill=0,
     )

@@ -36,7 +36,7 @@ def make_views(dataset, config):
             strong=lambda x, seed: augment.noise_view(x, seed, stddev=config.noise),
             normalise=lambda x: x,
         )
-    plain = {"flip": dataset.flip, "shift": round(config.shift * dataset.shape[0])}
+    plain = {"flip": dataset.flip, "shift": round(config.shift * dataset.shape[0]), "fill": dataset.fill}
     strong = {"num_ops": config.randaugment_ops, "magnitude": config.randaugment_magnitude, "cutout": config.cutout}
     scale, offset = normalisation(dataset)
     return Views(

@@ -37,6 +37,7 @@ class Dataset:
         class_names: tuple of str, one a class.
         mean, std: tuples of three floats, per channel, images scaled to [0, 1]; None for points.
         flip: whether a mirrored image keeps its class.
+        fill: grey level of what a shift, a rotation or a cutout uncovers (released: 128; digits: their background).
         skipped: paths of images left out because they could not be read.
     """
 
@@ -48,6 +49,7 @@ class Dataset:
     mean: tuple | None = None
     std: tuple | None = None
     flip: bool = False
+    fill: int = 128
     skipped: tuple = ()
 
     @property

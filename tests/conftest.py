@@ -1,0 +1,30 @@
+"""Shared by all tests: a quiet TensorFlow, two logical CPU devices, and configurations made from the flags."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import pytest
+import tensorflow as tf
+
+from mpl_tf import flags
+
+# Two, so that --strategy=mirrored trains two replicas; they must be asked for before TensorFlow starts.
+CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def make_config():
+    """A function of flag values that returns the Config the command line would give: make_config(seed=3)."""
+
+    def make(dataset="digits_50", **values):
+        return flags.parse([f"--dataset={dataset}", *(f"--{name}={value}" for name, value in values.items())])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A MirroredStrategy over the two CPU devices; one for all tests, as two in one process share collective keys."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

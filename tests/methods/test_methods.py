@@ -1,0 +1,212 @@
+"""What every method must keep: numbers on two replicas, mixed precision, checkpoints, bad steps; and MPL beside UDA."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf.checkpoints import Checkpoints
+from mpl_tf.methods import METHODS, OPTIONS
+from mpl_tf.methods.mpl import MetaPseudoLabels, sample
+from mpl_tf.models.small_cnn import small_cnn
+from tests import tiny
+
+FORMS = [
+    {"feedback": "taylor"}, {"feedback": "taylor", "feedback_scale": "sum", "baseline": "moving_average"},
+    {"feedback": "dot_product", "pseudo_labels": "argmax", "label_view": "weak"},
+    {"feedback": "exact"}, {"feedback": "exact", "pseudo_labels": "soft"}, {"feedback": "off"},
+]
+EVERY = [("supervised", {}), ("uda", {"uda_ramp_steps": 2}), *(("mpl", form | {"uda_ramp_steps": 2}) for form in FORMS)]
+
+
+def run(method, batches, steps):
+    """The logs of the last step, and all trained numbers."""
+    history = method.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0).history
+    numbers = [variable.numpy() for part in method.networks().values() for variable in part.network.variables]
+    return {name: values[-1] for name, values in history.items()}, tiny.flat(numbers)
+
+
+def test_registry_and_options_name_the_same_methods():
+    assert set(METHODS) == set(OPTIONS)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
+    one_batch = tiny.batch(labeled=4, unlabeled=8)
+    logs, numbers = run(tiny.make(name, norm=True, ema_decay=0.9, **options), tiny.repeated(one_batch), 4)
+
+    def halves(_):
+        parts = {key: tf.reshape(value, [2, -1, *value.shape[1:]]) for key, value in one_batch.items()}
+        return tf.data.Dataset.from_tensor_slices(parts).repeat()
+
+    with two_replicas.scope():
+        method = tiny.make(name, norm=True, ema_decay=0.9, **options)
+    two_logs, two_numbers = run(method, two_replicas.distribute_datasets_from_function(halves), 4)
+    np.testing.assert_allclose(two_numbers, numbers, rtol=1e-4, atol=1e-5)
+    assert logs.keys() == two_logs.keys()
+    for quantity, value in logs.items():
+        assert two_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_mixed_bfloat16_is_close_to_float32_and_keeps_float32_weights(name, options):
+    results = []
+    for precision in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(precision)
+        try:
+            keras.utils.set_random_seed(0)
+            roles = ("teacher", "student") if name == "mpl" else ("network",)
+            networks = {role: small_cnn((8, 8, 3), tiny.CLASSES) for role in roles}
+        finally:
+            keras.config.set_dtype_policy("float32")
+        method = METHODS[name](**networks, **options)
+        method.compile(tiny.sgd(0.01, 0.9))
+        random = np.random.default_rng(0)
+        images = {"x_l": 4, "x_u_weak": 8, "x_u_strong": 8}
+        one_batch = {key: tf.constant(random.normal(size=(n, 8, 8, 3)), tf.float32) for key, n in images.items()}
+        logs, _ = run(method, tiny.repeated(one_batch | {"y_l": tf.constant([0, 1, 2, 0])}), 3)
+        results.append(logs)
+        assert {variable.dtype for variable in method.deployed().trainable_variables} == {"float32"}
+    full, mixed = results
+    assert mixed["loss"] == pytest.approx(full["loss"], rel=0.05)
+    assert mixed["skipped_steps"] == 0
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_a_checkpoint_restores_every_number(name, options, tmp_path):
+    """Training on from a restored method gives the bits of training on from the original."""
+    batches = tiny.repeated(tiny.batch())
+    first = tiny.make(name, norm=True, ema_decay=0.9, **options)
+    run(first, batches, 3)
+    Checkpoints(first, tmp_path, keep=2).save(3, 1.5)
+    second = tiny.make(name, norm=True, ema_decay=0.9, **options)
+    checkpoints = Checkpoints(second, tmp_path, keep=2)
+    assert checkpoints.restore() == 3
+    assert float(checkpoints.seconds) == 1.5
+    (logs, numbers), (again, restored) = run(first, batches, 2), run(second, batches, 2)
+    np.testing.assert_array_equal(numbers, restored)
+    assert logs == again
+    for a, b in zip(first.averaged.variables, second.averaged.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
+    good = tiny.batch()
+    bad = good | {"x_l": tf.fill(good["x_l"].shape, np.nan)}
+    data = tf.data.Dataset.from_generator(lambda: iter([good, bad, bad]), output_signature={
+        key: tf.TensorSpec(value.shape, value.dtype) for key, value in good.items()})
+    skipping, plain = tiny.make(name), tiny.make(name)
+    logs, numbers = run(skipping, data, 3)
+    expected_logs, expected = run(plain, tiny.repeated(good), 1)
+    np.testing.assert_array_equal(numbers, expected)
+    assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 2)
+    assert logs["loss"] == expected_logs["loss"]
+    logs, _ = run(skipping, tiny.repeated(good), 1)
+    assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 0)
+
+
+@pytest.mark.parametrize("form", FORMS[:4])
+def test_feedback_of_weight_0_leaves_the_teacher_as_uda_bit_for_bit(form):
+    batches = tiny.repeated(tiny.batch())
+    mpl = tiny.make("mpl", norm=True, feedback_weight=0.0, **form)
+    uda = tiny.make("uda", norm=True)
+    run(mpl, batches, 4)
+    run(uda, batches, 4)
+    for a, b in zip(mpl.teacher.network.variables, uda.teacher.network.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", FORMS[:5])
+def test_feedback_reaches_the_teachers_weights_and_is_logged(form):
+    batches = tiny.repeated(tiny.batch())
+    changes = []
+    for weight in (0.0, 1.0):
+        method = tiny.make("mpl", feedback_weight=weight, **form)
+        logs, _ = run(method, batches, 2)
+        changes.append(tiny.flat(method.teacher.weights()))
+    assert np.abs(changes[1] - changes[0]).max() > 1e-6
+    assert logs["norm_feedback"] > 0
+    parts = logs["norm_feedback"], logs["norm_supervised"], logs["norm_uda"]
+    assert 0 < logs["feedback_share"] < 1
+    if form["feedback"] != "taylor" or "baseline" not in form:
+        assert logs["h"] != 0
+    assert all(value > 0 for value in parts)
+
+
+def test_one_mpl_step_is_algorithm_1_by_hand():
+    """Every new value of one step, recomputed from the paper with plain gradients (no momentum, argmax labels)."""
+    batch, rate, smoothing = tiny.batch(), 0.2, 0.15
+    method = tiny.make("mpl", rate=rate, momentum=0.0, pseudo_labels="argmax", uda_ramp_steps=0, uda_threshold=0.0)
+    teacher, student = method.teacher.network, method.student.network
+    y_u = tf.argmax(teacher(batch["x_u_strong"]), axis=-1)
+
+    def ce(target, z):
+        return -tf.reduce_mean(tf.reduce_sum(target * tf.nn.log_softmax(z), axis=-1))
+
+    def smooth(labels):
+        return tf.one_hot(labels, tiny.CLASSES) * (1 - smoothing) + smoothing / tiny.CLASSES
+
+    old_student = [tf.identity(w) for w in student.trainable_variables]
+    with tf.GradientTape() as tape:
+        loss = ce(smooth(y_u), student(batch["x_u_strong"]))
+    new_student = [w - rate * g for w, g in zip(old_student, tape.gradient(loss, student.trainable_variables), strict=True)]
+    labels = tf.one_hot(batch["y_l"], tiny.CLASSES)
+    old = float(ce(labels, student(batch["x_l"])))
+    z_new, _ = student.stateless_call(new_student, [], batch["x_l"])
+    h = old - float(ce(labels, z_new))
+    with tf.GradientTape() as tape:
+        z_l, z_w, z_s = (teacher(batch[key]) for key in ("x_l", "x_u_weak", "x_u_strong"))
+        sharpened = tf.stop_gradient(tf.nn.softmax(z_w / 0.7))
+        loss = ce(smooth(batch["y_l"]), z_l) + 8 * ce(sharpened, z_s) + h * ce(tf.one_hot(y_u, tiny.CLASSES), z_s)
+    old_teacher = [tf.identity(w) for w in teacher.trainable_variables]
+    new_teacher = [w - rate * g for w, g in zip(old_teacher, tape.gradient(loss, teacher.trainable_variables), strict=True)]
+
+    logs, _ = run(method, tiny.repeated(batch), 1)
+    assert abs(h) > 1e-3
+    assert logs["h"] == pytest.approx(h, rel=1e-3)
+    np.testing.assert_allclose(tiny.flat(student.trainable_variables), tiny.flat(new_student), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(teacher.trainable_variables), tiny.flat(new_teacher), rtol=1e-4, atol=1e-6)
+
+
+def test_exact_h_is_the_dot_products_h():
+    """-sum q dL/dq is eta <grad L_l(theta_S'), g_u> once label smoothing is off."""
+    batches = tiny.repeated(tiny.batch())
+    values = [run(tiny.make("mpl", feedback=form, label_smoothing=0.0), batches, 1)[0]["h"]
+              for form in ("exact", "dot_product")]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+def test_students_statistics_move_by_its_own_pass_alone():
+    """The passes for the feedback leave the moving statistics of batch norm alone."""
+    batches = tiny.repeated(tiny.batch())
+    statistics = []
+    for form in ("off", "taylor", "dot_product", "exact"):
+        method = tiny.make("mpl", norm=True, feedback=form)
+        run(method, batches, 1)
+        statistics.append(tiny.flat(method.student.network.non_trainable_variables))
+    assert np.abs(statistics[0] - np.repeat([0.0, 1.0], 6)).max() > 1e-3
+    for other in statistics[1:]:
+        np.testing.assert_array_equal(other, statistics[0])
+
+
+def test_sampled_labels_follow_the_distribution():
+    q = tf.tile([[0.5, 0.2, 0.3]], [20_000, 1])
+    shares = np.bincount(sample(q, tf.constant([1, 2])), minlength=3) / 20_000
+    np.testing.assert_allclose(shares, [0.5, 0.2, 0.3], atol=0.01)
+    assert sample(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1, 2])).numpy() == [1]
+
+
+def test_as_in_a_notebook():
+    """The words of the README: compile() and fit() with nothing else given."""
+    method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
+    method.compile()
+    history = method.fit(tiny.repeated(tiny.batch()), steps_per_epoch=3, epochs=2, verbose=0).history
+    assert history["student_loss"][1] < history["student_loss"][0]
+    assert method.predict(tiny.batch()["x_l"], verbose=0).shape == (4, tiny.CLASSES)
+
+
+def test_another_optimizer_is_refused():
+    method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
+    with pytest.raises(Exception, match="expected mpl_tf.optim.SGD, got Adam"):
+        method.compile(keras.optimizers.Adam())
