@@ -6,6 +6,7 @@ range and source), its choices and its range. Values come from flags/*.flags, ne
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from importlib import metadata
@@ -37,7 +38,7 @@ class Config:
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False
     )
     workdir: str = _flag("folder of the run's files; empty: runs/DATASET-METHOD-seedSEED", identity=False)
-    seed: int = _flag("seed of the splits, the weights, the data order, the views and the sampling, >= 0", low=0)
+    seed: int = _flag("seed of the splits, the weights, the data order, the views and the sampling", low=0, high=2**31 - 1)
     debug: bool = _flag("show tracebacks", identity=False)
 
     # Data
@@ -134,7 +135,7 @@ def _check_value(field, value):
     if choices and value not in choices:
         raise UsageError(f"--{field.name}: expected one of {', '.join(choices)}, got {value!r}")
     below, above = low is not None and value < low, high is not None and value > high
-    if below or above or (isinstance(value, float) and value != value):
+    if below or above or (isinstance(value, float) and not math.isfinite(value)):
         bounds = f"at least {low}" if high is None else f"{low} to {high}"
         raise UsageError(f"--{field.name}: expected {bounds}, got {value}")
 
@@ -189,7 +190,7 @@ def from_json(path):
         UsageError: no such file, not JSON, or not a configuration of this program.
     """
     try:
-        flags = json.loads(Path(path).read_text())["flags"]
+        flags = dict(json.loads(Path(path).read_text())["flags"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
     names = {field.name for field in dataclasses.fields(Config)}

@@ -67,6 +67,8 @@ def parse(argv):
         if not asked["workdir"]:
             raise UsageError(f"--workdir: expected the folder of a finished run for --mode={asked['mode']}, got nothing")
         asked["config"] = str(Path(asked["workdir"]) / "config.json")
+        if not Path(asked["config"]).is_file():
+            raise UsageError(f"--workdir: expected the folder of a finished run, found no {asked['config']}")
     if asked["config"]:
         base = _unparse(configuration.from_json(asked["config"]) | {"mode": "train", "workdir": ""})
     else:
@@ -113,7 +115,7 @@ def _read(arguments):
         rest = values(["mpl_tf", *arguments])
     except absl_flags.Error as error:
         raise UsageError(f"{' '.join(str(error).split())}; see --help") from error
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--flagfile: {error}") from error
     if len(rest) > 1:
         raise UsageError(f"expected flags only, got {rest[1]!r}; write --name=value")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import balanced, hold_out
+from mpl_tf.data.splits import hold_out, labeled_split
 
 TEST_SEED = 1797  # The test quarter is the same for every --seed.
 CLASSES = tuple("0123456789")
@@ -21,12 +21,12 @@ def load(config):
     images = np.repeat(grey[..., None], 3, axis=-1)  # [1797, 8, 8, 3]
     everything = Source(images, raw.target.astype(np.int32))
     test, train = hold_out(len(everything), len(everything) // 4, TEST_SEED)
-    chosen, rest = balanced(everything.labels[train], config.num_labels or len(train), 10, config.seed, CLASSES)
+    chosen, rest = labeled_split(everything.labels[train], config.num_labels, 10, config.seed, CLASSES)
     pixels = images[train] / 255
     return Dataset(
         name="digits_50",
         labeled=everything.take(train[chosen]),
-        unlabeled=everything.take(train[rest], with_labels=False),
+        unlabeled=everything.take(train[rest], with_labels=False) if len(rest) else None,
         test=everything.take(test),
         class_names=CLASSES,
         mean=(float(pixels.mean()),) * 3,

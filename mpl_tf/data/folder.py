@@ -41,12 +41,17 @@ def load(config):
     labeled = Source(images[: ends[0]][kept[0]], labels[kept[0]])
     test = Source(images[ends[0] : ends[1]][kept[1]], test_labels[kept[1]])
     unlabeled = images[ends[1] :][kept[2]]
+    counts = np.bincount(labeled.labels, minlength=len(names))
+    if not counts.all():
+        raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
+    if not len(test):
+        raise UsageError(f"--test_dir: no image in {config.test_dir} could be read")
     if config.num_labels:
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
         unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
     return Dataset(
         "folder", labeled, Source(unlabeled) if len(unlabeled) else None, test, names, IMAGENET_MEAN, IMAGENET_STD,
-        config.flip, tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
+        flip=config.flip, skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
     )
 
 
@@ -109,7 +114,10 @@ def decode(path, size):
     with Image.open(path) as image:
         image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
         image.load()
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255.
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        upright = upright.convert("RGB")
     return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
 
 

@@ -112,10 +112,12 @@ def _draw(tensors, seed, stream, step, replica, batch, replicas):
     size, part = images.shape[0], batch // replicas
     position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
     epoch = tf.cast(position // size, tf.int32)
-    seeds = tf.stack([tf.fill([part], seed), tf.fill([part], stream), epoch], axis=1)  # [part, 3]
+    epochs = tf.range(part // size + 2) + epoch[0]  # all that the part can touch
+    keys = tf.map_fn(lambda e: _key(seed, stream, e), epochs)  # [epochs, 3]
+    seeds = tf.gather(keys, epoch - epoch[0])  # [part, 3]
     # The public wrapper, tf.random.experimental.index_shuffle, takes a seed for all indices only.
     index = tf.raw_ops.RandomIndexShuffle(
-        index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=4
+        index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=8
     )
     return tf.gather(images, index), None if labels is None else tf.gather(labels, index)
 
@@ -123,3 +125,9 @@ def _draw(tensors, seed, stream, step, replica, batch, replicas):
 def _seed(seed, stream, counter):
     """A stateless seed, int32 [2], for one stream of one step of one replica."""
     return tf.random.fold_in(tf.constant([seed, stream], tf.int32), tf.cast(counter, tf.int32))
+
+
+def _key(seed, stream, epoch):
+    """Three random int32: RandomIndexShuffle reads only the lowest bits of its seeds (8 up to 65,536 examples)."""
+    seed = tf.random.fold_in(tf.constant([seed, stream], tf.int32), epoch)
+    return tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.int32)

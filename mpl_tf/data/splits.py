@@ -23,17 +23,16 @@ def balanced(labels, total, num_classes, seed, class_names=None):
     if remainder or not each:
         raise UsageError(f"--num_labels: expected a positive multiple of the {num_classes} classes, got {total}")
     random = np.random.default_rng(seed)
-    chosen = []
-    for label in range(num_classes):
-        members = np.flatnonzero(labels == label)
-        if len(members) < each:
-            name = class_names[label] if class_names else label
-            raise UsageError(
-                f"--num_labels: expected at least {each} labeled examples of each class for {total} labels, "
-                f"class {name} has {len(members)}; give at most {len(members) * num_classes}"
-            )
-        chosen.append(random.choice(members, each, replace=False))
-    chosen = np.sort(np.concatenate(chosen))
+    counts = np.bincount(labels, minlength=num_classes)
+    smallest = int(np.argmin(counts))
+    if counts[smallest] < each:
+        name = class_names[smallest] if class_names else smallest
+        raise UsageError(
+            f"--num_labels: expected at least {each} labeled examples of each class for {total} labels, "
+            f"class {name} has {counts[smallest]}; give at most {counts[smallest] * num_classes}"
+        )
+    members = [np.flatnonzero(labels == label) for label in range(num_classes)]
+    chosen = np.sort(np.concatenate([random.choice(one, each, replace=False) for one in members]))
     return chosen, np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
 
 
@@ -41,3 +40,10 @@ def hold_out(count, held, seed):
     """Split 0..count-1 at random into `held` indices and the rest; both sorted int64."""
     order = np.random.default_rng(seed).permutation(count)
     return np.sort(order[:held]), np.sort(order[held:])
+
+
+def labeled_split(labels, total, num_classes, seed, class_names=None):
+    """As `balanced`, and all of them labeled where `total` is 0 (--num_labels=0)."""
+    if not total:
+        return np.arange(len(labels)), np.arange(0)
+    return balanced(labels, total, num_classes, seed, class_names)

@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import balanced, hold_out
+from mpl_tf.data.splits import hold_out, labeled_split
 from mpl_tf.errors import RunError
 
 HELD_OUT = 5000  # CIFAR-10: 45,000 for training, 5,000 kept for tuning (Oliver et al. 2018, paper section 3.2).
@@ -34,11 +34,11 @@ def svhn(config):
 
 
 def _split(name, train, test, names, config, extra=None, **about):
-    chosen, rest = balanced(train.labels, config.num_labels or len(train), len(names), config.seed, names)
+    chosen, rest = labeled_split(train.labels, config.num_labels, len(names), config.seed, names)
     unlabeled = train.images[rest]
     if extra is not None:
         unlabeled = np.concatenate([unlabeled, extra.images])
-    return Dataset(name, train.take(chosen), Source(unlabeled), test, names, **about)
+    return Dataset(name, train.take(chosen), Source(unlabeled) if len(unlabeled) else None, test, names, **about)
 
 
 def _read(name, splits, data_dir):

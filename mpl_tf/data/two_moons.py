@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import balanced
+from mpl_tf.data.splits import labeled_split
 
 POINTS = 2000
 MOON_NOISE = 0.1  # The paper does not say; at 0.15 the moons touch.
@@ -18,11 +18,11 @@ def load(config):
 
     points, labels = make_moons(POINTS, noise=MOON_NOISE, random_state=config.seed)
     everything = Source(points.astype(np.float32), labels.astype(np.int32))
-    chosen, rest = balanced(labels, config.num_labels, 2, config.seed)
+    chosen, rest = labeled_split(labels, config.num_labels, 2, config.seed)
     return Dataset(
         name="two_moons",
         labeled=everything.take(chosen),
-        unlabeled=everything.take(rest, with_labels=False),
+        unlabeled=everything.take(rest, with_labels=False) if len(rest) else None,
         test=everything,
         class_names=("upper", "lower"),
     )
