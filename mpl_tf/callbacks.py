@@ -67,8 +67,11 @@ class Progress(keras.callbacks.Callback):
     def _tell_length(self, now):
         self.told = True
         whole = self.steps * self.images / self._rate(self.after_first, now)
-        print(f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
-              f"--{self.flag} shortens the run.", flush=True)
+        print(
+            f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
+            f"--{self.flag} shortens the run.",
+            flush=True,
+        )
 
 
 class Saver(keras.callbacks.Callback):
@@ -99,13 +102,17 @@ class Saver(keras.callbacks.Callback):
         """After each call of the compiled loop: is there a reason to stop?"""
         step = self.progress.step
         if logs["skipped_in_a_row"] >= SKIPS_ALLOWED:
-            raise RunError(f"{int(logs['skipped_in_a_row'])} steps in a row up to step {step} had gradients that are not "
-                           "finite; expected a finite loss: give a lower --teacher_learning_rate and "
-                           "--student_learning_rate, or --clip_norm")
+            raise RunError(
+                f"{int(logs['skipped_in_a_row'])} steps in a row up to step {step} had gradients that are not "
+                "finite; expected a finite loss: give a lower --teacher_learning_rate and "
+                "--student_learning_rate, or --clip_norm"
+            )
         if self.terminated:
             self._save()
-            raise Interrupted(f"SIGTERM: stopped at step {step} of {self.progress.steps} and saved; "
-                              "the same command goes on from there")
+            raise Interrupted(
+                f"SIGTERM: stopped at step {step} of {self.progress.steps} and saved; "
+                "the same command goes on from there"
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         """Save."""

@@ -44,8 +44,10 @@ class Checkpoints:
                 reason = str(error).strip().splitlines()[0]
                 print(f"mpl_tf: {path} is damaged and left out ({reason})", file=sys.stderr, flush=True)
         if self._manager.checkpoints:
-            raise RunError(f"{self.folder}: expected a readable checkpoint, all {len(self._manager.checkpoints)} are "
-                           "damaged; delete this folder to train from the start")
+            raise RunError(
+                f"{self.folder}: expected a readable checkpoint, all {len(self._manager.checkpoints)} are "
+                "damaged; delete this folder to train from the start"
+            )
         return 0
 
     def save(self, step, seconds):
@@ -63,5 +65,7 @@ class Checkpoints:
                 if leftover.is_file():
                     leftover.unlink()
             reason = str(error).strip().splitlines()[0]
-            raise RunError(f"{self.folder}: expected to write the checkpoint of step {step}, got {reason}; the one "
-                           "before it is kept: free space, then run the same command again") from error
+            raise RunError(
+                f"{self.folder}: expected to write the checkpoint of step {step}, got {reason}; the one "
+                "before it is kept: free space, then run the same command again"
+            ) from error

@@ -22,7 +22,9 @@ SCALES = ("paper", "gpu", "smoke")
 
 def _flag(text, choices=None, low=None, high=None, identity=True):
     """A field: its help text, its choices or its range (inclusive), and whether it is part of a run's identity."""
-    return dataclasses.field(metadata={"help": text, "choices": choices, "low": low, "high": high, "identity": identity})
+    return dataclasses.field(
+        metadata={"help": text, "choices": choices, "low": low, "high": high, "identity": identity}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +40,15 @@ class Config:
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False
     )
     workdir: str = _flag("folder of the run's files; empty: runs/DATASET-METHOD-seedSEED", identity=False)
-    seed: int = _flag("seed of the splits, the weights, the data order, the views and the sampling", low=0, high=2**31 - 1)
+    seed: int = _flag(
+        "seed of the splits, the weights, the data order, the views and the sampling", low=0, high=2**31 - 1
+    )
     debug: bool = _flag("show tracebacks", identity=False)
 
     # Data
-    data_dir: str = _flag("folder of TFDS data sets, downloaded if absent; empty: ~/tensorflow_datasets", identity=False)
+    data_dir: str = _flag(
+        "folder of TFDS data sets, downloaded if absent; empty: ~/tensorflow_datasets", identity=False
+    )
     labeled_dir: str = _flag("own labeled images: one folder a class, JPEG or PNG")
     unlabeled_dir: str = _flag("own unlabeled images: any depth, JPEG or PNG")
     test_dir: str = _flag("own test images: the class folders of --labeled_dir")
@@ -64,7 +70,9 @@ class Config:
     # Views
     randaugment_ops: int = _flag(f"RandAugment operations an image ({RELEASED}: 2)", low=0)
     randaugment_magnitude: float = _flag(f"RandAugment magnitude, 10 = full range ({RELEASED}: 16)", low=0, high=30)
-    cutout: float = _flag(f"side of the strong view's cutout as a fraction of the image's ({RELEASED}: 0.5)", None, 0, 1)
+    cutout: float = _flag(
+        f"side of the strong view's cutout as a fraction of the image's ({RELEASED}: 0.5)", None, 0, 1
+    )
     shift: float = _flag(f"largest random shift as a fraction of the side ({RELEASED}: 0.125)", None, 0, 0.5)
     noise: float = _flag("strong view of points: standard deviation of the added noise, units of the data", low=0)
 
@@ -80,11 +88,17 @@ class Config:
     student_warmup_steps: int = _flag(f"linear warm-up of the student's rate, steps ({RELEASED}: 5,000)", low=0)
     momentum: float = _flag(f"Nesterov momentum ({RELEASED}: 0.9); 0: plain SGD", None, 0, 1)
     weight_decay: float = _flag(f"L2 coefficient on all but batch-norm weights ({RELEASED}: 5e-4)", low=0)
-    clip_norm: float = _flag("bound on a gradient's global norm; 0: off (released: off for CIFAR, 5 for ImageNet)", low=0)
-    ema_decay: float = _flag(f"decay of the average of the deployed network's weights; 0: off ({RELEASED}: 0.995)", None, 0, 1)
+    clip_norm: float = _flag(
+        "bound on a gradient's global norm; 0: off (released: off for CIFAR, 5 for ImageNet)", low=0
+    )
+    ema_decay: float = _flag(
+        f"decay of the average of the deployed network's weights; 0: off ({RELEASED}: 0.995)", None, 0, 1
+    )
     label_smoothing: float = _flag(f"of the supervised and the student's loss ({RELEASED}: 0.15)", None, 0, 1)
     dropout: float = _flag(f"rate before the classifier ({RELEASED}: 0.2)", None, 0, 0.99)
-    precision: str = _flag("compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16"))
+    precision: str = _flag(
+        "compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16")
+    )
     strategy: str = _flag("tf.distribute: auto takes what the machine has", ("auto", "one", "mirrored", "tpu"))
 
     # UDA, the teacher's objective on unlabeled data
@@ -96,7 +110,9 @@ class Config:
     # Feedback, MPL's own part
     pseudo_labels: str = _flag("the student's targets (paper: sampled, hard)", ("sampled", "argmax", "soft"))
     label_view: str = _flag("the view the teacher labels; the student sees the strong one", ("strong", "weak"))
-    feedback: str = _flag("form of h (paper: taylor); exact is per example and class", ("off", "taylor", "dot_product", "exact"))
+    feedback: str = _flag(
+        "form of h (paper: taylor); exact is per example and class", ("off", "taylor", "dot_product", "exact")
+    )
     feedback_scale: str = _flag("mean: the paper's batch mean; sum: the score function's", ("mean", "sum"))
     feedback_weight: float = _flag("factor of the feedback in the teacher's gradient (paper: 1)", low=0)
     baseline: str = _flag("subtracted from h (released: moving_average)", ("none", "moving_average"))
@@ -147,8 +163,10 @@ def _check_feedback(config):
             "give --feedback=exact or --pseudo_labels=sampled"
         )
     if config.feedback in ("exact", "off") and config.baseline != "none":
-        raise UsageError(f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
-                         f"subtract it from, got {config.baseline}")
+        raise UsageError(
+            f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
+            f"subtract it from, got {config.baseline}"
+        )
 
 
 def _check_folders(config):
@@ -171,7 +189,7 @@ def versions():
     found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
     here = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
         revision = done.stdout.strip() or None
     except OSError:
         revision = None

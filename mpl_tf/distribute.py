@@ -29,7 +29,9 @@ def make_strategy(name, batches):
         strategy = tf.distribute.get_strategy()
     for flag, batch in batches.items():
         if batch % strategy.num_replicas_in_sync:
-            raise UsageError(f"--{flag}: expected a multiple of the {strategy.num_replicas_in_sync} replicas, got {batch}")
+            raise UsageError(
+                f"--{flag}: expected a multiple of the {strategy.num_replicas_in_sync} replicas, got {batch}"
+            )
     return strategy
 
 

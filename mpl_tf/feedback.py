@@ -4,8 +4,8 @@ Glossary: theta_S the student's weights before its step, theta_S' after it; L_l(
 CE(y_l, S(x_l; theta)) over the global batch; eta_S the first-step coefficient of the student's optimizer; g_u the
 gradient of the student's loss on the pseudo labels; q the teacher's distributions on x_u; z its logits there.
 
-A scalar h (taylor, dot_product) is OLD minus NEW labeled loss: positive when the pseudo labels helped. It multiplies the
-gradient of CE(y_u, T(x_u)) with y_u the hard label the student was given; with the target softmax(z) itself, as in the
+A scalar h (taylor, dot_product) is OLD minus NEW labeled loss: positive when the pseudo labels helped. It multiplies
+the gradient of CE(y_u, T(x_u)) with y_u the hard label the student was given; with the target softmax(z) itself, as in the
 released code, that gradient is exactly zero. The table (exact) is dL_l(theta_S') / dq for each example and class.
 """
 
@@ -95,7 +95,7 @@ def scalar_loss(h, y_u, z, scale, batch):
         h: scalar, after its baseline.
         y_u: hard pseudo labels, int32 [b].
         z: teacher logits that made them, float32 [b, C].
-        scale: "sum" over the global batch, as the score function of the whole batch asks for, or "mean", the paper's CE.
+        scale: "sum" over the global batch, as the score function of the whole batch asks for, or the paper's "mean".
         batch: B, unlabeled examples over all replicas.
     Returns:
         The replica's loss; its gradient is to be averaged over replicas.

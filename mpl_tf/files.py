@@ -20,8 +20,10 @@ def write(path, save):
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: expected to write it, got {error}; free space or mend the folder's permissions, then "
-                       "run the same command again") from error
+        raise RunError(
+            f"{path}: expected to write it, got {error}; free space or mend the folder's permissions, then "
+            "run the same command again"
+        ) from error
 
 
 def write_text(path, text):

@@ -65,7 +65,9 @@ def parse(argv):
     asked = _read(argv)
     if asked["mode"] in ("evaluate", "predict") and not asked["config"]:
         if not asked["workdir"]:
-            raise UsageError(f"--workdir: expected the folder of a finished run for --mode={asked['mode']}, got nothing")
+            raise UsageError(
+                f"--workdir: expected the folder of a finished run for --mode={asked['mode']}, got nothing"
+            )
         asked["config"] = str(Path(asked["workdir"]) / "config.json")
         if not Path(asked["config"]).is_file():
             raise UsageError(f"--workdir: expected the folder of a finished run, found no {asked['config']}")
@@ -90,7 +92,10 @@ def _new_flags():
     for field in dataclasses.fields(Config):
         DEFINE[field.type](field.name, None, _help(field), flag_values=values, module_name=sys.argv[0])
     absl_flags.DEFINE_string(
-        "config", None, "config.json of an earlier run: its values instead of the flagfiles'", flag_values=values,
+        "config",
+        None,
+        "config.json of an earlier run: its values instead of the flagfiles'",
+        flag_values=values,
         module_name=sys.argv[0],
     )
     absl_flags.DEFINE_string("flagfile", "", "read flags from this file, as absl does", flag_values=values)

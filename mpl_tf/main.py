@@ -1,6 +1,6 @@
 """The program: parse, assemble, then train, finetune, evaluate and export; or evaluate or predict with a finished run.
 
-    python -m mpl_tf.main --dataset=digits_50
+python -m mpl_tf.main --dataset=digits_50
 """
 
 import json
@@ -51,6 +51,7 @@ def train(config):
 
     from mpl_tf import data, distribute, export, methods, training
 
+    tf.get_logger().setLevel("ERROR")
     methods.check(config.method)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
@@ -99,7 +100,9 @@ def predict(config):
     workdir = Path(config.workdir)
     model = export.load(workdir / "student.keras")
     if len(model.input_shape) != 4:
-        raise UsageError(f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images")
+        raise UsageError(
+            f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"
+        )
     paths = folder.image_files(config.images, "--images")
     images, good = folder.decode_files(paths, model.input_shape[1], config.skip_bad_images)
     paths = [path for path, fine in zip(paths, good, strict=True) if fine]
@@ -114,8 +117,10 @@ def _check_workdir(config, workdir):
     if stored.exists():
         differing = configuration.differences(config, configuration.from_json(stored))
         if differing:
-            raise UsageError(f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
-                             "give another --workdir, or the flags of that run")
+            raise UsageError(
+                f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
+                "give another --workdir, or the flags of that run"
+            )
     elif workdir.exists() and not workdir.is_dir():
         raise UsageError(f"--workdir: expected a folder, {workdir} is a file")
     elif workdir.is_dir() and any(workdir.iterdir()):
@@ -131,11 +136,20 @@ def _finish(config, dataset, workdir, student, scored, phase):
     evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
     others = {role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in scored.items()}
     results = {
-        "dataset": config.dataset, "method": config.method, "model": config.model, "seed": config.seed,
-        "steps": config.train_steps, "test": test, "other_networks": others, "seconds": phase["seconds"],
-        "images_per_second": phase["images_per_second"], "means": phase["means"],
-        "num_labeled": len(dataset.labeled), "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
-        "skipped_images": list(dataset.skipped), "class_names": list(dataset.class_names),
+        "dataset": config.dataset,
+        "method": config.method,
+        "model": config.model,
+        "seed": config.seed,
+        "steps": config.train_steps,
+        "test": test,
+        "other_networks": others,
+        "seconds": phase["seconds"],
+        "images_per_second": phase["images_per_second"],
+        "means": phase["means"],
+        "num_labeled": len(dataset.labeled),
+        "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
+        "skipped_images": list(dataset.skipped),
+        "class_names": list(dataset.class_names),
     }
     files.write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
     print(f"{_headline(results)}; everything is in {workdir}")
@@ -145,8 +159,10 @@ def _about(config, dataset, method):
     unlabeled = len(dataset.unlabeled) if dataset.unlabeled else 0
     skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
     weights = method.deployed().count_params()
-    return (f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {unlabeled} unlabeled, "
-            f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}")
+    return (
+        f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {unlabeled} unlabeled, "
+        f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}"
+    )
 
 
 def _headline(results):

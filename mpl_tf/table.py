@@ -35,8 +35,11 @@ class Table(keras.callbacks.Callback):
         if not self.path.exists():
             return []
         with open(self.path, newline="") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
-                    if None not in row.values()]
+            return [
+                {key: float(value) for key, value in row.items()}
+                for row in csv.DictReader(file)
+                if None not in row.values()
+            ]
 
     def means(self):
         """Mean of each quantity over the steps, a row weighing as many steps as it stands for."""

@@ -39,8 +39,18 @@ def run_phase(name, method, dataset, config, workdir, strategy):
             data = pipeline.training_batches(dataset, config, method.batch_keys, batch, first, last, strategy)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
             method.fit(
-                data, initial_epoch=epoch, epochs=epoch + (last - first) // length, steps_per_epoch=length, verbose=0, shuffle=False,
-                callbacks=[progress, table, saver, keras.callbacks.TensorBoard(workdir / "tensorboard" / name, write_graph=False)],
+                data,
+                initial_epoch=epoch,
+                epochs=epoch + (last - first) // length,
+                steps_per_epoch=length,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    progress,
+                    table,
+                    saver,
+                    keras.callbacks.TensorBoard(workdir / "tensorboard" / name, write_graph=False),
+                ],
             )
     seconds = float(checkpoints.seconds.numpy())
     return {"seconds": seconds, "images_per_second": images * steps / seconds, "means": table.means()}

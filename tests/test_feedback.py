@@ -74,7 +74,9 @@ def test_exact_table_matches_finite_differences_of_the_labeled_loss():
     for example, label in itertools.product(range(2), range(tiny.CLASSES)):
         change = np.zeros_like(q)
         change[example, label] = width
-        after = [float(setting.labeled_loss(setting.student_step(tf.constant(q + sign * change))[0])) for sign in (1, -1)]
+        after = [
+            float(setting.labeled_loss(setting.student_step(tf.constant(q + sign * change))[0])) for sign in (1, -1)
+        ]
         assert table[example, label] == pytest.approx((after[0] - after[1]) / (2 * width), abs=2e-5, rel=0.01)
 
 
@@ -93,8 +95,9 @@ def test_scalar_h_is_old_minus_new_loss_and_reaches_the_teacher(form):
     assert float(h) == pytest.approx(change, rel=0.1)
     y_u = tf.argmax(helpful, -1, tf.int32)
     for scale, factor in (("sum", 1), ("mean", 1 / setting.count)):
-        got = logit_gradients(
-            setting.z, lambda z, s=scale: {"f": feedback.scalar_loss(h, y_u, z, s, setting.count)})["f"].numpy()
+        got = logit_gradients(setting.z, lambda z, s=scale: {"f": feedback.scalar_loss(h, y_u, z, s, setting.count)})[
+            "f"
+        ].numpy()
         np.testing.assert_allclose(got, float(h) * factor * (setting.q.numpy() - helpful.numpy()), rtol=1e-4, atol=1e-8)
         assert np.abs(got).max() > 1e-5
 
@@ -102,8 +105,9 @@ def test_scalar_h_is_old_minus_new_loss_and_reaches_the_teacher(form):
 def test_released_codes_target_gives_exactly_no_feedback():
     """CE(stop_grad(softmax(z)), z) has a zero gradient: what must not be used."""
     z = Setting().z
-    got = logit_gradients(z, lambda z: {"f": tf.reduce_sum(
-        losses.soft_cross_entropy(tf.stop_gradient(tf.nn.softmax(z)), z))})["f"].numpy()
+    got = logit_gradients(
+        z, lambda z: {"f": tf.reduce_sum(losses.soft_cross_entropy(tf.stop_gradient(tf.nn.softmax(z)), z))}
+    )["f"].numpy()
     assert np.abs(got).max() < 1e-6
 
 
@@ -150,8 +154,13 @@ def test_mean_of_reinforce_over_many_draws_is_the_exact_gradient():
         return feedback.taylor(setting.labeled_loss, setting.theta, new)
 
     probability, h, gradient = all_outcomes(setting, h_of)
-    exact = logit_gradients(setting.z, lambda z: {"f": feedback.table_loss(
-        setting.table(setting.q), z, "sum", setting.count)})["f"].numpy().ravel()
+    exact = (
+        logit_gradients(
+            setting.z, lambda z: {"f": feedback.table_loss(setting.table(setting.q), z, "sum", setting.count)}
+        )["f"]
+        .numpy()
+        .ravel()
+    )
     draws = np.random.default_rng(0).choice(len(h), size=400_000, p=probability / probability.sum())
     counts = np.bincount(draws, minlength=len(h)) / len(draws)
     for weights, tolerance in ((counts, 0.02), (probability, 0.01)):  # Many draws, then their expectation.

@@ -301,7 +301,9 @@ def test_the_other_pairs_of_labels_feedback_and_baseline_are_taken(make_config, 
 )
 def test_steps_per_execution_divides_the_epoch_and_the_whole_run(steps, steps_per_epoch, steps_per_execution):
     message = refusal(
-        "--dataset=digits_50", f"--train_steps={steps}", f"--steps_per_epoch={steps_per_epoch}",
+        "--dataset=digits_50",
+        f"--train_steps={steps}",
+        f"--steps_per_epoch={steps_per_epoch}",
         f"--steps_per_execution={steps_per_execution}",
     )
     assert message.startswith("--steps_per_execution:")

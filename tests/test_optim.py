@@ -12,7 +12,9 @@ from tests import tiny
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_sgd_equals_keras_sgd_in_both_its_forms(momentum, nesterov):
     ours, theirs, functional = (tf.Variable([1.0, -2.0]) for _ in range(3))
-    optimizers = [kind(0.1, momentum=momentum, nesterov=nesterov) for kind in (optim.SGD, keras.optimizers.SGD, optim.SGD)]
+    optimizers = [
+        kind(0.1, momentum=momentum, nesterov=nesterov) for kind in (optim.SGD, keras.optimizers.SGD, optim.SGD)
+    ]
     optimizers[2].build([functional])
     for step in range(4):
         gradient = tf.constant([0.5, 1.0 - step])

@@ -39,8 +39,11 @@ def batch(labeled=4, unlabeled=8, seed=0):
 
 def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
     """A compiled method of that name on tiny networks of fixed weights."""
-    networks = {"teacher": network(1, norm=norm), "student": network(11, norm=norm)} if name == "mpl" else {
-        "network": network(1, norm=norm)}
+    networks = (
+        {"teacher": network(1, norm=norm), "student": network(11, norm=norm)}
+        if name == "mpl"
+        else {"network": network(1, norm=norm)}
+    )
     method = METHODS[name](**networks, **options)
     optimizers = {"optimizer": sgd(rate, momentum)}
     if name == "mpl":

@@ -50,8 +50,15 @@ def load(config):
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
         unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
     return Dataset(
-        "folder", labeled, Source(unlabeled) if len(unlabeled) else None, test, names, IMAGENET_MEAN, IMAGENET_STD,
-        flip=config.flip, skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
+        "folder",
+        labeled,
+        Source(unlabeled) if len(unlabeled) else None,
+        test,
+        names,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        flip=config.flip,
+        skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
     )
 
 
@@ -99,8 +106,10 @@ def decode_files(paths, size, skip_bad):
             images[index] = decode(paths[index], size)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             if not skip_bad:
-                raise RunError(f"{paths[index]}: expected a readable JPEG or PNG image, got {error}; "
-                               "mend or remove it, or give --skip_bad_images") from error
+                raise RunError(
+                    f"{paths[index]}: expected a readable JPEG or PNG image, got {error}; "
+                    "mend or remove it, or give --skip_bad_images"
+                ) from error
             good[index] = False
 
     with ThreadPoolExecutor() as pool:

@@ -19,8 +19,16 @@ def cifar10(config):
     """
     train, test, names = _read("cifar10", ("train", "test"), config.data_dir)
     _, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
-    return _split("cifar10_4k", train.take(used), test, names, config, flip=True,
-                  mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    return _split(
+        "cifar10_4k",
+        train.take(used),
+        test,
+        names,
+        config,
+        flip=True,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+    )
 
 
 def svhn(config):
@@ -29,8 +37,17 @@ def svhn(config):
     With --num_labels=1000: 1,000 labeled (100 a class), 603,388 unlabeled, 26,032 test images, uint8 [N, 32, 32, 3].
     """
     train, extra, test, names = _read("svhn_cropped", ("train", "extra", "test"), config.data_dir)
-    return _split("svhn_1k", train, test, names, config, flip=False, extra=extra,
-                  mean=(0.4376821, 0.4437697, 0.47280442), std=(0.19803012, 0.20101562, 0.19703614))
+    return _split(
+        "svhn_1k",
+        train,
+        test,
+        names,
+        config,
+        flip=False,
+        extra=extra,
+        mean=(0.4376821, 0.4437697, 0.47280442),
+        std=(0.19803012, 0.20101562, 0.19703614),
+    )
 
 
 def _split(name, train, test, names, config, extra=None, **about):
@@ -62,8 +79,10 @@ def _read(name, splits, data_dir):
     try:
         parts = [tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1)) for split in splits]
     except Exception as error:
-        raise RunError(f"--data_dir: {name} in {builder.data_dir} cannot be read ({_first_line(error)}); "
-                       "delete that folder so that it is prepared anew") from error
+        raise RunError(
+            f"--data_dir: {name} in {builder.data_dir} cannot be read ({_first_line(error)}); "
+            "delete that folder so that it is prepared anew"
+        ) from error
     sources = [Source(part["image"], part["label"].astype(np.int32)) for part in parts]
     return *sources, tuple(builder.info.features["label"].names)
 

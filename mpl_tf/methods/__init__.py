@@ -29,8 +29,10 @@ def check(name):
 def check_data(name, dataset):
     """Raise UsageError if the method needs unlabeled examples and the data set has none."""
     if "x_u_strong" in METHODS[name].batch_keys and dataset.unlabeled is None:
-        raise UsageError(f"--unlabeled_dir: {name} needs unlabeled examples, {dataset.name} has none left; "
-                         "give some, a smaller --num_labels, or --method=supervised")
+        raise UsageError(
+            f"--unlabeled_dir: {name} needs unlabeled examples, {dataset.name} has none left; "
+            "give some, a smaller --num_labels, or --method=supervised"
+        )
 
 
 def make(config, shape, num_classes):
@@ -54,8 +56,12 @@ def make(config, shape, num_classes):
         optimizers = {"optimizer": student, "teacher_optimizer": teacher}
     else:
         optimizers = {"optimizer": teacher}
-    method.compile(**optimizers, weight_decay=config.weight_decay, clip_norm=config.clip_norm,
-                   steps_per_execution=config.steps_per_execution)
+    method.compile(
+        **optimizers,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        steps_per_execution=config.steps_per_execution,
+    )
     return method
 
 

@@ -96,8 +96,14 @@ class Method(keras.Model):
 
     def compile(self, optimizer=None, run_eagerly=False, steps_per_execution=1, jit_compile=False, **kwargs):
         """Set Keras up for fit(); subclasses make their Trained networks first."""
-        super().compile(optimizer=optimizer, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution,
-                        jit_compile=jit_compile, auto_scale_loss=False, **kwargs)
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+            **kwargs,
+        )
 
     def deployed(self):
         """The network to predict with: the average of the trained one's weights, or the trained one itself."""
@@ -113,8 +119,8 @@ class Method(keras.Model):
         Args:
             batch: dict of the tensors named in `batch_keys`.
         Returns:
-            (updates, logs, norms): [(variable, new value)], equal on all replicas; dict of `log_names` to scalars, to be
-            averaged over replicas; list of gradient norms, one a network.
+            (updates, logs, norms): [(variable, new value)], equal on all replicas; dict of `log_names` to scalars, to
+            be averaged over replicas; list of gradient norms, one a network.
         """
         raise NotImplementedError
 
@@ -151,7 +157,8 @@ class Method(keras.Model):
         distribute.assign([*updates, (self.sums, sums), (self.skipped, skipped)])
         means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
         return dict(zip(self.log_names, means, strict=True)) | {
-            "skipped_steps": skipped[0], "skipped_in_a_row": skipped[1]
+            "skipped_steps": skipped[0],
+            "skipped_in_a_row": skipped[1],
         }
 
     def reset_metrics(self):

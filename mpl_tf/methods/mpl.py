@@ -39,14 +39,38 @@ class MetaPseudoLabels(Method):
 
     batch_keys = uda.UDA.batch_keys
     log_names = (
-        *uda.LOGS, "student_loss", "student_agreement", "student_gradient_norm", "student_learning_rate", "h", "baseline",
-        "norm_feedback", "norm_supervised", "norm_uda", "feedback_share",
+        *uda.LOGS,
+        "student_loss",
+        "student_agreement",
+        "student_gradient_norm",
+        "student_learning_rate",
+        "h",
+        "baseline",
+        "norm_feedback",
+        "norm_supervised",
+        "norm_uda",
+        "feedback_share",
     )
     finetuned = True
 
-    def __init__(self, teacher, student, pseudo_labels="sampled", label_view="strong", feedback="taylor",
-                 feedback_scale="mean", feedback_weight=1.0, baseline="none", label_smoothing=0.15, uda_weight=8.0,
-                 uda_temperature=0.7, uda_threshold=0.6, uda_ramp_steps=5000, ema_decay=0.0, **kwargs):
+    def __init__(
+        self,
+        teacher,
+        student,
+        pseudo_labels="sampled",
+        label_view="strong",
+        feedback="taylor",
+        feedback_scale="mean",
+        feedback_weight=1.0,
+        baseline="none",
+        label_smoothing=0.15,
+        uda_weight=8.0,
+        uda_temperature=0.7,
+        uda_threshold=0.6,
+        uda_ramp_steps=5000,
+        ema_decay=0.0,
+        **kwargs,
+    ):
         super().__init__(student, ema_decay, **kwargs)
         self.teacher_network = teacher
         self.pseudo_labels, self.label_view = pseudo_labels, label_view
@@ -107,12 +131,22 @@ class MetaPseudoLabels(Method):
         updates += teacher_updates + self.average(new_S, student_state, t)
         if self.baseline is not None:
             updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
-        return updates, self.objective.logs(z_l, z_w, z_s, y_l) | _norm_logs(at_logits) | {
-            "gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate,
-            "student_loss": student_loss, "student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S),
-            "student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate,
-            "h": h, "baseline": baseline,
-        }, [teacher_norm, student_norm]
+        return (
+            updates,
+            self.objective.logs(z_l, z_w, z_s, y_l)
+            | _norm_logs(at_logits)
+            | {
+                "gradient_norm": teacher_norm,
+                "learning_rate": teacher.optimizer.learning_rate,
+                "student_loss": student_loss,
+                "student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S),
+                "student_gradient_norm": student_norm,
+                "student_learning_rate": student.optimizer.learning_rate,
+                "h": h,
+                "baseline": baseline,
+            },
+            [teacher_norm, student_norm],
+        )
 
     def _targets(self, z, t):
         """The student's target distributions, float32 [b, C], from the labeling logits; one-hot unless soft."""
@@ -136,8 +170,12 @@ class MetaPseudoLabels(Method):
 
         if self.feedback == "exact":
             table = forms.exact(
-                labeled_loss, lambda weights: self.student.forward(weights, batch["x_u_strong"])[0], theta_S, new_S,
-                eta_S * (1 - self.objective.label_smoothing), count,
+                labeled_loss,
+                lambda weights: self.student.forward(weights, batch["x_u_strong"])[0],
+                theta_S,
+                new_S,
+                eta_S * (1 - self.objective.label_smoothing),
+                count,
             )
             h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
             return lambda z: self._weighted(forms.table_loss, table, z, count), h, baseline

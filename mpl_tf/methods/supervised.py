@@ -46,12 +46,16 @@ class Supervised(Method):
         gradients = distribute.mean(tape.gradient(loss, theta))
         new, updates, norm, _ = network.update(theta, gradients, state)
         updates += self.average(new, state, network.optimizer.iterations)
-        return updates, {
-            "loss": loss,
-            "accuracy": accuracy(batch["y_l"], z),
-            "gradient_norm": norm,
-            "learning_rate": network.optimizer.learning_rate,
-        }, [norm]
+        return (
+            updates,
+            {
+                "loss": loss,
+                "accuracy": accuracy(batch["y_l"], z),
+                "gradient_norm": norm,
+                "learning_rate": network.optimizer.learning_rate,
+            },
+            [norm],
+        )
 
 
 def accuracy(y, z):

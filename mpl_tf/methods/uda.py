@@ -69,8 +69,17 @@ class UDA(Method):
     batch_keys = ("x_l", "y_l", "x_u_weak", "x_u_strong")
     log_names = (*LOGS, "norm_supervised", "norm_uda")
 
-    def __init__(self, network, label_smoothing=0.15, uda_weight=8.0, uda_temperature=0.7, uda_threshold=0.6,
-                 uda_ramp_steps=5000, ema_decay=0.0, **kwargs):
+    def __init__(
+        self,
+        network,
+        label_smoothing=0.15,
+        uda_weight=8.0,
+        uda_temperature=0.7,
+        uda_threshold=0.6,
+        uda_ramp_steps=5000,
+        ema_decay=0.0,
+        **kwargs,
+    ):
         super().__init__(network, ema_decay, **kwargs)
         self.objective = TeacherObjective(label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps)
 

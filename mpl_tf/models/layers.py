@@ -26,8 +26,13 @@ class BatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         none = tf.zeros([0], tf.float32)
         result = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=tf.convert_to_tensor(self.gamma), offset=tf.convert_to_tensor(self.beta), mean=none,
-            variance=none, epsilon=self.epsilon, is_training=True,
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=none,
+            variance=none,
+            epsilon=self.epsilon,
+            is_training=True,
         )
         count = tf.cast(tf.size(inputs[..., 0]), tf.float32)
         biased = result.batch_variance * ((count - 1) / count)  # The kernel returns N / (N - 1) of what Keras averages.

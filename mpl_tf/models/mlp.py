@@ -18,14 +18,21 @@ def mlp(shape, num_classes, dropout=0.0):
         UsageError: the examples are no vectors.
     """
     if len(shape) != 1:
-        raise UsageError(f"--model: mlp takes vectors, the data set has examples of shape {shape}; "
-                         "give --model=small_cnn or --model=wide_resnet_28_2")
+        raise UsageError(
+            f"--model: mlp takes vectors, the data set has examples of shape {shape}; "
+            "give --model=small_cnn or --model=wide_resnet_28_2"
+        )
 
     def dense(units, **kwargs):
         uniform = keras.initializers.RandomUniform(-0.1, 0.1)
         return keras.layers.Dense(units, kernel_initializer=uniform, bias_initializer=uniform, **kwargs)
 
     return keras.Sequential(
-        [keras.Input(shape), dense(8, activation="sigmoid"), dense(8, activation="sigmoid"),
-         dense(num_classes, dtype="float32")], name="mlp",
+        [
+            keras.Input(shape),
+            dense(8, activation="sigmoid"),
+            dense(8, activation="sigmoid"),
+            dense(num_classes, dtype="float32"),
+        ],
+        name="mlp",
     )

@@ -20,7 +20,7 @@ def wide_resnet(k, shape, num_classes, dropout=0.0):
     """WideResNet-28-k.
 
     Args:
-        k: widening factor; 2 gives 1.47 M weights, 10 gives 36.6 M.
+        k: widening factor; 2 gives 1.47 M weights, 10 gives 36.7 M.
         shape: (H, W, 3), H and W at least 8.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
@@ -53,8 +53,10 @@ def check_image(name, shape, smallest):
     """
     if len(shape) != 3 or min(shape[:2]) < smallest:
         fix = "--model=mlp" if len(shape) != 3 else f"--image_size={smallest} or more"
-        raise UsageError(f"--model: {name} takes images of at least {smallest} x {smallest} pixels, the data set has "
-                         f"examples of shape {tuple(shape)}; give {fix}")
+        raise UsageError(
+            f"--model: {name} takes images of at least {smallest} x {smallest} pixels, the data set has "
+            f"examples of shape {tuple(shape)}; give {fix}"
+        )
 
 
 def _block(x, width, stride):
@@ -71,6 +73,4 @@ def _activate(x):
 
 
 def _conv(width, size, stride):
-    return keras.layers.Conv2D(
-        width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )
+    return keras.layers.Conv2D(width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")

@@ -107,19 +107,22 @@ def test_histogram_operations_on_few_levels():
     assert set(stretched[3].ravel()) == {0, 255}
 
 
-@pytest.mark.parametrize(("name", "magnitude", "before", "after"), [
-    ("Brightness", 16, (50, 100, 255), (149, 255, 255)),  # times 2.98, saturated
-    ("Brightness", 0, (50, 100, 255), (5, 10, 25)),
-    ("Color", 30, (200, 100, 0), (255, 19, 0)),  # grey 118; 118 + 5.5 (v - 118)
-    ("Contrast", 16, (200, 100, 0), (255, 64, 0)),  # mean grey 118; 118 + 2.98 (v - 118)
-    ("Solarize", 5, (127, 128, 255), (127, 127, 0)),
-    ("Solarize", 16, (127, 128, 255), (127, 128, 255)),  # threshold held at 256, not 409 - 256
-    ("Posterize", 5, (63, 64, 255), (0, 64, 192)),
-    ("Posterize", 16, (63, 64, 255), (60, 64, 252)),
-    ("Posterize", 30, (63, 64, 255), (63, 64, 255)),
-    ("Posterize", 0, (63, 128, 255), (0, 128, 128)),
-    ("Invert", 16, (0, 100, 255), (255, 155, 0)),
-])
+@pytest.mark.parametrize(
+    ("name", "magnitude", "before", "after"),
+    [
+        ("Brightness", 16, (50, 100, 255), (149, 255, 255)),  # times 2.98, saturated
+        ("Brightness", 0, (50, 100, 255), (5, 10, 25)),
+        ("Color", 30, (200, 100, 0), (255, 19, 0)),  # grey 118; 118 + 5.5 (v - 118)
+        ("Contrast", 16, (200, 100, 0), (255, 64, 0)),  # mean grey 118; 118 + 2.98 (v - 118)
+        ("Solarize", 5, (127, 128, 255), (127, 127, 0)),
+        ("Solarize", 16, (127, 128, 255), (127, 128, 255)),  # threshold held at 256, not 409 - 256
+        ("Posterize", 5, (63, 64, 255), (0, 64, 192)),
+        ("Posterize", 16, (63, 64, 255), (60, 64, 252)),
+        ("Posterize", 30, (63, 64, 255), (63, 64, 255)),
+        ("Posterize", 0, (63, 128, 255), (0, 128, 128)),
+        ("Invert", 16, (0, 100, 255), (255, 155, 0)),
+    ],
+)
 def test_operation_by_hand(name, magnitude, before, after):
     image = tf.constant(before, tf.uint8, shape=[1, 1, 1, 3])
     answer = OPERATIONS[name](tf.tile(image, [2, 5, 4, 1]), magnitude, one_sign(2, False), 128).numpy()
@@ -316,9 +319,14 @@ def test_great_magnitudes_saturate(magnitude):
     assert strong.shape == (64, 32, 32, 3)
 
 
-@pytest.mark.parametrize("images", [
-    np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8),
-])
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((2, 8, 8, 1), np.uint8),
+    ],
+)
 def test_other_images_are_refused(images):
     with pytest.raises(ValueError, match="images: expected uint8"):
         augment.weak_view(images, SEED, flip=False, shift=1)

@@ -12,9 +12,12 @@ from mpl_tf.models.small_cnn import small_cnn
 from tests import tiny
 
 FORMS = [
-    {"feedback": "taylor"}, {"feedback": "taylor", "feedback_scale": "sum", "baseline": "moving_average"},
+    {"feedback": "taylor"},
+    {"feedback": "taylor", "feedback_scale": "sum", "baseline": "moving_average"},
     {"feedback": "dot_product", "pseudo_labels": "argmax", "label_view": "weak"},
-    {"feedback": "exact"}, {"feedback": "exact", "pseudo_labels": "soft"}, {"feedback": "off"},
+    {"feedback": "exact"},
+    {"feedback": "exact", "pseudo_labels": "soft"},
+    {"feedback": "off"},
 ]
 EVERY = [("supervised", {}), ("uda", {"uda_ramp_steps": 2}), *(("mpl", form | {"uda_ramp_steps": 2}) for form in FORMS)]
 
@@ -94,8 +97,10 @@ def test_a_checkpoint_restores_every_number(name, options, tmp_path):
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
     good = tiny.batch()
     bad = good | {"x_l": tf.fill(good["x_l"].shape, np.nan)}
-    data = tf.data.Dataset.from_generator(lambda: iter([good, bad, bad]), output_signature={
-        key: tf.TensorSpec(value.shape, value.dtype) for key, value in good.items()})
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([good, bad, bad]),
+        output_signature={key: tf.TensorSpec(value.shape, value.dtype) for key, value in good.items()},
+    )
     skipping, plain = tiny.make(name), tiny.make(name)
     logs, numbers = run(skipping, data, 3)
     expected_logs, expected = run(plain, tiny.repeated(good), 1)
@@ -150,7 +155,9 @@ def test_one_mpl_step_is_algorithm_1_by_hand():
     old_student = [tf.identity(w) for w in student.trainable_variables]
     with tf.GradientTape() as tape:
         loss = ce(smooth(y_u), student(batch["x_u_strong"]))
-    new_student = [w - rate * g for w, g in zip(old_student, tape.gradient(loss, student.trainable_variables), strict=True)]
+    new_student = [
+        w - rate * g for w, g in zip(old_student, tape.gradient(loss, student.trainable_variables), strict=True)
+    ]
     labels = tf.one_hot(batch["y_l"], tiny.CLASSES)
     old = float(ce(labels, student(batch["x_l"])))
     z_new, _ = student.stateless_call(new_student, [], batch["x_l"])
@@ -160,7 +167,9 @@ def test_one_mpl_step_is_algorithm_1_by_hand():
         sharpened = tf.stop_gradient(tf.nn.softmax(z_w / 0.7))
         loss = ce(smooth(batch["y_l"]), z_l) + 8 * ce(sharpened, z_s) + h * ce(tf.one_hot(y_u, tiny.CLASSES), z_s)
     old_teacher = [tf.identity(w) for w in teacher.trainable_variables]
-    new_teacher = [w - rate * g for w, g in zip(old_teacher, tape.gradient(loss, teacher.trainable_variables), strict=True)]
+    new_teacher = [
+        w - rate * g for w, g in zip(old_teacher, tape.gradient(loss, teacher.trainable_variables), strict=True)
+    ]
 
     logs, _ = run(method, tiny.repeated(batch), 1)
     assert abs(h) > 1e-3
@@ -172,8 +181,10 @@ def test_one_mpl_step_is_algorithm_1_by_hand():
 def test_exact_h_is_the_dot_products_h():
     """-sum q dL/dq is eta <grad L_l(theta_S'), g_u> once label smoothing is off."""
     batches = tiny.repeated(tiny.batch())
-    values = [run(tiny.make("mpl", feedback=form, label_smoothing=0.0), batches, 1)[0]["h"]
-              for form in ("exact", "dot_product")]
+    values = [
+        run(tiny.make("mpl", feedback=form, label_smoothing=0.0), batches, 1)[0]["h"]
+        for form in ("exact", "dot_product")
+    ]
     assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 

@@ -1,0 +1,1 @@
+"""Programs beside training; each is run as `python -m tools.NAME`."""
