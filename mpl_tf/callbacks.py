@@ -67,6 +67,8 @@ class Progress(keras.callbacks.Callback):
     def _tell_length(self, now):
         self.told = True
         whole = self.steps * self.images / self._rate(self.after_first, now)
+        if self.name != "train" and whole < 60:
+            return
         print(
             f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
             f"--{self.flag} shortens the run.",

@@ -189,7 +189,9 @@ def versions():
     found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
     here = Path(__file__).resolve().parent
     try:
-        done = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        )
         revision = done.stdout.strip() or None
     except OSError:
         revision = None

@@ -5,8 +5,8 @@ CE(y_l, S(x_l; theta)) over the global batch; eta_S the first-step coefficient o
 gradient of the student's loss on the pseudo labels; q the teacher's distributions on x_u; z its logits there.
 
 A scalar h (taylor, dot_product) is OLD minus NEW labeled loss: positive when the pseudo labels helped. It multiplies
-the gradient of CE(y_u, T(x_u)) with y_u the hard label the student was given; with the target softmax(z) itself, as in the
-released code, that gradient is exactly zero. The table (exact) is dL_l(theta_S') / dq for each example and class.
+the gradient of CE(y_u, T(x_u)) with y_u the hard label the student was given; with the target softmax(z) itself, as in
+the released code, that gradient is exactly zero. The table (exact) is dL_l(theta_S') / dq for each example and class.
 """
 
 import tensorflow as tf

@@ -24,30 +24,29 @@ class Table(keras.callbacks.Callback):
     def __init__(self, path, start):
         super().__init__()
         self.path = Path(path)
-        rows = [row for row in self.rows() if row["step"] <= start]
+        rows = [row for row in self.rows() if int(row["step"]) <= start]
         if rows:
             files.write(self.path, lambda temporary: _append(temporary, rows))
         else:
             self.path.unlink(missing_ok=True)
 
     def rows(self):
-        """All complete rows: list of dict of str to float."""
+        """All complete rows: list of dict of str to str."""
         if not self.path.exists():
             return []
         with open(self.path, newline="") as file:
-            return [
-                {key: float(value) for key, value in row.items()}
-                for row in csv.DictReader(file)
-                if None not in row.values()
-            ]
+            return [row for row in csv.DictReader(file) if None not in row.values()]
 
     def means(self):
         """Mean of each quantity over the steps, a row weighing as many steps as it stands for."""
         rows = self.rows()
-        ends = [row["step"] for row in rows]
+        ends = [int(row["step"]) for row in rows]
         spans = [end - before for end, before in zip(ends, [0, *ends], strict=False)]
         names = [name for name in rows[0] if name not in NOT_AVERAGED]
-        return {name: sum(row[name] * span for row, span in zip(rows, spans, strict=True)) / ends[-1] for name in names}
+        return {
+            name: sum(float(row[name]) * span for row, span in zip(rows, spans, strict=True)) / ends[-1]
+            for name in names
+        }
 
     def on_epoch_end(self, epoch, logs=None):
         """`logs` must hold `step`."""

@@ -31,6 +31,7 @@ def run_phase(name, method, dataset, config, workdir, strategy):
     steps, batch = getattr(config, flag), config.finetune_batch if name == "finetune" else config.labeled_batch
     checkpoints = Checkpoints(method, workdir / "checkpoints" / name, config.keep_checkpoints)
     start = checkpoints.restore()
+    method.within_epoch = start % config.steps_per_epoch > 0
     table = Table(workdir / ("metrics.csv" if name == "train" else f"{name}.csv"), start)
     images = batch * (1 + (config.mu if "x_u_strong" in method.batch_keys else 0))
     progress = Progress(name, start, steps, images, flag)

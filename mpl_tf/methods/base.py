@@ -84,6 +84,7 @@ class Method(keras.Model):
         if ema_decay:
             self.averaged = keras.models.clone_model(deployed)
             self.averaged.set_weights(deployed.get_weights())
+        self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
         self.counters = []  # The method's own variables.
         self.sums = self._state((len(self.log_names) + 1,))
         self.skipped = self._state((2,))  # Steps refused in all, and in a row.
@@ -162,8 +163,13 @@ class Method(keras.Model):
         }
 
     def reset_metrics(self):
-        """Start a new mean of the logged quantities; fit() calls it at each epoch's start."""
-        self.sums.assign(tf.zeros_like(self.sums))
+        """Start a new mean of the logged quantities; fit() calls it at each epoch's start.
+
+        The mean of an epoch that was begun before a resume goes on.
+        """
+        if not self.within_epoch:
+            self.sums.assign(tf.zeros_like(self.sums))
+        self.within_epoch = False
 
     def average(self, new, state, step):
         """Updates of the averaged network from the deployed one's new weights and state, at step `step` from 0."""
