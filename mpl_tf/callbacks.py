@@ -56,13 +56,13 @@ class Progress(keras.callbacks.Callback):
         now = time.perf_counter()
         logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
         if not self.terminal:
-            left = (self.steps - self.step) / self._rate(self.after_first, now) * self.images
+            since = self.after_first if self.step > self.after_first[0] else self.began
+            left = (self.steps - self.step) / self._rate(since, now) * self.images
             values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
             print(f"{self.name} {self.step}/{self.steps}  {values}  {duration(left)} left", flush=True)
 
     def _rate(self, since, now):
-        steps, seconds = self.step - since[0], now - since[1]
-        return self.images * steps / seconds if steps else float("nan")
+        return self.images * (self.step - since[0]) / (now - since[1])
 
     def _tell_length(self, now):
         self.told = True

@@ -7,7 +7,6 @@ WORKDIR/config.json with --mode=evaluate and --mode=predict.
 
 import dataclasses
 import sys
-from importlib import resources
 from pathlib import Path
 
 from absl import flags as absl_flags
@@ -35,9 +34,10 @@ Defaults stand in flags/defaults.flags, flags/DATASET.flags and flags/scale_SCAL
 
 
 def recipes():
-    """The folder of flagfiles: flags/ of a checkout, else the copy inside the installed package."""
-    checkout = Path(__file__).resolve().parent.parent / "flags"
-    return checkout if checkout.is_dir() else Path(str(resources.files("mpl_tf.recipes")))
+    """The folder of flagfiles: the copy inside an installed package, else flags/ of the checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "flags"
 
 
 def known(prefix=""):

@@ -20,7 +20,8 @@ def main(argv=None):
     debug = "--debug" in argv or "--debug=true" in argv
     try:
         config = flags.parse(argv)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its build are not the user's.
+        if not config.debug:
+            _import_quietly()
         {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, error.status, debug)
@@ -51,7 +52,6 @@ def train(config):
 
     from mpl_tf import data, distribute, export, methods, training
 
-    tf.get_logger().setLevel("ERROR")
     methods.check(config.method)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
@@ -110,6 +110,23 @@ def predict(config):
     output = workdir / "predictions.csv"
     evaluate.label_files(model, paths, images[good], names, config.eval_batch, output)
     print(f"{output}: {len(paths)} images labeled, {int((~good).sum())} unreadable ones left out")
+
+
+def _import_quietly():
+    """Import TensorFlow without its notes on the build and the machine, which its C++ code writes to stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        tf.config.list_logical_devices()  # Starts the devices.
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_workdir(config, workdir):

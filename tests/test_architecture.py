@@ -1,0 +1,97 @@
+"""The layout that DESIGN.md asks for: who imports whom, how long modules and functions are, what the package holds."""
+
+import ast
+import configparser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = sorted((ROOT / "mpl_tf").rglob("*.py"))
+SOURCES = PACKAGE + sorted((ROOT / "tools").glob("*.py"))
+# Data flows one way: a module imports only from those of a smaller number.
+LAYERS = {
+    "errors": 0,
+    "config": 1,
+    "files": 1,
+    "flags": 2,
+    "data": 3,
+    "models": 4,
+    "losses": 5,
+    "distribute": 5,
+    "optim": 6,
+    "feedback": 7,
+    "methods": 8,
+    "checkpoints": 9,
+    "table": 9,
+    "callbacks": 9,
+    "training": 10,
+    "evaluate": 10,
+    "export": 10,
+    "main": 11,
+}
+
+
+def imported(path):
+    """Names of the project's modules that a file imports, without `mpl_tf.`, the part before the first dot."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "mpl_tf":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mpl_tf."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("mpl_tf."))
+
+
+def layer(path):
+    """A module's name in LAYERS: its own, or its package's."""
+    return path.relative_to(ROOT / "mpl_tf").parts[0].removesuffix(".py")
+
+
+def test_every_module_has_a_layer():
+    assert {layer(path) for path in PACKAGE} - {"__init__"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    if layer(path) == "__init__":
+        return
+    for name in imported(path):
+        assert name == layer(path) or LAYERS[name] < LAYERS[layer(path)], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_are_short_and_public_ones_documented(path):
+    tree = ast.parse(path.read_text())
+    assert len(path.read_text().splitlines()) <= 250
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            length = node.end_lineno - node.lineno + 1
+            assert length <= (60 if isinstance(node, ast.FunctionDef) else 250), node.name
+            inner = node.name.startswith("_") or not isinstance(node, ast.FunctionDef)
+            nested = node.col_offset > 0 and not is_method(tree, node)
+            overrides = {"get_config", "__call__"}
+            assert inner or nested or node.name in overrides or ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def is_method(tree, function):
+    """Whether a function is directly in a class."""
+    return any(function in node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def test_only_flags_py_reads_flags_in_the_package_and_only_augment_may_import_keras_cv():
+    for path in PACKAGE:
+        text = path.read_text()
+        assert "absl" not in text or path.name in ("flags.py", "config.py"), path
+        assert "import keras_cv" not in text or path.name in ("augment.py", "operations.py"), path
+
+
+def test_setup_cfg_names_every_package_and_its_flagfiles():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    packages = setup["options"]["packages"].split()
+    found = {"mpl_tf"} | {f"mpl_tf.{path.parent.name}" for path in PACKAGE if path.parent.name != "mpl_tf"}
+    assert set(packages) == found | {"mpl_tf.recipes", "mpl_tf.tools"}
+    assert "mpl_tf.recipes = flags" in setup["options"]["package_dir"]
+    assert "*.flags" in setup["options.package_data"]["mpl_tf.recipes"]
