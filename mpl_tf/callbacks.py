@@ -70,7 +70,8 @@ class Progress(keras.callbacks.Callback):
         if self.name != "train" and whole < 60:
             return
         print(
-            f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
+            ("\n" if self.terminal else "")
+            + f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
             f"--{self.flag} shortens the run.",
             flush=True,
         )
