@@ -62,6 +62,7 @@ class Config:
     train_steps: int = _flag("training steps (paper: 1,000,000; released: 300,000)", low=1)
     labeled_batch: int = _flag(f"labeled examples a step over all replicas ({RELEASED}: 128)", low=1)
     mu: int = _flag(f"unlabeled examples per labeled one ({RELEASED}: 7)", low=1)
+    accumulate: int = _flag("parts a step's batches are cut into, to save memory; divides the batches", low=1)
     steps_per_epoch: int = _flag("steps between rows of metrics.csv, TensorBoard points and checkpoints", low=1)
     steps_per_execution: int = _flag("steps in one call of the compiled loop; divides steps_per_epoch", low=1)
     keep_checkpoints: int = _flag("newest checkpoints kept, >= 2 so that a damaged one has a predecessor", low=2)
@@ -97,7 +98,7 @@ class Config:
     label_smoothing: float = _flag(f"of the supervised and the student's loss ({RELEASED}: 0.15)", None, 0, 1)
     dropout: float = _flag(f"rate before the classifier ({RELEASED}: 0.2)", None, 0, 0.99)
     precision: str = _flag(
-        "compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16")
+        "compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16", "mixed_float16")
     )
     strategy: str = _flag("tf.distribute: auto takes what the machine has", ("auto", "one", "mirrored", "tpu"))
 
@@ -106,6 +107,10 @@ class Config:
     uda_temperature: float = _flag(f"sharpening of the weak view's distribution, > 0 ({RELEASED}: 0.7)", low=1e-3)
     uda_threshold: float = _flag(f"smallest confidence that counts ({RELEASED}: 0.6); 0: all count", None, 0, 1)
     uda_ramp_steps: int = _flag(f"linear ramp of the UDA weight, steps ({RELEASED}: 5,000)", low=0)
+    teacher_passes: str = _flag(
+        "joint: labeled, weak and strong images in one pass (released); split: the weak ones in their own, untaped",
+        ("joint", "split"),
+    )
 
     # Feedback, MPL's own part
     pseudo_labels: str = _flag("the student's targets (paper: sampled, hard)", ("sampled", "argmax", "soft"))
@@ -139,6 +144,11 @@ class Config:
                 f"--steps_per_execution: expected a divisor of --steps_per_epoch ({self.steps_per_epoch}) and of "
                 f"--train_steps ({self.train_steps}), got {self.steps_per_execution}; 1 always works"
             )
+        for name in ("labeled_batch", "finetune_batch") if self.finetune_steps else ("labeled_batch",):
+            if getattr(self, name) % self.accumulate:
+                raise UsageError(
+                    f"--accumulate: expected a divisor of --{name} ({getattr(self, name)}), got {self.accumulate}"
+                )
         _check_feedback(self)
         if self.mode == "predict":
             _check_folder("images", self.images)

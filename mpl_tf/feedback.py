@@ -14,31 +14,34 @@ import tensorflow as tf
 from mpl_tf import distribute, losses
 
 
-def taylor(labeled_loss, old, new):
+def taylor(student, labeled_loss, x_l, old, new):
     """h = L_l(theta_S) - L_l(theta_S'), the first-order Taylor form of the dot product.
 
     Args:
-        labeled_loss: function of weights, the mean labeled loss of this replica's examples, a float32 scalar.
+        student: methods.trained.Trained.
+        labeled_loss: function of the logits [b, C] on x_l, the mean loss of this replica's examples, a float32 scalar.
+        x_l: this replica's labeled examples.
         old, new: theta_S and theta_S', lists of tensors.
     Returns:
-        float32 scalar.
+        float32 scalar, over all replicas.
     """
-    return distribute.mean(labeled_loss(old) - labeled_loss(new))
+    before, after = (labeled_loss(student.forward(weights, [x_l])[0][0]) for weights in (old, new))
+    return distribute.mean(before - after)
 
 
-def dot_product(labeled_loss, new, pseudo_gradient, coefficient):
+def dot_product(student, labeled_loss, x_l, new, pseudo_gradient, coefficient):
     """h = eta_S <grad L_l(theta_S'), g_u> (Algorithm 1), a float32 scalar.
 
     Args:
-        labeled_loss, new: as in `taylor`.
+        student, labeled_loss, x_l, new: as in `taylor`.
         pseudo_gradient: g_u over the global batch, list of tensors.
         coefficient: eta_S, float32 scalar.
     """
-    pairs = zip(labeled_gradient(labeled_loss, new), pseudo_gradient, strict=True)
+    pairs = zip(labeled_gradient(student, labeled_loss, x_l, new), pseudo_gradient, strict=True)
     return coefficient * tf.add_n([tf.reduce_sum(a * b) for a, b in pairs])
 
 
-def exact(labeled_loss, logits, old, new, coefficient, batch):
+def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):
     """dL_l(theta_S') / dq, per example and class, by one directional derivative of the student.
 
     The student's step with targets q and loss -(1/B) sum q log S(x_u; theta_S) gives
@@ -46,46 +49,26 @@ def exact(labeled_loss, logits, old, new, coefficient, batch):
     REINFORCE without its sampling noise, for a network of any size.
 
     Args:
-        labeled_loss, old, new: as in `taylor`.
-        logits: function of weights, the student's logits on this replica's x_u as in its training pass, [b, C].
+        student, labeled_loss, x_l, old, new: as in `taylor`.
+        x_u: this replica's unlabeled examples, as the student saw them, b of them.
         coefficient: eta_S (times any constant between q and the target), float32 scalar.
         batch: B, unlabeled examples over all replicas.
     Returns:
         float32 [b, C].
     """
-    direction = labeled_gradient(labeled_loss, new)
-    derivative = directional_derivative(lambda weights: tf.nn.log_softmax(logits(weights)), old, direction)
-    return coefficient / batch * derivative
+    direction = labeled_gradient(student, labeled_loss, x_l, new)
+    return coefficient / batch * student.log_probability_derivative(old, direction, x_u)
 
 
-def directional_derivative(function, weights, direction):
-    """d/de function(weights + e direction) at e = 0, shaped as the function's value.
-
-    By reverse mode twice: the pullback u -> u^T J is linear in u, and the derivative of <u^T J, direction> by u is
-    J direction. It takes the time of tf.autodiff.ForwardAccumulator (WRN-28-2), which is wrong where the function sums
-    over replicas, as synchronized batch norm does.
-
-    Args:
-        function: of a list of tensors.
-        weights, direction: lists of tensors of the same shapes.
-    """
-    with tf.GradientTape() as outer:
-        with tf.GradientTape() as inner:
-            inner.watch(weights)
-            value = function(weights)
-        u = tf.zeros_like(value)
-        outer.watch(u)
-        pullback = inner.gradient(value, weights, output_gradients=u)
-        product = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(pullback, direction, strict=True)])
-    return outer.gradient(product, u)
-
-
-def labeled_gradient(labeled_loss, weights):
-    """grad L_l at `weights` over the global batch, list of tensors."""
+def labeled_gradient(student, labeled_loss, x_l, weights):
+    """grad L_l at `weights` over the global batch, list of tensors; arguments as in `taylor`."""
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = labeled_loss(weights)
-    return distribute.mean(tape.gradient(loss, weights))
+        (z,), _ = student.forward(weights, [x_l])
+    with tf.GradientTape() as at_logits:
+        at_logits.watch(z)
+        loss = labeled_loss(z)
+    return student.backward(tape, [z], weights, [at_logits.gradient(loss, z)])
 
 
 def scalar_loss(h, y_u, z, scale, batch):

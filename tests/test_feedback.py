@@ -27,11 +27,13 @@ class Setting:
         self.q = tf.nn.softmax(self.z)
 
     def logits(self, weights):
-        return self.student.forward(weights, self.batch["x_u_strong"])[0]
+        return self.student.forward(weights, [self.batch["x_u_strong"]])[0][0]
+
+    def loss_of_logits(self, z):
+        return tf.reduce_mean(losses.cross_entropy(self.batch["y_l"], z))
 
     def labeled_loss(self, weights):
-        z_l, _ = self.student.forward(weights, self.batch["x_l"])
-        return tf.reduce_mean(losses.cross_entropy(self.batch["y_l"], z_l))
+        return self.loss_of_logits(self.student.forward(weights, [self.batch["x_l"]])[0][0])
 
     def student_step(self, q, differentiable=False):
         """theta_S' and g_S for targets q; differentiable in q if asked."""
@@ -47,7 +49,19 @@ class Setting:
     def table(self, q):
         new, _ = self.student_step(q)
         coefficient = self.student.optimizer.first_step_coefficient()
-        return feedback.exact(self.labeled_loss, self.logits, self.theta, new, coefficient, self.count)
+        x_l, x_u = self.batch["x_l"], self.batch["x_u_strong"]
+        return feedback.exact(self.student, self.loss_of_logits, x_l, x_u, self.theta, new, coefficient, self.count)
+
+    def taylor(self, new):
+        return feedback.taylor(self.student, self.loss_of_logits, self.batch["x_l"], self.theta, new)
+
+    def dot_product(self, new, gradient, rate):
+        return feedback.dot_product(self.student, self.loss_of_logits, self.batch["x_l"], new, gradient, rate)
+
+
+def gradient_at(z, loss):
+    """Gradient of a loss at the logits, as the methods take it, numpy."""
+    return logit_gradients([z], lambda z: {"feedback": loss(z)})["feedback"][0].numpy()
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -61,7 +75,9 @@ def test_exact_is_second_order_differentiation_of_objective_3(norm, momentum):
         objective = setting.labeled_loss(new)
     expected = tape.gradient(objective, z).numpy()
     table = setting.table(setting.q)
-    got = logit_gradients(setting.z, lambda z: {"f": feedback.table_loss(table, z, "sum", setting.count)})["f"].numpy()
+    got = logit_gradients([setting.z], lambda z: {"f": feedback.table_loss(table, z, "sum", setting.count)})["f"][
+        0
+    ].numpy()
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(got, expected, atol=1e-6 * max(1, np.abs(expected).max()))
 
@@ -87,17 +103,12 @@ def test_scalar_h_is_old_minus_new_loss_and_reaches_the_teacher(form):
     helpful = tf.one_hot([0, 1, 2, 0], tiny.CLASSES)
     new, gradient = setting.student_step(helpful)
     change = float(setting.labeled_loss(setting.theta) - setting.labeled_loss(new))
-    if form == "taylor":
-        h = feedback.taylor(setting.labeled_loss, setting.theta, new)
-    else:
-        h = feedback.dot_product(setting.labeled_loss, new, gradient, RATE)
+    h = setting.taylor(new) if form == "taylor" else setting.dot_product(new, gradient, RATE)
     assert abs(change) > 1e-3
     assert float(h) == pytest.approx(change, rel=0.1)
     y_u = tf.argmax(helpful, -1, tf.int32)
     for scale, factor in (("sum", 1), ("mean", 1 / setting.count)):
-        got = logit_gradients(setting.z, lambda z, s=scale: {"f": feedback.scalar_loss(h, y_u, z, s, setting.count)})[
-            "f"
-        ].numpy()
+        got = gradient_at(setting.z, lambda z, s=scale: feedback.scalar_loss(h, y_u, z, s, setting.count))
         np.testing.assert_allclose(got, float(h) * factor * (setting.q.numpy() - helpful.numpy()), rtol=1e-4, atol=1e-8)
         assert np.abs(got).max() > 1e-5
 
@@ -105,9 +116,7 @@ def test_scalar_h_is_old_minus_new_loss_and_reaches_the_teacher(form):
 def test_released_codes_target_gives_exactly_no_feedback():
     """CE(stop_grad(softmax(z)), z) has a zero gradient: what must not be used."""
     z = Setting().z
-    got = logit_gradients(
-        z, lambda z: {"f": tf.reduce_sum(losses.soft_cross_entropy(tf.stop_gradient(tf.nn.softmax(z)), z))}
-    )["f"].numpy()
+    got = gradient_at(z, lambda z: tf.reduce_sum(losses.soft_cross_entropy(tf.stop_gradient(tf.nn.softmax(z)), z)))
     assert np.abs(got).max() < 1e-6
 
 
@@ -117,8 +126,8 @@ def test_taylor_and_dot_product_agree_to_first_order():
     for rate in (0.025, 0.0125, 0.00625):
         setting = Setting(rate=rate)
         new, gradient = setting.student_step(tf.one_hot([0, 1, 2, 0], tiny.CLASSES))
-        dot = float(feedback.dot_product(setting.labeled_loss, new, gradient, rate))
-        differences.append(abs(float(feedback.taylor(setting.labeled_loss, setting.theta, new)) / dot - 1))
+        dot = float(setting.dot_product(new, gradient, rate))
+        differences.append(abs(float(setting.taylor(new)) / dot - 1))
     assert differences[-1] < 0.05
     assert differences[0] / differences[1] == pytest.approx(2, rel=0.1)
     assert differences[1] / differences[2] == pytest.approx(2, rel=0.1)
@@ -129,7 +138,7 @@ def test_labels_that_help_are_made_more_likely():
     setting = Setting()
     y_u = tf.constant([0, 1, 2, 0])
     for h in (0.5, -0.5):
-        step = -logit_gradients(setting.z, lambda z, h=h: {"f": feedback.scalar_loss(h, y_u, z, "sum", 4)})["f"]
+        step = -gradient_at(setting.z, lambda z, h=h: feedback.scalar_loss(h, y_u, z, "sum", 4))
         before = tf.gather(setting.q, y_u, batch_dims=1)
         after = tf.gather(tf.nn.softmax(setting.z + step), y_u, batch_dims=1)
         assert np.all(np.sign((after - before).numpy()) == np.sign(h))
@@ -151,16 +160,11 @@ def test_mean_of_reinforce_over_many_draws_is_the_exact_gradient():
 
     def h_of(one_hot):
         new, _ = setting.student_step(one_hot)
-        return feedback.taylor(setting.labeled_loss, setting.theta, new)
+        return setting.taylor(new)
 
     probability, h, gradient = all_outcomes(setting, h_of)
-    exact = (
-        logit_gradients(
-            setting.z, lambda z: {"f": feedback.table_loss(setting.table(setting.q), z, "sum", setting.count)}
-        )["f"]
-        .numpy()
-        .ravel()
-    )
+    table = setting.table(setting.q)
+    exact = gradient_at(setting.z, lambda z: feedback.table_loss(table, z, "sum", setting.count)).ravel()
     draws = np.random.default_rng(0).choice(len(h), size=400_000, p=probability / probability.sum())
     counts = np.bincount(draws, minlength=len(h)) / len(draws)
     for weights, tolerance in ((counts, 0.02), (probability, 0.01)):  # Many draws, then their expectation.

@@ -12,7 +12,7 @@ METHODS = {
     "mpl": MetaPseudoLabels,
 }
 
-UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps")
+UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps", "teacher_passes")
 OPTIONS = {
     "supervised": ("label_smoothing",),
     "uda": UDA_OPTIONS,
@@ -60,6 +60,7 @@ def make(config, shape, num_classes):
         **optimizers,
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
+        accumulate=config.accumulate,
         steps_per_execution=config.steps_per_execution,
     )
     return method
@@ -68,7 +69,7 @@ def make(config, shape, num_classes):
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, seed=config.seed)
-    method.compile(optim.SGD(config.finetune_learning_rate))
+    method.compile(optim.SGD(config.finetune_learning_rate), accumulate=config.accumulate)
     return method
 
 

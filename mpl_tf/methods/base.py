@@ -1,4 +1,4 @@
-"""What all methods share: networks run as pure functions of their weights, and a step that assigns last.
+"""What all methods share: a step that assigns last, and gradients at the logits.
 
 A method's `step` computes every new value from values read at its start and returns them; `train_step` sums what the
 replicas logged, refuses a step whose gradients are not finite, and only then assigns.
@@ -8,59 +8,8 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import distribute, optim
-from mpl_tf.errors import UsageError
 
-
-class Trained:
-    """A network with its optimizer, used functionally.
-
-    Args:
-        network: built keras.Model, images [B, ...] -> logits [B, C].
-        optimizer: mpl_tf.optim.SGD.
-        weight_decay: L2 coefficient on all but batch-norm weights.
-        clip_norm: bound on the gradient's global norm; 0 for none.
-    Raises:
-        UsageError: the optimizer cannot be used as a pure function.
-    """
-
-    def __init__(self, network, optimizer, weight_decay, clip_norm):
-        if not isinstance(optimizer, optim.SGD):
-            raise UsageError(f"optimizer: expected mpl_tf.optim.SGD, got {type(optimizer).__name__}")
-        optimizer.build(network.trainable_variables)
-        self.network, self.optimizer = network, optimizer
-        self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        self.decay_mask = optim.decayed(network)
-
-    def weights(self):
-        """The trainable weights' values, read now."""
-        return [tf.convert_to_tensor(variable) for variable in self.network.trainable_variables]
-
-    def forward(self, weights, x):
-        """Training-mode pass at `weights`: (logits float32, new values of the non-trainable state).
-
-        The batch-norm statistics move only if the caller hands the new state to `update`.
-        """
-        state = [tf.convert_to_tensor(variable) for variable in self.network.non_trainable_variables]
-        return self.network.stateless_call(weights, state, x, training=True)
-
-    def update(self, weights, gradients, state):
-        """One optimizer step, nothing assigned.
-
-        Args:
-            weights: values to step from.
-            gradients: of the global loss, averaged over replicas.
-            state: new non-trainable state from `forward`.
-        Returns:
-            (new weights, updates, gradient norm, first-step coefficient): tensors, [(variable, new value)], scalars.
-        """
-        gradients, norm, factor = optim.regularised(
-            gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm
-        )
-        coefficient = self.optimizer.first_step_coefficient() * factor
-        new, updates = self.optimizer.new_values(weights, gradients)
-        updates += zip(self.network.trainable_variables, new, strict=True)
-        updates += zip(self.network.non_trainable_variables, state, strict=True)
-        return new, updates, norm, coefficient
+FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
 
 
 class Method(keras.Model):
@@ -88,6 +37,10 @@ class Method(keras.Model):
         self.counters = []  # The method's own variables.
         self.sums = self._state((len(self.log_names) + 1,))
         self.skipped = self._state((2,))  # Steps refused in all, and in a row.
+        self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
+        if deployed.dtype_policy.compute_dtype == "float16":
+            self.scaling = self._state((2,))
+            self.scaling.assign([FIRST_LOSS_SCALE, 0.0])
         self.built = True
 
     def _state(self, shape=()):
@@ -97,6 +50,9 @@ class Method(keras.Model):
 
     def compile(self, optimizer=None, run_eagerly=False, steps_per_execution=1, jit_compile=False, **kwargs):
         """Set Keras up for fit(); subclasses make their Trained networks first."""
+        if self.scaling is not None:
+            for part in self.networks().values():
+                part.loss_scale = self.scaling
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -155,7 +111,10 @@ class Method(keras.Model):
         sums = tf.where(finite, sums + tf.concat([values, [1.0]], axis=0), sums)  # [log_names + 1]
         in_all, in_row = tf.unstack(tf.convert_to_tensor(self.skipped))
         skipped = tf.where(finite, tf.stack([in_all, 0.0]), tf.stack([in_all + 1, in_row + 1]))
-        distribute.assign([*updates, (self.sums, sums), (self.skipped, skipped)])
+        updates += [(self.sums, sums), (self.skipped, skipped)]
+        if self.scaling is not None:
+            updates.append((self.scaling, _next_scale(tf.convert_to_tensor(self.scaling), finite)))
+        distribute.assign(updates)
         means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
         return dict(zip(self.log_names, means, strict=True)) | {
             "skipped_steps": skipped[0],
@@ -180,24 +139,37 @@ class Method(keras.Model):
         return list(zip(variables, optim.average(old, [*new, *state], self.ema_decay, step), strict=True))
 
 
-def logit_gradients(z, parts):
+def _next_scale(scaling, finite):
+    """[scale, steps]: halved at a step that is not finite, doubled after enough that are."""
+    scale, steps = scaling[0], scaling[1] + 1
+    grown = steps >= LOSS_SCALE_GROWTH_STEPS
+    good = tf.stack([tf.where(grown, 2 * scale, scale), tf.where(grown, 0.0, steps)])
+    return tf.where(finite, good, tf.stack([scale / 2, 0.0]))
+
+
+def logit_gradients(zs, parts):
     """Gradients of the parts of a loss at the logits.
 
     Args:
-        z: float32 [B, C].
-        parts: function of z, returning a dict of str to scalar losses.
+        zs: list of float32 [B_i, C].
+        parts: function of the logits, returning a dict of str to scalar losses.
     Returns:
-        dict of str to float32 [B, C]; backpropagating their sum trains the network on the sum of the losses.
+        dict of str to list of float32 [B_i, C]; backpropagating their sum trains a network on the sum of the losses.
     """
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch(z)
-        computed = parts(z)
+        tape.watch(zs)
+        computed = parts(*zs)
     zeros = tf.UnconnectedGradients.ZERO
-    return {name: tape.gradient(loss, z, unconnected_gradients=zeros) for name, loss in computed.items()}
+    return {name: tape.gradient(loss, zs, unconnected_gradients=zeros) for name, loss in computed.items()}
+
+
+def summed(gradients):
+    """The sum of the parts of `logit_gradients`, list of float32 [B_i, C]."""
+    return [sum(parts) for parts in zip(*gradients.values(), strict=True)]
 
 
 def norms(gradients):
-    """Norms over the global batch of logit gradients that each replica computed of its own mean loss."""
-    squares = tf.stack([tf.reduce_sum(g * g) for g in gradients.values()])
+    """Norm of each part of `logit_gradients` over the global batch, the replicas having taken their own mean loss."""
+    squares = tf.stack([tf.add_n([tf.reduce_sum(g * g) for g in parts]) for parts in gradients.values()])
     squares = distribute.mean(squares) / distribute.replicas()  # A replica's part of the global gradient is g / R.
-    return dict(zip(gradients, tf.unstack(tf.sqrt(squares)), strict=True))
+    return {f"norm_{name}": norm for name, norm in zip(gradients, tf.unstack(tf.sqrt(squares)), strict=True)}

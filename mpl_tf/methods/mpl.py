@@ -14,8 +14,9 @@ import tensorflow as tf
 from mpl_tf import distribute, losses, optim
 from mpl_tf import feedback as forms
 from mpl_tf.methods import uda
-from mpl_tf.methods.base import Method, Trained, logit_gradients, norms
+from mpl_tf.methods.base import Method, logit_gradients, norms, summed
 from mpl_tf.methods.supervised import accuracy
+from mpl_tf.methods.trained import Trained
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
 
@@ -32,7 +33,7 @@ class MetaPseudoLabels(Method):
         feedback_weight: factor of the feedback, >= 0.
         baseline: "none" or "moving_average", subtracted from a scalar h.
         label_smoothing: of the supervised and of the student's loss, in [0, 1].
-        uda_weight, uda_temperature, uda_threshold, uda_ramp_steps: as in uda.TeacherObjective.
+        uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes: as in uda.TeacherObjective.
         ema_decay: decay of the deployed average of the student's weights; 0 for none.
         seed: of the pseudo labels' sampling.
     """
@@ -68,6 +69,7 @@ class MetaPseudoLabels(Method):
         uda_temperature=0.7,
         uda_threshold=0.6,
         uda_ramp_steps=5000,
+        teacher_passes="joint",
         ema_decay=0.0,
         **kwargs,
     ):
@@ -76,16 +78,16 @@ class MetaPseudoLabels(Method):
         self.pseudo_labels, self.label_view = pseudo_labels, label_view
         self.feedback, self.feedback_scale, self.feedback_weight = feedback, feedback_scale, feedback_weight
         self.objective = uda.TeacherObjective(
-            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps
+            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
         )
         self.baseline = self._state() if baseline == "moving_average" else None
 
-    def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, **kwargs):
+    def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
         """Args: optimizer, teacher_optimizer: mpl_tf.optim.SGD of student and teacher, at 0.1 by default."""
         optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
         teacher_optimizer = teacher_optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm)
-        self.teacher = Trained(self.teacher_network, teacher_optimizer, weight_decay, clip_norm)
+        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        self.teacher = Trained(self.teacher_network, teacher_optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
     def networks(self):
@@ -96,36 +98,33 @@ class MetaPseudoLabels(Method):
         """One step of Algorithm 1; see Method.step."""
         teacher, student, y_l = self.teacher, self.student, batch["y_l"]
         theta_T, t = teacher.weights(), tf.convert_to_tensor(teacher.optimizer.iterations)
-        x, sizes = uda.all_views(batch)
+        strong = self.label_view == "strong"
 
         # The teacher labels: y_u ~ P(. | x_u; theta_T).
         with tf.GradientTape() as tape:
             tape.watch(theta_T)
-            z, teacher_state = teacher.forward(theta_T, x)
-        z_l, z_w, z_s = tf.split(z, sizes)
-        q = self._targets(z_s if self.label_view == "strong" else z_w, t)
+            zs, teacher_state = self.objective.forward(teacher, theta_T, batch, tape, weak_gradient=not strong)
+        q = self._targets(zs[2] if strong else zs[1], t)
 
         # The student steps: theta_S' = theta_S - eta_S grad CE(y_u, S(x_u; theta_S)).
         theta_S = student.weights()
         with tf.GradientTape() as student_tape:
             student_tape.watch(theta_S)
-            z_S, student_state = student.forward(theta_S, batch["x_u_strong"])
-            targets = losses.smooth(q, self.objective.label_smoothing)
-            student_loss = tf.reduce_mean(losses.soft_cross_entropy(targets, z_S))
-        g_S = distribute.mean(student_tape.gradient(student_loss, theta_S))
+            (z_S,), student_state = student.forward(theta_S, [batch["x_u_strong"]])
+        at_logits = logit_gradients([z_S], lambda z: {"student": self._student_loss(q, z)})
+        g_S = student.backward(student_tape, [z_S], theta_S, summed(at_logits))
         new_S, updates, student_norm, eta_S = student.update(theta_S, g_S, student_state)
 
         # The student's feedback: h = CE(y_l, S(x_l; theta_S)) - CE(y_l, S(x_l; theta_S')), or another form of it.
         feedback_loss, h, baseline = self._feedback(batch, theta_S, new_S, g_S, eta_S, q)
 
         # The teacher steps: h grad CE(y_u, T(x_u)) + grad CE(y_l, T(x_l)) + lambda(t) grad UDA, joined at its logits.
-        def parts(z):
-            z_l, z_w, z_s = tf.split(z, sizes)
-            labeling = z_s if self.label_view == "strong" else z_w
-            return self.objective.parts(z_l, z_w, z_s, y_l, t) | {"feedback": feedback_loss(labeling)}
+        def parts(z_l, z_w, z_s):
+            feedback = {"feedback": feedback_loss(z_s if strong else z_w)}
+            return self.objective.parts(z_l, z_w, z_s, y_l, t) | feedback
 
-        at_logits = logit_gradients(z, parts)
-        g_T = distribute.mean(tape.gradient(z, theta_T, output_gradients=sum(at_logits.values())))
+        at_logits = logit_gradients(zs, parts)
+        g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
         _, teacher_updates, teacher_norm, _ = teacher.update(theta_T, g_T, teacher_state)
 
         updates += teacher_updates + self.average(new_S, student_state, t)
@@ -133,12 +132,12 @@ class MetaPseudoLabels(Method):
             updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
         return (
             updates,
-            self.objective.logs(z_l, z_w, z_s, y_l)
+            self.objective.logs(*zs, y_l)
             | _norm_logs(at_logits)
             | {
                 "gradient_norm": teacher_norm,
                 "learning_rate": teacher.optimizer.learning_rate,
-                "student_loss": student_loss,
+                "student_loss": self._student_loss(q, z_S),
                 "student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S),
                 "student_gradient_norm": student_norm,
                 "student_learning_rate": student.optimizer.learning_rate,
@@ -147,6 +146,10 @@ class MetaPseudoLabels(Method):
             },
             [teacher_norm, student_norm],
         )
+
+    def _student_loss(self, q, z):
+        targets = losses.smooth(q, self.objective.label_smoothing)
+        return tf.reduce_mean(losses.soft_cross_entropy(targets, z))
 
     def _targets(self, z, t):
         """The student's target distributions, float32 [b, C], from the labeling logits; one-hot unless soft."""
@@ -164,25 +167,20 @@ class MetaPseudoLabels(Method):
             return lambda z: tf.constant(0.0), tf.constant(0.0), baseline
         count = q.shape[0] * distribute.replicas()
 
-        def labeled_loss(weights):
-            z_l, _ = self.student.forward(weights, batch["x_l"])
-            return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z_l))
+        student, x_l, x_u = self.student, batch["x_l"], batch["x_u_strong"]
+
+        def labeled_loss(z):
+            return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
 
         if self.feedback == "exact":
-            table = forms.exact(
-                labeled_loss,
-                lambda weights: self.student.forward(weights, batch["x_u_strong"])[0],
-                theta_S,
-                new_S,
-                eta_S * (1 - self.objective.label_smoothing),
-                count,
-            )
+            coefficient = eta_S * (1 - self.objective.label_smoothing)
+            table = forms.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
             h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
             return lambda z: self._weighted(forms.table_loss, table, z, count), h, baseline
         if self.feedback == "taylor":
-            h = forms.taylor(labeled_loss, theta_S, new_S)
+            h = forms.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
-            h = forms.dot_product(labeled_loss, new_S, g_S, eta_S)
+            h = forms.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
         return lambda z: self._weighted(forms.scalar_loss, h - baseline, y_u, z, count), h, baseline
 
@@ -208,6 +206,6 @@ def sample(q, seed):
 
 
 def _norm_logs(at_logits):
-    part_norms = {f"norm_{name}": value for name, value in norms(at_logits).items()}
+    part_norms = norms(at_logits)
     total = tf.add_n(list(part_norms.values()))
     return part_norms | {"feedback_share": tf.math.divide_no_nan(part_norms["norm_feedback"], total)}

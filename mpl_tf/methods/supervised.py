@@ -5,8 +5,9 @@ Glossary: theta the network's weights, x_l and y_l the labeled batch.
 
 import tensorflow as tf
 
-from mpl_tf import distribute, losses, optim
-from mpl_tf.methods.base import Method, Trained
+from mpl_tf import losses, optim
+from mpl_tf.methods.base import Method, logit_gradients, summed
+from mpl_tf.methods.trained import Trained
 
 
 class Supervised(Method):
@@ -25,10 +26,10 @@ class Supervised(Method):
         super().__init__(network, ema_decay, **kwargs)
         self.label_smoothing = label_smoothing
 
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm: as in Trained."""
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
         optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.network = Trained(self.trained, optimizer, weight_decay, clip_norm)
+        self.network = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
     def networks(self):
@@ -41,21 +42,24 @@ class Supervised(Method):
         theta = network.weights()
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            z, state = network.forward(theta, batch["x_l"])
-            loss = tf.reduce_mean(losses.cross_entropy(batch["y_l"], z, self.label_smoothing))
-        gradients = distribute.mean(tape.gradient(loss, theta))
+            zs, state = network.forward(theta, [batch["x_l"]])
+        at_logits = logit_gradients(zs, lambda z: {"supervised": self._loss(batch["y_l"], z)})
+        gradients = network.backward(tape, zs, theta, summed(at_logits))
         new, updates, norm, _ = network.update(theta, gradients, state)
         updates += self.average(new, state, network.optimizer.iterations)
         return (
             updates,
             {
-                "loss": loss,
-                "accuracy": accuracy(batch["y_l"], z),
+                "loss": self._loss(batch["y_l"], zs[0]),
+                "accuracy": accuracy(batch["y_l"], zs[0]),
                 "gradient_norm": norm,
                 "learning_rate": network.optimizer.learning_rate,
             },
             [norm],
         )
+
+    def _loss(self, y, z):
+        return tf.reduce_mean(losses.cross_entropy(y, z, self.label_smoothing))
 
 
 def accuracy(y, z):

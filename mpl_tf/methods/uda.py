@@ -2,15 +2,16 @@
 
 Glossary: theta_T the network's weights; x_l, y_l the labeled batch; x_u^w, x_u^s the weak and the strong view of the
 unlabeled batch; z_l, z_w, z_s the logits on them; lambda(t) the ramped weight.
-
-As released, one pass takes labeled, weak and strong images together, so that they share batch-norm statistics.
 """
+
+import contextlib
 
 import tensorflow as tf
 
-from mpl_tf import distribute, losses, optim
-from mpl_tf.methods.base import Method, Trained, logit_gradients, norms
+from mpl_tf import losses, optim
+from mpl_tf.methods.base import Method, logit_gradients, norms, summed
 from mpl_tf.methods.supervised import accuracy
+from mpl_tf.methods.trained import Trained
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")
 
@@ -24,11 +25,34 @@ class TeacherObjective:
         temperature: of the weak view's distribution, > 0.
         threshold: smallest confidence that counts, in [0, 1].
         ramp_steps: length of the linear ramp of lambda, steps.
+        passes: "joint": labeled, weak and strong images in one pass, which share its batch-norm statistics, as
+            released; "split": the weak view in a pass of its own with its own statistics, which costs no backward
+            pass, then labeled and strong together. The moving statistics follow all passes, one after the other.
     """
 
-    def __init__(self, label_smoothing, weight, temperature, threshold, ramp_steps):
-        self.label_smoothing, self.weight = label_smoothing, weight
+    def __init__(self, label_smoothing, weight, temperature, threshold, ramp_steps, passes):
+        self.label_smoothing, self.weight, self.passes = label_smoothing, weight, passes
         self.temperature, self.threshold, self.ramp_steps = temperature, threshold, ramp_steps
+
+    def forward(self, teacher, theta_T, batch, tape, weak_gradient=False):
+        """The teacher's logits on the labeled batch and both views.
+
+        Args:
+            teacher: base.Trained.
+            theta_T: its weights.
+            batch: dict with x_l, x_u_weak and x_u_strong.
+            tape: the GradientTape that records; not the weak view's pass where that is split off.
+            weak_gradient: whether a gradient through the weak view's logits is wanted all the same.
+        Returns:
+            ([z_l, z_w, z_s], new state).
+        """
+        x_l, x_w, x_s = batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]
+        if self.passes == "joint":
+            return teacher.forward(theta_T, [x_l, x_w, x_s])
+        with contextlib.nullcontext() if weak_gradient else tape.stop_recording():
+            (z_w,), state = teacher.forward(theta_T, [x_w])
+        (z_l, z_s), state = teacher.forward(theta_T, [x_l, x_s], state)
+        return [z_l, z_w, z_s], state
 
     def parts(self, z_l, z_w, z_s, y_l, step):
         """The two losses, scalars: {"supervised": ..., "uda": lambda(t) times the UDA loss}."""
@@ -50,19 +74,13 @@ class TeacherObjective:
         }
 
 
-def all_views(batch):
-    """Labeled, weak and strong examples in one batch, and their sizes."""
-    xs = [batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]]
-    return tf.concat(xs, axis=0), [x.shape[0] or tf.shape(x)[0] for x in xs]  # [(1 + 2 mu) B, ...]
-
-
 class UDA(Method):
     """theta_T' = theta_T - eta grad (CE(y_l, T(x_l)) + lambda(t) UDA(T; x_u^w, x_u^s)).
 
     Args:
         network: keras.Model of logits.
-        label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps: as in TeacherObjective; defaults
-            are the released CIFAR-10-4K values.
+        label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes: as in
+            TeacherObjective; defaults are the released CIFAR-10-4K values.
         ema_decay: decay of the deployed average of the weights; 0 for none.
     """
 
@@ -77,16 +95,19 @@ class UDA(Method):
         uda_temperature=0.7,
         uda_threshold=0.6,
         uda_ramp_steps=5000,
+        teacher_passes="joint",
         ema_decay=0.0,
         **kwargs,
     ):
         super().__init__(network, ema_decay, **kwargs)
-        self.objective = TeacherObjective(label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps)
+        self.objective = TeacherObjective(
+            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
+        )
 
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm: as in Trained."""
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
         optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.teacher = Trained(self.trained, optimizer, weight_decay, clip_norm)
+        self.teacher = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
     def networks(self):
@@ -97,14 +118,12 @@ class UDA(Method):
         """One step; see Method.step."""
         teacher, y_l = self.teacher, batch["y_l"]
         theta_T, t = teacher.weights(), tf.convert_to_tensor(teacher.optimizer.iterations)
-        x, sizes = all_views(batch)
         with tf.GradientTape() as tape:
             tape.watch(theta_T)
-            z, state = teacher.forward(theta_T, x)
-        at_logits = logit_gradients(z, lambda z: self.objective.parts(*tf.split(z, sizes), y_l, t))
-        gradients = distribute.mean(tape.gradient(z, theta_T, output_gradients=sum(at_logits.values())))
-        new, updates, norm, _ = teacher.update(theta_T, gradients, state)
+            zs, state = self.objective.forward(teacher, theta_T, batch, tape)
+        at_logits = logit_gradients(zs, lambda *zs: self.objective.parts(*zs, y_l, t))
+        g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
+        new, updates, norm, _ = teacher.update(theta_T, g_T, state)
         updates += self.average(new, state, t)
-        part_norms = {f"norm_{name}": value for name, value in norms(at_logits).items()}
-        logs = self.objective.logs(*tf.split(z, sizes), y_l) | part_norms
+        logs = self.objective.logs(*zs, y_l) | norms(at_logits)
         return updates, logs | {"gradient_norm": norm, "learning_rate": teacher.optimizer.learning_rate}, [norm]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.checkpoints import Checkpoints
-from mpl_tf.methods import METHODS, OPTIONS
+from mpl_tf.methods import METHODS, OPTIONS, base
 from mpl_tf.methods.mpl import MetaPseudoLabels, sample
 from mpl_tf.models.small_cnn import small_cnn
 from tests import tiny
@@ -52,10 +52,43 @@ def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)
-def test_mixed_bfloat16_is_close_to_float32_and_keeps_float32_weights(name, options):
+def test_accumulation_gives_the_numbers_of_the_large_batch(name, options):
+    """Without batch norm, whose statistics are those of a part."""
+    batches = tiny.repeated(tiny.batch(labeled=4, unlabeled=8))
+    logs, numbers = run(tiny.make(name, ema_decay=0.9, **options), batches, 4)
+    for parts in (2, 4):
+        method = tiny.make(name, ema_decay=0.9, compiled={"accumulate": parts}, **options)
+        part_logs, part_numbers = run(method, batches, 4)
+        np.testing.assert_allclose(part_numbers, numbers, rtol=1e-4, atol=1e-5)
+        for quantity, value in logs.items():
+            assert part_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
+
+
+def test_accumulation_takes_statistics_of_each_part():
+    """The moving mean moves by the mean over the parts of their means: the mean of the batch; the variance differs."""
+    batch = tiny.batch(labeled=4)
+    statistics = []
+    for parts in (1, 2):
+        method = tiny.make("supervised", norm=True, compiled={"accumulate": parts})
+        run(method, tiny.repeated(batch), 1)
+        statistics.append([np.asarray(v) for v in method.network.network.non_trainable_variables])
+    np.testing.assert_allclose(statistics[0][0], statistics[1][0], rtol=1e-5)
+    assert np.abs(statistics[0][1] - statistics[1][1]).max() > 1e-4
+
+
+def test_split_passes_equal_joint_ones_without_batch_norm_and_not_with_it():
+    batches = tiny.repeated(tiny.batch())
+    for norm in (False, True):
+        joint, split = (run(tiny.make("uda", norm=norm, teacher_passes=p), batches, 3)[1] for p in ("joint", "split"))
+        assert np.allclose(joint, split, rtol=1e-4, atol=1e-6) != norm
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, options, precision):
     results = []
-    for precision in ("float32", "mixed_bfloat16"):
-        keras.config.set_dtype_policy(precision)
+    for policy in ("float32", precision):
+        keras.config.set_dtype_policy(policy)
         try:
             keras.utils.set_random_seed(0)
             roles = ("teacher", "student") if name == "mpl" else ("network",)
@@ -109,6 +142,22 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
     assert logs["loss"] == expected_logs["loss"]
     logs, _ = run(skipping, tiny.repeated(good), 1)
     assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 0)
+
+
+def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones(monkeypatch):
+    monkeypatch.setattr(base, "LOSS_SCALE_GROWTH_STEPS", 2)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        method = tiny.make("supervised")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    good = tiny.batch()
+    bad = good | {"x_l": tf.fill(good["x_l"].shape, np.inf)}
+    scales = []
+    for one_batch in (bad, good, good):
+        run(method, tiny.repeated(one_batch), 1)
+        scales.append(float(method.scaling[0]) / base.FIRST_LOSS_SCALE)
+    assert scales == [0.5, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("form", FORMS[:4])
