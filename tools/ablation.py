@@ -21,6 +21,7 @@ from mpl_tf import config as configuration
 from mpl_tf import files
 from mpl_tf.errors import UsageError
 
+EXACT = ["--method=mpl", "--feedback=exact", "--feedback_scale=sum", "--pseudo_labels=soft"]
 # A study is a dict of row name to the flags that make it; the first row is what the others are compared with.
 STUDIES = {
     "methods": {
@@ -31,13 +32,17 @@ STUDIES = {
     },
     "feedback": {
         "off": ["--method=mpl", "--feedback=off"],
-        "taylor, mean": ["--method=mpl", "--feedback=taylor", "--feedback_scale=mean", "--pseudo_labels=sampled"],
-        "exact, weight 3": ["--method=mpl", "--feedback=exact", "--feedback_scale=sum", "--feedback_weight=3"],
-        "exact, weight 10": ["--method=mpl", "--feedback=exact", "--feedback_scale=sum", "--feedback_weight=10"],
-        "exact, weight 30": ["--method=mpl", "--feedback=exact", "--feedback_scale=sum", "--feedback_weight=30"],
+        "taylor, mean": [
+            "--method=mpl",
+            "--feedback=taylor",
+            "--feedback_scale=mean",
+            "--feedback_weight=1",
+            "--pseudo_labels=sampled",
+        ],
+        "exact, weight 1": [*EXACT, "--feedback_weight=1"],
+        "exact, weight 3": [*EXACT, "--feedback_weight=3"],
     },
 }
-COLUMNS = ("top1", "loss", "feedback_share", "wall_seconds")
 
 
 def main(argv=None):

@@ -1,0 +1,258 @@
+"""Measurements behind tools/benchmark.py: one function each, plain numbers out."""
+
+import contextlib
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
+CLASSES = {"two_moons": 2}  # 10 elsewhere.
+SYNTHETIC = 4096  # Examples of the stand-in data set.
+
+
+def stand_in(config):
+    """A Dataset of random examples shaped like the configured one, so that no data is needed."""
+    from mpl_tf.data import Dataset, Source
+
+    side = config.image_size if config.dataset == "folder" else 32
+    shape, classes = SHAPES.get(config.dataset, (side, side, 3)), CLASSES.get(config.dataset, 10)
+    random = np.random.default_rng(0)
+    if len(shape) == 1:
+        examples = random.normal(size=(SYNTHETIC, *shape)).astype(np.float32)
+    else:
+        examples = random.integers(0, 256, size=(SYNTHETIC, *shape), dtype=np.uint8)
+    labels = np.arange(SYNTHETIC, dtype=np.int32) % classes
+    statistics_ = {} if len(shape) == 1 else {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    source = Source(examples, labels)
+    names = tuple(map(str, range(classes)))
+    return Dataset(config.dataset, source, Source(examples), source, names, flip=config.flip, **statistics_)
+
+
+def step(config, repeats, warmup):
+    """A training step on a ready batch, and the wait for the next one when the pipeline feeds it.
+
+    Args:
+        config: Config.
+        repeats, warmup: steps timed, steps before.
+    Returns:
+        dict: seconds_per_step (median), images_per_second, flops_per_step (of the step's graph), input_wait_share
+        (share of the time of a fed step spent waiting for its batch), peak_memory_bytes, and with convolutions
+        convolution_flops_per_second (see `convolution_peak`) and share_of_convolution_peak.
+    """
+    import tensorflow as tf
+
+    method, batches = _prepare(config)
+    batch = next(iter(batches))
+    run = tf.function(method.train_step, jit_compile=config.jit_compile, autograph=False)
+    flops = _flops(run.get_concrete_function(batch))
+    seconds = _times(lambda: _wait(run(batch)), repeats, warmup)
+    waits, fed, iterator = [], [], iter(batches)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        batch = next(iterator)
+        waits.append(time.perf_counter() - start)
+        _wait(run(batch))
+        fed.append(time.perf_counter() - start)
+    images = config.labeled_batch * (1 + (config.mu if "x_u_strong" in method.batch_keys else 0))
+    result = {
+        "seconds_per_step": seconds,
+        "images_per_second": images / seconds,
+        "flops_per_step": flops,
+        "flops_per_second": flops / seconds,
+        "input_wait_share": sum(waits[1:]) / sum(fed[1:]),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "matmul_flops_per_second": matmul_peak(config.precision),
+    }
+    peak = convolution_peak(method.deployed(), images, config.precision)
+    if peak:
+        result |= {"convolution_flops_per_second": peak, "share_of_convolution_peak": flops / seconds / peak}
+    return result
+
+
+def kinds(config):
+    """Seconds of one training step by kind of operation (added over cores), largest first.
+
+    Returns:
+        dict of kind to seconds.
+    """
+    import tensorflow as tf
+    from tensorflow.python.eager import context  # The only way to per-operation times outside TensorBoard.
+
+    method, batches = _prepare(config)
+    batch = next(iter(batches))
+    run = tf.function(method.train_step, autograph=False)
+    for _ in range(2):
+        _wait(run(batch))
+    context.enable_run_metadata()
+    _wait(run(batch))
+    stats = context.export_run_metadata().step_stats
+    context.disable_run_metadata()
+    found = {}
+    for device in stats.dev_stats:
+        for node in device.node_stats:
+            label = re.search(r"= (\w+)\(", node.timeline_label)
+            kind = _kind(label.group(1) if label else node.node_name)
+            found[kind] = found.get(kind, 0.0) + node.all_end_rel_micros / 1e6
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _kind(operation):
+    table = (
+        ("convolution, forward", r"Conv2D$|_FusedConv2D"),
+        ("convolution, backward", r"Conv2DBackprop"),
+        ("batch norm, forward", r"FusedBatchNorm(V\d|Ex)?$"),
+        ("batch norm, backward", r"FusedBatchNormGrad"),
+        ("activation", r"LeakyRelu|Relu|Sigmoid"),
+        ("pooling", r"Pool"),
+        ("matrix product", r"MatMul"),
+        ("layout and casts", r"Transpose|Cast|Concat|Split|Slice|Reshape|Pack|Tile|Mkl.*ToTf"),
+    )
+    return next((kind for kind, pattern in table if re.search(pattern, operation)), "other elementwise and control")
+
+
+def pipeline(config, repeats):
+    """Examples that the input pipeline makes a second with nothing else running.
+
+    Returns:
+        dict: images_per_second (labeled + unlabeled examples; each unlabeled one counted once for its two views).
+    """
+    _, batches = _prepare(config)
+    iterator = iter(batches)
+    for _ in range(3):
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        next(iterator)
+    images = config.labeled_batch * (1 + config.mu)
+    return {"images_per_second": images * repeats / (time.perf_counter() - start)}
+
+
+def strong_views(config, batch, repeats):
+    """Strong views a second of one core, by the pipeline's code and by PIL with the same policy (tools/pil_views.py).
+
+    Returns:
+        dict: ours, pil (views a second, medians) and their ratio.
+    """
+    import tensorflow as tf
+
+    from mpl_tf.data.pipeline import make_views
+    from tools import pil_views
+
+    dataset = stand_in(config)
+    images = dataset.labeled.images[:batch]
+    view = make_views(dataset, config).strong
+    make = tf.function(lambda seed: view(tf.constant(images), seed))
+    ours = batch / _times(lambda: _wait(make(tf.constant([1, 2]))), repeats, 2)
+    shift = round(config.shift * dataset.shape[0])
+    policy = pil_views.Policy(config.randaugment_ops, config.randaugment_magnitude, config.cutout, dataset.flip, shift)
+    pil = batch / _times(lambda: [policy(image) for image in images], max(repeats // 4, 3), 1)
+    return {"ours": ours, "pil": pil, "ratio": ours / pil}
+
+
+def startup():
+    """Seconds from the command to the first logged training steps of digits_50, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = Path(folder) / "run"
+        command = [sys.executable, "-m", "mpl_tf.main", "--dataset=digits_50", "--steps_per_epoch=10"]
+        start = time.perf_counter()
+        process = subprocess.Popen([*command, f"--workdir={workdir}"], stdout=subprocess.DEVNULL)
+        while not (workdir / "metrics.csv").exists() and process.poll() is None:
+            time.sleep(0.02)
+        seconds = time.perf_counter() - start
+        process.kill()
+        process.wait()
+    return {"seconds_to_first_steps": seconds}
+
+
+def matmul_peak(precision, side=2048):
+    """FLOP/s of a square matrix product in the precision's compute type, best of 5."""
+    import tensorflow as tf
+
+    kind = precision.removeprefix("mixed_")
+    a = tf.cast(tf.random.stateless_uniform([side, side], [1, 2]), kind)
+    product = tf.function(lambda: tf.reduce_sum(a @ a))
+    return 2 * side**3 / _times(lambda: _wait(product()), 5, 2, best=True)
+
+
+def convolution_peak(network, batch, precision):
+    """FLOP/s of the network's own 3 x 3 convolutions, each shape run alone, best of 3; None where it has none.
+
+    Args:
+        network: keras.Model, its convolutions in NHWC.
+        batch: images a pass.
+        precision: of the policy.
+    """
+    import keras
+    import tensorflow as tf
+
+    layers = [x for x in network._flatten_layers() if isinstance(x, keras.layers.Conv2D) and x.kernel_size == (3, 3)]
+    flops = seconds = 0
+    done = {}
+    for layer in layers:
+        shape, stride, width = (batch, *layer.input.shape[1:]), layer.strides[0], layer.filters
+        key = (shape, stride, width)
+        if key not in done:
+            x = tf.cast(tf.random.stateless_uniform(shape, [1, 2]), precision.removeprefix("mixed_"))
+            kernel = tf.cast(tf.random.stateless_uniform([3, 3, shape[-1], width], [3, 4]), x.dtype)
+            one = tf.function(lambda x=x, kernel=kernel, s=stride: tf.nn.conv2d(x, kernel, s, "SAME")[0, 0, 0, 0])
+            done[key] = _times(lambda one=one: _wait(one()), 3, 2, best=True)
+        outputs = batch * -(-shape[1] // stride) * -(-shape[2] // stride)
+        flops += 2 * 9 * shape[-1] * width * outputs
+        seconds += done[key]
+    return flops / seconds if seconds else None
+
+
+def one_core():
+    """Confine this process to one core; call before TensorFlow starts."""
+    with contextlib.suppress(AttributeError):  # macOS and Windows have no such call.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def _prepare(config):
+    import keras
+    import tensorflow as tf
+
+    from mpl_tf import methods
+    from mpl_tf.data import pipeline
+
+    keras.config.set_dtype_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    dataset = stand_in(config)
+    method = methods.make(config, dataset.shape, dataset.num_classes)
+    strategy, steps = tf.distribute.get_strategy(), 10**6
+    keys = method.batch_keys
+    return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, strategy)
+
+
+def _times(run, repeats, warmup, best=False):
+    for _ in range(warmup):
+        run()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) if best else statistics.median(seconds)
+
+
+def _wait(result):
+    """Wait until a result is there."""
+    import tensorflow as tf
+
+    return [tensor.numpy() for tensor in tf.nest.flatten(result)]
+
+
+def _flops(concrete):
+    """Floating-point operations of a traced function, by TensorFlow's own count of its graph."""
+    import tensorflow as tf
+
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation() | {"output": "none"}
+    return tf.compat.v1.profiler.profile(concrete.graph, options=options).total_float_ops
