@@ -84,23 +84,26 @@ def kinds(config):
         dict of kind to seconds.
     """
     import tensorflow as tf
-    from tensorflow.python.eager import context  # The only way to per-operation times outside TensorBoard.
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     method, batches = _prepare(config)
     batch = next(iter(batches))
     run = tf.function(method.train_step, autograph=False)
     for _ in range(2):
         _wait(run(batch))
-    context.enable_run_metadata()
-    _wait(run(batch))
-    stats = context.export_run_metadata().step_stats
-    context.disable_run_metadata()
+    space = xplane_pb2.XSpace()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            _wait(run(batch))
+        for path in Path(folder).rglob("*.xplane.pb"):
+            space.MergeFromString(path.read_bytes())
     found = {}
-    for device in stats.dev_stats:
-        for node in device.node_stats:
-            label = re.search(r"= (\w+)\(", node.timeline_label)
-            kind = _kind(label.group(1) if label else node.node_name)
-            found[kind] = found.get(kind, 0.0) + node.all_end_rel_micros / 1e6
+    for plane in space.planes:
+        for event in (event for line in plane.lines for event in line.events):
+            operation = re.fullmatch(r"[^:]+:(\w+)", plane.event_metadata[event.metadata_id].name)
+            if operation:
+                kind = _kind(operation.group(1))
+                found[kind] = found.get(kind, 0.0) + event.duration_ps / 1e12
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

@@ -62,6 +62,7 @@ def make(config, shape, num_classes):
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
         steps_per_execution=config.steps_per_execution,
+        jit_compile=config.jit_compile,
     )
     return method
 
