@@ -4,13 +4,12 @@ python -m mpl_tf.main --dataset=digits_50
 """
 
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
 
 from mpl_tf import config as configuration
-from mpl_tf import files, flags
+from mpl_tf import files, flags, quiet
 from mpl_tf.errors import Interrupted, RunError, UsageError
 
 
@@ -21,7 +20,7 @@ def main(argv=None):
     try:
         config = flags.parse(argv)
         if not config.debug:
-            _import_quietly()
+            quiet.import_tensorflow()
         {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, error.status, debug)
@@ -110,23 +109,6 @@ def predict(config):
     output = workdir / "predictions.csv"
     evaluate.label_files(model, paths, images[good], names, config.eval_batch, output)
     print(f"{output}: {len(paths)} images labeled, {int((~good).sum())} unreadable ones left out")
-
-
-def _import_quietly():
-    """Import TensorFlow without its notes on the build and the machine, which its C++ code writes to stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow as tf
-
-        tf.get_logger().setLevel("ERROR")
-        tf.config.list_logical_devices()  # Starts the devices.
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _check_workdir(config, workdir):

@@ -14,6 +14,7 @@ LAYERS = {
     "errors": 0,
     "config": 1,
     "files": 1,
+    "quiet": 1,
     "flags": 2,
     "data": 3,
     "models": 4,

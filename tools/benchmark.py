@@ -18,10 +18,11 @@ from pathlib import Path
 from absl import flags
 
 from mpl_tf import config as configuration
-from mpl_tf import files
+from mpl_tf import files, quiet
 from mpl_tf import flags as program_flags
 from mpl_tf.errors import UsageError
-from tools import measure
+
+from . import measure
 
 WHAT = ("step", "profile", "input", "startup")
 
@@ -42,9 +43,9 @@ def main(argv=None):
     except (flags.Error, UsageError) as error:
         print(f"benchmark: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if values.cores == 1:
         measure.one_core()
+    quiet.import_tensorflow()
     figures = _measure(values, config)
     report = {"what": values.what, **figures, "arguments": rest[1:], **_machine()}
     _print(figures, earlier)
@@ -89,7 +90,7 @@ def _print(figures, earlier):
         line = f"| {name} | {shown} |"
         if earlier:
             before = earlier.get(name)
-            ratio = f"{before / value:.2f}" if isinstance(before, int | float) and isinstance(value, float) else ""
+            ratio = f"{before / value:.2f}" if isinstance(before, int | float) else ""
             line += f" {ratio} |"
         lines.append(line)
     print("\n".join(lines))

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+from . import peaks, pil_views
 
 SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
 CLASSES = {"two_moons": 2}  # 10 elsewhere.
@@ -30,10 +31,10 @@ def stand_in(config):
     else:
         examples = random.integers(0, 256, size=(SYNTHETIC, *shape), dtype=np.uint8)
     labels = np.arange(SYNTHETIC, dtype=np.int32) % classes
-    statistics_ = {} if len(shape) == 1 else {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    about = {} if len(shape) == 1 else {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     source = Source(examples, labels)
     names = tuple(map(str, range(classes)))
-    return Dataset(config.dataset, source, Source(examples), source, names, flip=config.flip, **statistics_)
+    return Dataset(config.dataset, source, Source(examples), source, names, flip=config.flip, **about)
 
 
 def step(config, repeats, warmup):
@@ -45,7 +46,7 @@ def step(config, repeats, warmup):
     Returns:
         dict: seconds_per_step (median), images_per_second, flops_per_step (of the step's graph), input_wait_share
         (share of the time of a fed step spent waiting for its batch), peak_memory_bytes, and with convolutions
-        convolution_flops_per_second (see `convolution_peak`) and share_of_convolution_peak.
+        convolution_flops_per_second (see peaks.convolution) and share_of_convolution_peak.
     """
     import tensorflow as tf
 
@@ -53,13 +54,13 @@ def step(config, repeats, warmup):
     batch = next(iter(batches))
     run = tf.function(method.train_step, jit_compile=config.jit_compile, autograph=False)
     flops = _flops(run.get_concrete_function(batch))
-    seconds = _times(lambda: _wait(run(batch)), repeats, warmup)
+    seconds = peaks.times(lambda: peaks.wait(run(batch)), repeats, warmup)
     waits, fed, iterator = [], [], iter(batches)
     for _ in range(repeats):
         start = time.perf_counter()
         batch = next(iterator)
         waits.append(time.perf_counter() - start)
-        _wait(run(batch))
+        peaks.wait(run(batch))
         fed.append(time.perf_counter() - start)
     images = config.labeled_batch * (1 + (config.mu if "x_u_strong" in method.batch_keys else 0))
     result = {
@@ -69,9 +70,9 @@ def step(config, repeats, warmup):
         "flops_per_second": flops / seconds,
         "input_wait_share": sum(waits[1:]) / sum(fed[1:]),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "matmul_flops_per_second": matmul_peak(config.precision),
+        "matmul_flops_per_second": peaks.matmul(config.precision),
     }
-    peak = convolution_peak(method.deployed(), images, config.precision)
+    peak = peaks.convolution(method.deployed(), images, config.precision)
     if peak:
         result |= {"convolution_flops_per_second": peak, "share_of_convolution_peak": flops / seconds / peak}
     return result
@@ -90,11 +91,11 @@ def kinds(config):
     batch = next(iter(batches))
     run = tf.function(method.train_step, autograph=False)
     for _ in range(2):
-        _wait(run(batch))
+        peaks.wait(run(batch))
     space = xplane_pb2.XSpace()
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
-            _wait(run(batch))
+            peaks.wait(run(batch))
         for path in Path(folder).rglob("*.xplane.pb"):
             space.MergeFromString(path.read_bytes())
     found = {}
@@ -147,16 +148,15 @@ def strong_views(config, batch, repeats):
     import tensorflow as tf
 
     from mpl_tf.data.pipeline import make_views
-    from tools import pil_views
 
     dataset = stand_in(config)
     images = dataset.labeled.images[:batch]
     view = make_views(dataset, config).strong
     make = tf.function(lambda seed: view(tf.constant(images), seed))
-    ours = batch / _times(lambda: _wait(make(tf.constant([1, 2]))), repeats, 2)
+    ours = batch / peaks.times(lambda: peaks.wait(make(tf.constant([1, 2]))), repeats, 2)
     shift = round(config.shift * dataset.shape[0])
     policy = pil_views.Policy(config.randaugment_ops, config.randaugment_magnitude, config.cutout, dataset.flip, shift)
-    pil = batch / _times(lambda: [policy(image) for image in images], max(repeats // 4, 3), 1)
+    pil = batch / peaks.times(lambda: [policy(image) for image in images], max(repeats // 4, 3), 1)
     return {"ours": ours, "pil": pil, "ratio": ours / pil}
 
 
@@ -173,44 +173,6 @@ def startup():
         process.kill()
         process.wait()
     return {"seconds_to_first_steps": seconds}
-
-
-def matmul_peak(precision, side=2048):
-    """FLOP/s of a square matrix product in the precision's compute type, best of 5."""
-    import tensorflow as tf
-
-    kind = precision.removeprefix("mixed_")
-    a = tf.cast(tf.random.stateless_uniform([side, side], [1, 2]), kind)
-    product = tf.function(lambda: tf.reduce_sum(a @ a))
-    return 2 * side**3 / _times(lambda: _wait(product()), 5, 2, best=True)
-
-
-def convolution_peak(network, batch, precision):
-    """FLOP/s of the network's own 3 x 3 convolutions, each shape run alone, best of 3; None where it has none.
-
-    Args:
-        network: keras.Model, its convolutions in NHWC.
-        batch: images a pass.
-        precision: of the policy.
-    """
-    import keras
-    import tensorflow as tf
-
-    layers = [x for x in network._flatten_layers() if isinstance(x, keras.layers.Conv2D) and x.kernel_size == (3, 3)]
-    flops = seconds = 0
-    done = {}
-    for layer in layers:
-        shape, stride, width = (batch, *layer.input.shape[1:]), layer.strides[0], layer.filters
-        key = (shape, stride, width)
-        if key not in done:
-            x = tf.cast(tf.random.stateless_uniform(shape, [1, 2]), precision.removeprefix("mixed_"))
-            kernel = tf.cast(tf.random.stateless_uniform([3, 3, shape[-1], width], [3, 4]), x.dtype)
-            one = tf.function(lambda x=x, kernel=kernel, s=stride: tf.nn.conv2d(x, kernel, s, "SAME")[0, 0, 0, 0])
-            done[key] = _times(lambda one=one: _wait(one()), 3, 2, best=True)
-        outputs = batch * -(-shape[1] // stride) * -(-shape[2] // stride)
-        flops += 2 * 9 * shape[-1] * width * outputs
-        seconds += done[key]
-    return flops / seconds if seconds else None
 
 
 def one_core():
@@ -233,24 +195,6 @@ def _prepare(config):
     strategy, steps = tf.distribute.get_strategy(), 10**6
     keys = method.batch_keys
     return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, strategy)
-
-
-def _times(run, repeats, warmup, best=False):
-    for _ in range(warmup):
-        run()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds) if best else statistics.median(seconds)
-
-
-def _wait(result):
-    """Wait until a result is there."""
-    import tensorflow as tf
-
-    return [tensor.numpy() for tensor in tf.nest.flatten(result)]
 
 
 def _flops(concrete):

@@ -13,7 +13,7 @@ FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScale
 
 
 class Method(keras.Model):
-    """A training method: subclasses define `step`, `deployed` and `log_names`, and call `_compile` in compile().
+    """A training method: subclasses define `networks`, `step`, `batch_keys` and `log_names`.
 
     Class attributes:
         batch_keys: the parts of a batch that `step` reads.

@@ -130,22 +130,12 @@ class MetaPseudoLabels(Method):
         updates += teacher_updates + self.average(new_S, student_state, t)
         if self.baseline is not None:
             updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
-        return (
-            updates,
-            self.objective.logs(*zs, y_l)
-            | _norm_logs(at_logits)
-            | {
-                "gradient_norm": teacher_norm,
-                "learning_rate": teacher.optimizer.learning_rate,
-                "student_loss": self._student_loss(q, z_S),
-                "student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S),
-                "student_gradient_norm": student_norm,
-                "student_learning_rate": student.optimizer.learning_rate,
-                "h": h,
-                "baseline": baseline,
-            },
-            [teacher_norm, student_norm],
-        )
+        logs = self.objective.logs(*zs, y_l) | _norm_logs(at_logits) | {"h": h, "baseline": baseline}
+        logs |= {"gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate}
+        logs |= {"student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate}
+        logs |= {"student_loss": self._student_loss(q, z_S)}
+        logs |= {"student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S)}
+        return updates, logs, [teacher_norm, student_norm]
 
     def _student_loss(self, q, z):
         targets = losses.smooth(q, self.objective.label_smoothing)
@@ -165,9 +155,8 @@ class MetaPseudoLabels(Method):
         baseline = tf.constant(0.0) if self.baseline is None else tf.convert_to_tensor(self.baseline)
         if self.feedback == "off":
             return lambda z: tf.constant(0.0), tf.constant(0.0), baseline
-        count = q.shape[0] * distribute.replicas()
-
         student, x_l, x_u = self.student, batch["x_l"], batch["x_u_strong"]
+        count, weight, scale = q.shape[0] * distribute.replicas(), self.feedback_weight, self.feedback_scale
 
         def labeled_loss(z):
             return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
@@ -176,17 +165,13 @@ class MetaPseudoLabels(Method):
             coefficient = eta_S * (1 - self.objective.label_smoothing)
             table = forms.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
             h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
-            return lambda z: self._weighted(forms.table_loss, table, z, count), h, baseline
+            return lambda z: weight * forms.table_loss(table, z, scale, count), h, baseline
         if self.feedback == "taylor":
             h = forms.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
             h = forms.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
-        return lambda z: self._weighted(forms.scalar_loss, h - baseline, y_u, z, count), h, baseline
-
-    def _weighted(self, form, *args):
-        *args, count = args
-        return self.feedback_weight * form(*args, self.feedback_scale, count)
+        return lambda z: weight * forms.scalar_loss(h - baseline, y_u, z, scale, count), h, baseline
 
 
 def sample(q, seed):
