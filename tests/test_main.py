@@ -126,10 +126,13 @@ def test_the_other_methods_run_too(method, tmp_path, capsys):
     assert "No GPU or TPU found: 20 steps take about" in capsys.readouterr().out
 
 
-def test_two_moons_and_own_folders_run(tmp_path):
+def test_two_moons_run(tmp_path):
     moons = ["--dataset=two_moons", "--train_steps=100", "--steps_per_epoch=100", "--steps_per_execution=50"]
     assert main.main([*moons, f"--workdir={tmp_path / 'moons'}"]) == 0
     assert json.loads((tmp_path / "moons" / "results.json").read_text())["test"]["n"] == 2000
+
+
+def test_own_folders_run(tmp_path, capsys):
     random = np.random.default_rng(0)
     for part, count in {"labeled/cat": 4, "labeled/dog": 4, "test/cat": 3, "test/dog": 2, "more": 9}.items():
         (tmp_path / part).mkdir(parents=True)
@@ -146,6 +149,14 @@ def test_two_moons_and_own_folders_run(tmp_path):
     assert (results["test"]["n"], results["num_labeled"], results["num_unlabeled"]) == (5, 8, 9)
     assert results["class_names"] == ["cat", "dog"]
     assert [Path(path).name for path in results["skipped_images"]] == ["bad.jpg"]
+    capsys.readouterr()
+    assert main.main([*own, "--image_size=4", f"--workdir={tmp_path / 'small'}"]) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("mpl_tf: error: --model: small_cnn takes images of at least 8 x 8 pixels")
+    assert line.endswith("give --image_size=8 or more")
+    own.remove("--skip_bad_images")
+    assert main.main([*own, f"--workdir={tmp_path / 'strict'}"]) == 1
+    assert f"{tmp_path / 'more' / 'bad.jpg'}: expected a readable" in capsys.readouterr().err
 
 
 BAD = [
@@ -161,6 +172,7 @@ BAD = [
     (2, "--model: mlp takes vectors", ["--model=mlp"]),
     (2, "--unlabeled_dir: mpl needs unlabeled examples", ["--num_labels=0"]),
     (2, "--unlabeled_dir: expected an existing folder", ["--dataset=folder", "--labeled_dir=.", "--test_dir=."]),
+    (2, "--accumulate: expected a divisor of --labeled_batch (10), got 3", ["--accumulate=3"]),
     (2, "--strategy: tpu needs a TPU VM", ["--strategy=tpu"]),
     (2, "--workdir: expected the folder of a finished run", ["--mode=evaluate"]),
     (1, "had gradients that are not finite", ["--teacher_learning_rate=1e30"]),

@@ -42,6 +42,13 @@ STUDIES = {
         "exact, weight 1": [*EXACT, "--feedback_weight=1"],
         "exact, weight 3": [*EXACT, "--feedback_weight=3"],
     },
+    "speed": {
+        "mpl": ["--method=mpl"],
+        "split passes": ["--method=mpl", "--teacher_passes=split"],
+        "mixed_bfloat16": ["--method=mpl", "--precision=mixed_bfloat16"],
+        "accumulate 2": ["--method=mpl", "--accumulate=2"],
+        "XLA": ["--method=mpl", "--jit_compile"],
+    },
 }
 
 
