@@ -14,14 +14,14 @@ import tensorflow as tf
 from mpl_tf import distribute, losses, optim
 from mpl_tf import feedback as forms
 from mpl_tf.methods import uda
-from mpl_tf.methods.base import Method, logit_gradients, norms, summed
+from mpl_tf.methods.base import logit_gradients, norms, summed
 from mpl_tf.methods.supervised import accuracy
 from mpl_tf.methods.trained import Trained
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
 
 
-class MetaPseudoLabels(Method):
+class MetaPseudoLabels(uda.UDA):
     """Teacher and student trained in turn; the student alone is deployed.
 
     Args:
@@ -32,13 +32,9 @@ class MetaPseudoLabels(Method):
         feedback_scale: "mean" or "sum" over the batch; see feedback.scalar_loss.
         feedback_weight: factor of the feedback, >= 0.
         baseline: "none" or "moving_average", subtracted from a scalar h.
-        label_smoothing: of the supervised and of the student's loss, in [0, 1].
-        uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes: as in uda.TeacherObjective.
-        ema_decay: decay of the deployed average of the student's weights; 0 for none.
-        seed: of the pseudo labels' sampling.
+        **kwargs: as in uda.UDA; label_smoothing goes for the student's loss too, seed for the labels' sampling.
     """
 
-    batch_keys = uda.UDA.batch_keys
     log_names = (
         *uda.LOGS,
         "student_loss",
@@ -64,31 +60,19 @@ class MetaPseudoLabels(Method):
         feedback_scale="mean",
         feedback_weight=1.0,
         baseline="none",
-        label_smoothing=0.15,
-        uda_weight=8.0,
-        uda_temperature=0.7,
-        uda_threshold=0.6,
-        uda_ramp_steps=5000,
-        teacher_passes="joint",
-        ema_decay=0.0,
         **kwargs,
     ):
-        super().__init__(student, ema_decay, **kwargs)
+        super().__init__(student, **kwargs)
         self.teacher_network = teacher
         self.pseudo_labels, self.label_view = pseudo_labels, label_view
         self.feedback, self.feedback_scale, self.feedback_weight = feedback, feedback_scale, feedback_weight
-        self.objective = uda.TeacherObjective(
-            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
-        )
         self.baseline = self._state() if baseline == "moving_average" else None
 
     def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
         """Args: optimizer, teacher_optimizer: mpl_tf.optim.SGD of student and teacher, at 0.1 by default."""
         optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        teacher_optimizer = teacher_optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
         self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
-        self.teacher = Trained(self.teacher_network, teacher_optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
+        super().compile(teacher_optimizer, weight_decay, clip_norm, accumulate, **kwargs)
 
     def networks(self):
         """Teacher and student."""

@@ -100,6 +100,7 @@ class UDA(Method):
         **kwargs,
     ):
         super().__init__(network, ema_decay, **kwargs)
+        self.teacher_network = network
         self.objective = TeacherObjective(
             label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
         )
@@ -107,7 +108,7 @@ class UDA(Method):
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
         """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
         optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.teacher = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        self.teacher = Trained(self.teacher_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
     def networks(self):
