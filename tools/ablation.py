@@ -47,7 +47,6 @@ STUDIES = {
         "split passes": ["--method=mpl", "--teacher_passes=split"],
         "mixed_bfloat16": ["--method=mpl", "--precision=mixed_bfloat16"],
         "accumulate 2": ["--method=mpl", "--accumulate=2"],
-        "XLA": ["--method=mpl", "--jit_compile"],
     },
 }
 
