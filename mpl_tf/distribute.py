@@ -48,6 +48,15 @@ def has_accelerator():
     return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
+def steps_per_execution(asked):
+    """Steps in one call of the compiled loop under the present strategy: `asked`, or 1 under MirroredStrategy.
+
+    TensorFlow 2.21 fails on Keras' loop of several steps over several devices ("You must feed a value for placeholder
+    tensor"); the TPU strategy places the loop on the device itself.
+    """
+    return 1 if isinstance(tf.distribute.get_strategy(), tf.distribute.MirroredStrategy) else asked
+
+
 def replicas():
     """Number of replicas that train together."""
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -3,7 +3,9 @@
 python -m mpl_tf.main --dataset=digits_50
 """
 
+import contextlib
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -21,7 +23,8 @@ def main(argv=None):
         config = flags.parse(argv)
         if not config.debug:
             quiet.import_tensorflow()
-        {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
+        with _sigterm_raises():
+            {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, error.status, debug)
     except KeyboardInterrupt:
@@ -30,6 +33,7 @@ def main(argv=None):
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         told = RunError(f"unexpected {type(error).__name__}: {reason}; run with --debug for the traceback")
+        told.__cause__ = error
         return _end(told, told.status, debug)
     return 0
 
@@ -111,6 +115,20 @@ def predict(config):
     print(f"{output}: {len(paths)} images labeled, {int((~good).sum())} unreadable ones left out")
 
 
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Outside a training phase, which saves first, SIGTERM ends the run with its own exit status too."""
+
+    def stop(*_):
+        raise Interrupted("SIGTERM: stopped outside training; the same command goes on from the last checkpoint")
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def _check_workdir(config, workdir):
     stored = workdir / "config.json"
     if stored.exists():
@@ -145,6 +163,7 @@ def _finish(config, dataset, workdir, student, scored, phase):
         "seconds": phase["seconds"],
         "images_per_second": phase["images_per_second"],
         "means": phase["means"],
+        "skipped_steps": phase["skipped_steps"],
         "num_labeled": len(dataset.labeled),
         "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
         "skipped_images": list(dataset.skipped),
@@ -165,8 +184,9 @@ def _about(config, dataset, method):
 
 
 def _headline(results):
-    test = results["test"]
-    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples"
+    test, skipped = results["test"], results["skipped_steps"]
+    note = f", {skipped} steps skipped for gradients that are not finite" if skipped else ""
+    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"
 
 
 def _end(error, status, debug):

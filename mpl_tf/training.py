@@ -22,7 +22,8 @@ def run_phase(name, method, dataset, config, workdir, strategy):
         workdir: the run's folder.
         strategy: tf.distribute.Strategy the method was made under.
     Returns:
-        dict: seconds of training over all starts, images_per_second, means of the logged quantities over the phase.
+        dict: seconds of training over all starts, images_per_second, means of the logged quantities over the phase,
+        skipped_steps.
     Raises:
         Interrupted: on SIGTERM, after saving.
         RunError: a checkpoint that cannot be written or read, or ten steps in a row that are not finite.
@@ -54,7 +55,9 @@ def run_phase(name, method, dataset, config, workdir, strategy):
                 ],
             )
     seconds = float(checkpoints.seconds.numpy())
-    return {"seconds": seconds, "images_per_second": images * steps / seconds, "means": table.means()}
+    skipped = int(method.skipped.numpy()[0])
+    rate = images * steps / seconds
+    return {"seconds": seconds, "images_per_second": rate, "means": table.means(), "skipped_steps": skipped}
 
 
 def _segments(start, steps, epoch):

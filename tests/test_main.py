@@ -51,6 +51,7 @@ def test_a_run_leaves_everything_in_its_workdir(finished):
     assert results["means"]["norm_feedback"] > 0
     assert 0 < results["means"]["feedback_share"] < 1
     assert results["seconds"] > 0
+    assert results["skipped_steps"] == 0
     assert results["images_per_second"] == pytest.approx(20 * 30 / results["seconds"])
     with open(finished / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -227,3 +228,20 @@ def test_slow_imports_wait_until_they_are_used():
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_two_replicas_from_the_command_line(tmp_path):
+    """--strategy=mirrored over two logical CPU devices, in a process of its own, and evaluated by this one."""
+    script = (
+        "import sys, tensorflow as tf; cpu = tf.config.list_physical_devices('CPU')[0];"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2);"
+        "from mpl_tf import main; sys.exit(main.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, *TINY, "--strategy=mirrored", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["test"]["n"] == 449
+    assert results["means"]["norm_feedback"] > 0
+    assert main.main(["--mode=evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
+    assert main.main([*TINY, "--strategy=mirrored", "--labeled_batch=5", f"--workdir={tmp_path / 'odd'}"]) == 2

@@ -119,6 +119,7 @@ def _draw(tensors, seed, stream, step, replica, batch, replicas):
     index = tf.raw_ops.RandomIndexShuffle(
         index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=8
     )
+    index = tf.ensure_shape(index, [part])
     return tf.gather(images, index), None if labels is None else tf.gather(labels, index)
 
 

@@ -1,6 +1,6 @@
 """Training methods by name, and how each is made from a configuration."""
 
-from mpl_tf import models, optim
+from mpl_tf import distribute, models, optim
 from mpl_tf.errors import UsageError
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.methods.supervised import Supervised
@@ -61,7 +61,7 @@ def make(config, shape, num_classes):
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
-        steps_per_execution=config.steps_per_execution,
+        steps_per_execution=distribute.steps_per_execution(config.steps_per_execution),
         jit_compile=config.jit_compile,
     )
     return method

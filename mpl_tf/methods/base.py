@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import distribute, optim
+from mpl_tf.errors import UsageError
 
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
 
@@ -102,7 +103,12 @@ class Method(keras.Model):
             batch: dict of tensors, as `step` takes it.
         Returns:
             dict of str to float32 scalars: the epoch's means of `log_names`, and the steps skipped.
+        Raises:
+            UsageError: a part of the batch is missing.
         """
+        missing = [key for key in self.batch_keys if key not in batch]
+        if missing:
+            raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
         updates, logs, norms = self.step(batch)
         finite = tf.math.is_finite(tf.add_n(norms))
         updates = [(var, tf.where(finite, tf.cast(new, var.dtype), tf.convert_to_tensor(var))) for var, new in updates]

@@ -140,7 +140,8 @@ class MetaPseudoLabels(uda.UDA):
         if self.feedback == "off":
             return lambda z: tf.constant(0.0), tf.constant(0.0), baseline
         student, x_l, x_u = self.student, batch["x_l"], batch["x_u_strong"]
-        count, weight, scale = q.shape[0] * distribute.replicas(), self.feedback_weight, self.feedback_scale
+        count = tf.cast(tf.shape(q)[0] * distribute.replicas(), tf.float32)
+        weight, scale = self.feedback_weight, self.feedback_scale
 
         def labeled_loss(z):
             return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
@@ -167,7 +168,7 @@ def sample(q, seed):
     Returns:
         int32 [b].
     """
-    part = q.shape[0]
+    part = tf.shape(q)[0]
     uniform = tf.random.stateless_uniform([part * distribute.replicas()], seed)
     mine = tf.reshape(uniform, [-1, part])[distribute.replica_id()]  # [b]
     below = tf.cast(tf.cumsum(q, axis=-1) <= mine[:, None], tf.int32)

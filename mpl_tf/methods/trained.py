@@ -62,13 +62,12 @@ class Trained:
             lambda part: again(*weights, *part), parts, fn_output_signature=signature, parallel_iterations=1
         )
         classes = self.network.output_shape[-1]
-        logits = [tf.reshape(z, [x.shape[0], classes]) for z, x in zip(logits, xs, strict=True)]  # [B_i, C]
+        logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
         return logits, [tf.reduce_mean(s, axis=0) if s.dtype.is_floating else s[-1] for s in states]
 
     def _pass(self, weights, state, xs):
-        sizes = [x.shape[0] for x in xs]
         z, state = self.network.stateless_call(weights, state, tf.concat(xs, axis=0), training=True)
-        return tf.split(z, sizes), state
+        return tf.split(z, tf.stack([tf.shape(x)[0] for x in xs]), num=len(xs)), state
 
     def backward(self, tape, logits, weights, at_logits):
         """Gradient at the weights of what has these gradients at the logits, averaged over replicas.
@@ -120,7 +119,7 @@ class Trained:
         parts = tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])  # [n, B / n, ...]
         signature = tf.TensorSpec(None, tf.float32)
         parts = tf.map_fn(derivative, parts, fn_output_signature=signature, parallel_iterations=1)  # [n, B / n, C]
-        return tf.reshape(parts, [x.shape[0], self.network.output_shape[-1]])
+        return tf.reshape(parts, [-1, self.network.output_shape[-1]])
 
     def update(self, weights, gradients, state):
         """One optimizer step, nothing assigned.

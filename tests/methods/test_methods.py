@@ -270,3 +270,20 @@ def test_another_optimizer_is_refused():
     method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
     with pytest.raises(Exception, match="expected mpl_tf.optim.SGD, got Adam"):
         method.compile(keras.optimizers.Adam())
+
+
+def test_a_batch_that_lacks_a_part_is_refused():
+    data = tiny.repeated({key: value for key, value in tiny.batch().items() if key != "x_u_weak"})
+    with pytest.raises(Exception, match="batch: expected the keys x_l, y_l, x_u_weak, x_u_strong, got x_l"):
+        tiny.make("mpl").fit(data, steps_per_epoch=1, verbose=0)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY)
+def test_batches_of_unknown_size_give_the_same_numbers(name, options):
+    """As a distributed iterator gives them where one call makes several steps."""
+    batch = tiny.batch()
+    signature = {key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in batch.items()}
+    unknown = tf.data.Dataset.from_generator(lambda: iter([batch] * 3), output_signature=signature)
+    known = run(tiny.make(name, norm=True, **options), tiny.repeated(batch), 3)
+    again = run(tiny.make(name, norm=True, **options), unknown, 3)
+    np.testing.assert_allclose(again[1], known[1], rtol=1e-5, atol=1e-6)
