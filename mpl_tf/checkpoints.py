@@ -4,6 +4,8 @@ Keras' BackupAndRestore keeps one backup and trusts it; tf.train.CheckpointManag
 checksums, so that a damaged one is noticed and the one before it used.
 """
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,10 +63,9 @@ class Checkpoints:
         try:
             self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
-            for leftover in self.folder.glob(f"ckpt-{step}*"):
-                if leftover.is_file():
-                    leftover.unlink()
-            reason = str(error).strip().splitlines()[0]
+            for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            reason = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error).strip().splitlines()[0])
             raise RunError(
                 f"{self.folder}: expected to write the checkpoint of step {step}, got {reason}; the one "
                 "before it is kept: free space, then run the same command again"
