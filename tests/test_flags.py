@@ -113,7 +113,7 @@ def stored(tmp_path):
     ("arguments", "train_steps"),
     [
         (["--dataset=svhn_1k"], 300_000),  # defaults.flags
-        (["--dataset=digits_50"], 1000),  # over it digits_50.flags
+        (["--dataset=digits_50"], 600),  # over it digits_50.flags
         (["--dataset=digits_50", "--scale=smoke"], 200),  # over it scale_smoke.flags
         (["--dataset=digits_50", "--scale=smoke", "--train_steps=400"], 400),  # over it the command line
         (["--train_steps=400", "--scale=smoke", "--dataset=digits_50"], 400),  # wherever it stands
@@ -126,7 +126,7 @@ def test_each_source_of_values_is_read_over_the_one_before(arguments, train_step
 
 def test_a_scale_leaves_what_it_does_not_name():
     assert values(digits("--scale=paper"), "scale") == values(digits(), "scale")
-    assert digits("--scale=smoke").randaugment_magnitude == 10
+    assert digits("--scale=smoke").randaugment_magnitude == 5
 
 
 def test_the_scale_and_the_data_set_asked_for_are_kept():
@@ -287,8 +287,8 @@ def test_a_feedback_without_a_scalar_refuses_a_baseline(feedback):
     [
         {"pseudo_labels": "soft", "feedback": "exact"},
         {"pseudo_labels": "soft", "feedback": "off"},
-        {"feedback": "taylor", "baseline": "moving_average"},
-        {"feedback": "dot_product", "baseline": "moving_average"},
+        {"pseudo_labels": "sampled", "feedback": "taylor", "baseline": "moving_average"},
+        {"pseudo_labels": "argmax", "feedback": "dot_product", "baseline": "moving_average"},
     ],
 )
 def test_the_other_pairs_of_labels_feedback_and_baseline_are_taken(make_config, pair):
