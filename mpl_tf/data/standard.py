@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 
 import numpy as np
 
@@ -67,8 +68,11 @@ def _read(name, splits, data_dir):
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its retries; the last failure is told below.
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
+        if not builder.data_path.exists():
+            print(f"{name} is not in {builder.data_path.parent}; downloading it", flush=True)
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     except Exception as error:  # TFDS passes on whatever its downloader, file system or network raised.
