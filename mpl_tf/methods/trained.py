@@ -41,7 +41,7 @@ class Trained:
 
         With accumulate = n > 1 each batch is cut into n parts, and one part of each makes a pass of its own, one after
         the other; their activations are computed again in the backward pass instead of kept. Statistics are then
-        those of a part, and the state's new values the mean over the parts.
+        those of a part, and the state's new values the mean over the parts; the parts share their dropout masks.
 
         Args:
             weights: list of tensors.
@@ -55,15 +55,26 @@ class Trained:
         if self.accumulate == 1:
             return self._pass(weights, state, xs)
         count = len(weights)
-        again = tf.recompute_grad(lambda *values: self._pass(values[:count], state, values[count:]))
+
+        @tf.recompute_grad
+        def again(*values):
+            zs, states = self._pass(values[:count], state, values[count:])
+            return zs, [tf.stop_gradient(tf.bitcast(s, _float_like(s))) for s in states]
+
         parts = [tf.reshape(x, [self.accumulate, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
-        signature = ([tf.TensorSpec(None, tf.float32)] * len(xs), [tf.TensorSpec(s.shape, s.dtype) for s in state])
+        signature = (
+            [tf.TensorSpec(None, tf.float32)] * len(xs),
+            [tf.TensorSpec(s.shape, _float_like(s)) for s in state],
+        )
         logits, states = tf.map_fn(
             lambda part: again(*weights, *part), parts, fn_output_signature=signature, parallel_iterations=1
         )
         classes = self.network.output_shape[-1]
         logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
-        return logits, [tf.reduce_mean(s, axis=0) if s.dtype.is_floating else s[-1] for s in states]
+        return logits, [
+            tf.reduce_mean(new, axis=0) if old.dtype.is_floating else tf.bitcast(new[-1], old.dtype)
+            for old, new in zip(state, states, strict=True)
+        ]
 
     def _pass(self, weights, state, xs):
         z, state = self.network.stateless_call(weights, state, tf.concat(xs, axis=0), training=True)
@@ -139,3 +150,8 @@ class Trained:
         updates += zip(self.network.trainable_variables, new, strict=True)
         updates += zip(self.network.non_trainable_variables, state, strict=True)
         return new, updates, norm, coefficient
+
+
+def _float_like(value):
+    """The float type of a value's size: recompute_grad gives no whole numbers, such as a random generator's state."""
+    return value.dtype if value.dtype.is_floating else tf.float64 if value.dtype.size == 8 else tf.float32

@@ -64,6 +64,30 @@ def test_accumulation_gives_the_numbers_of_the_large_batch(name, options):
             assert part_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_accumulation_with_dropout_draws_new_masks_each_step(precision):
+    """The state of the random generator passes through the parts unharmed: it is that of a run without them."""
+    states = []
+    for parts in (1, 2):
+        keras.config.set_dtype_policy(precision)
+        try:
+            keras.utils.set_random_seed(0)
+            networks = {role: small_cnn((8, 8, 3), tiny.CLASSES, dropout=0.5) for role in ("teacher", "student")}
+        finally:
+            keras.config.set_dtype_policy("float32")
+        method = MetaPseudoLabels(**networks, feedback="exact")
+        method.compile(tiny.sgd(0.01, 0.9), accumulate=parts, steps_per_execution=2)
+        random = np.random.default_rng(0)
+        images = {"x_l": 4, "x_u_weak": 8, "x_u_strong": 8}
+        one_batch = {key: tf.constant(random.normal(size=(n, 8, 8, 3)), tf.float32) for key, n in images.items()}
+        before = [v.numpy() for v in method.teacher.network.variables if "int" in str(v.dtype)]
+        logs, _ = run(method, tiny.repeated(one_batch | {"y_l": tf.constant([0, 1, 2, 0])}), 4)
+        states.append([v.numpy() for v in method.teacher.network.variables if "int" in str(v.dtype)])
+        assert logs["skipped_steps"] == 0
+        assert not np.array_equal(before, states[-1])
+    np.testing.assert_array_equal(states[0], states[1])
+
+
 def test_accumulation_takes_statistics_of_each_part():
     """The moving mean moves by the mean over the parts of their means: the mean of the batch; the variance differs."""
     batch = tiny.batch(labeled=4)
