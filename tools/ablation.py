@@ -46,7 +46,6 @@ STUDIES = {
         "mpl": ["--method=mpl"],
         "split passes": ["--method=mpl", "--teacher_passes=split"],
         "mixed_bfloat16": ["--method=mpl", "--precision=mixed_bfloat16"],
-        "accumulate 2": ["--method=mpl", "--accumulate=2"],
     },
 }
 
