@@ -132,6 +132,11 @@ class Config:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def labeled_batches(self):
+        """Flag name to size of each labeled batch the run draws: labeled_batch, and finetune_batch if it is used."""
+        batches = {"labeled_batch": self.labeled_batch}
+        return batches | {"finetune_batch": self.finetune_batch} if self.finetune_steps else batches
+
     def validate(self):
         """Check every value by itself and in combination.
 
@@ -145,11 +150,9 @@ class Config:
                 f"--steps_per_execution: expected a divisor of --steps_per_epoch ({self.steps_per_epoch}) and of "
                 f"--train_steps ({self.train_steps}), got {self.steps_per_execution}; 1 always works"
             )
-        for name in ("labeled_batch", "finetune_batch") if self.finetune_steps else ("labeled_batch",):
-            if getattr(self, name) % self.accumulate:
-                raise UsageError(
-                    f"--accumulate: expected a divisor of --{name} ({getattr(self, name)}), got {self.accumulate}"
-                )
+        for name, batch in self.labeled_batches().items():
+            if batch % self.accumulate:
+                raise UsageError(f"--accumulate: expected a divisor of --{name} ({batch}), got {self.accumulate}")
         _check_feedback(self)
         if self.mode == "predict":
             _check_folder("images", self.images)

@@ -5,13 +5,14 @@ import tensorflow as tf
 from mpl_tf.errors import UsageError
 
 
-def make_strategy(name, batches):
+def make_strategy(name, batches, accumulate=1):
     """The strategy of that name.
 
     Args:
         name: "one" device; "mirrored" over all GPUs (or all logical CPU devices); "tpu"; or "auto": a TPU if there is
             one, else mirrored where there are several GPUs, else one.
-        batches: dict of flag name to global batch; each must divide by the replicas.
+        batches: dict of flag name to global batch; each must divide by the replicas and their parts.
+        accumulate: parts that each replica cuts its batch into.
     Returns:
         tf.distribute.Strategy.
     Raises:
@@ -27,10 +28,11 @@ def make_strategy(name, batches):
         strategy = tf.distribute.MirroredStrategy(devices)
     else:
         strategy = tf.distribute.get_strategy()
+    count = strategy.num_replicas_in_sync
     for flag, batch in batches.items():
-        if batch % strategy.num_replicas_in_sync:
+        if batch % (count * accumulate):
             raise UsageError(
-                f"--{flag}: expected a multiple of the {strategy.num_replicas_in_sync} replicas, got {batch}"
+                f"--{flag}: expected a multiple of {count} replicas x {accumulate} parts (--accumulate), got {batch}"
             )
     return strategy
 

@@ -61,8 +61,7 @@ def train(config):
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
-    batches = {"labeled_batch": config.labeled_batch}
-    strategy = distribute.make_strategy(config.strategy, batches)
+    strategy = distribute.make_strategy(config.strategy, config.labeled_batches(), config.accumulate)
     with strategy.scope():
         method = methods.make(config, dataset.shape, dataset.num_classes)
     files.write_text(workdir / "config.json", configuration.to_json(config))

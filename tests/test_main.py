@@ -244,4 +244,5 @@ def test_two_replicas_from_the_command_line(tmp_path):
     assert results["test"]["n"] == 449
     assert results["means"]["norm_feedback"] > 0
     assert main.main(["--mode=evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
-    assert main.main([*TINY, "--strategy=mirrored", "--labeled_batch=5", f"--workdir={tmp_path / 'odd'}"]) == 2
+    for odd in (["--labeled_batch=5"], ["--finetune_batch=5"], ["--labeled_batch=10", "--accumulate=2"]):
+        assert main.main([*TINY, "--strategy=mirrored", *odd, f"--workdir={tmp_path / 'odd'}"]) == 2

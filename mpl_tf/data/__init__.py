@@ -25,10 +25,7 @@ def load(config):
     if config.dataset not in DATASETS:
         raise UsageError(f"--dataset: expected one of {', '.join(DATASETS)}, got {config.dataset}")
     dataset = DATASETS[config.dataset](config)
-    batches = {"labeled_batch": config.labeled_batch}
-    if config.finetune_steps:
-        batches["finetune_batch"] = config.finetune_batch
-    for name, batch in batches.items():
+    for name, batch in config.labeled_batches().items():
         if batch > len(dataset.labeled):
             raise UsageError(f"--{name}: expected at most the {len(dataset.labeled)} labeled examples, got {batch}")
     return dataset

@@ -38,7 +38,7 @@ class TeacherObjective:
         """The teacher's logits on the labeled batch and both views.
 
         Args:
-            teacher: base.Trained.
+            teacher: trained.Trained.
             theta_T: its weights.
             batch: dict with x_l, x_u_weak and x_u_strong.
             tape: the GradientTape that records; not the weak view's pass where that is split off.
