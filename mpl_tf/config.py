@@ -6,12 +6,12 @@ range and source), its choices and its range. Values come from flags/*.flags, ne
 
 import dataclasses
 import json
-import math
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
+from mpl_tf import checks
 from mpl_tf.errors import UsageError
 
 PAPER = "paper section 3.2"
@@ -33,7 +33,10 @@ class Config:
 
     # What to run
     dataset: str = _flag("data set: two_moons, digits_50, cifar10_4k, svhn_1k, or folder (--labeled_dir and so on)")
-    method: str = _flag("training method: supervised, uda or mpl")
+    method: str = _flag(
+        "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
+        "fixmatch, uda, mpl, reduced_mpl or meta_semi"
+    )
     model: str = _flag("network of teacher and student: mlp, small_cnn, wide_resnet_28_2, wide_resnet_28_10")
     scale: str = _flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", SCALES)
     mode: str = _flag(
@@ -123,6 +126,20 @@ class Config:
     feedback_weight: float = _flag("factor of the feedback in the teacher's gradient (paper: 1)", low=0)
     baseline: str = _flag("subtracted from h (released: moving_average)", ("none", "moving_average"))
 
+    # A fixed teacher: pseudo_labels, noisy_student, reduced_mpl
+    teacher: str = _flag(
+        "student.keras of a finished run as the fixed teacher; empty: the run trains one first, on the labeled data "
+        "(reduced_mpl: by UDA)"
+    )
+    teacher_steps: int = _flag("training steps of the fixed teacher; 0: as many as --train_steps", low=0)
+    store: str = _flag(
+        "file of the fixed teacher's distributions (.npy); empty: one named by data set, order and teacher in "
+        "DATA_DIR/teacher_labels, or in WORKDIR without --data_dir",
+        identity=False,
+    )
+    generations: int = _flag("noisy_student: students trained one after the other, each the next one's teacher", low=0)
+    with_labels: bool = _flag("pseudo_labels: the student learns from the labeled data too")
+
     # Finetuning of the student on the labeled data (paper section 3.2)
     finetune_steps: int = _flag(f"steps; 0: none ({PAPER}: 1,000)", low=0)
     finetune_batch: int = _flag(f"labeled examples a step ({PAPER}: 512)", low=1)
@@ -144,57 +161,14 @@ class Config:
             UsageError: naming the flag, what was expected, what came and what to do.
         """
         for field in dataclasses.fields(self):
-            _check_value(field, getattr(self, field.name))
-        if self.steps_per_epoch % self.steps_per_execution or self.train_steps % self.steps_per_execution:
-            raise UsageError(
-                f"--steps_per_execution: expected a divisor of --steps_per_epoch ({self.steps_per_epoch}) and of "
-                f"--train_steps ({self.train_steps}), got {self.steps_per_execution}; 1 always works"
-            )
-        for name, batch in self.labeled_batches().items():
-            if batch % self.accumulate:
-                raise UsageError(f"--accumulate: expected a divisor of --{name} ({batch}), got {self.accumulate}")
-        _check_feedback(self)
+            checks.value(field, getattr(self, field.name))
+        checks.steps(self)
+        checks.feedback(self)
+        checks.methods(self)
         if self.mode == "predict":
-            _check_folder("images", self.images)
+            checks.folder("images", self.images)
         else:
-            _check_folders(self)
-
-
-def _check_value(field, value):
-    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
-    if choices and value not in choices:
-        raise UsageError(f"--{field.name}: expected one of {', '.join(choices)}, got {value!r}")
-    below, above = low is not None and value < low, high is not None and value > high
-    if below or above or (isinstance(value, float) and not math.isfinite(value)):
-        bounds = f"at least {low}" if high is None else f"{low} to {high}"
-        raise UsageError(f"--{field.name}: expected {bounds}, got {value}")
-
-
-def _check_feedback(config):
-    if config.pseudo_labels == "soft" and config.feedback in ("taylor", "dot_product"):
-        raise UsageError(
-            f"--feedback: {config.feedback} with --pseudo_labels=soft has a gradient of exactly zero at the teacher; "
-            "give --feedback=exact or --pseudo_labels=sampled"
-        )
-    if config.feedback in ("exact", "off") and config.baseline != "none":
-        raise UsageError(
-            f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
-            f"subtract it from, got {config.baseline}"
-        )
-
-
-def _check_folders(config):
-    for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
-        value = getattr(config, name)
-        if config.dataset != "folder" and value:
-            raise UsageError(f"--{name}: goes with --dataset=folder, got --dataset={config.dataset}")
-        if config.dataset == "folder" and (value or name != "unlabeled_dir" or config.method != "supervised"):
-            _check_folder(name, value)
-
-
-def _check_folder(name, value):
-    if not value or not Path(value).is_dir():
-        raise UsageError(f"--{name}: expected an existing folder of images, got {value or 'nothing'}")
+            checks.folders(self)
 
 
 def versions():

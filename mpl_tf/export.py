@@ -45,15 +45,17 @@ def save(model, path):
     files.write(path, write)
 
 
-def load(path):
-    """Open a saved model.
+def load(path, flag="workdir"):
+    """Open a saved model, for which the user gave `flag`.
 
     Raises:
         UsageError: there is none, or it cannot be read.
     """
     if not Path(path).is_file():
-        raise UsageError(f"--workdir: expected a finished run with {path}, found none; train first")
+        raise UsageError(f"--{flag}: expected a finished run with {path}, found none; train first")
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path}: expected a Keras model, cannot read it ({str(error).splitlines()[0]})") from error
+        raise UsageError(
+            f"--{flag}: expected a Keras model in {path}, cannot read it ({str(error).splitlines()[0]})"
+        ) from error

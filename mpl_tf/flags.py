@@ -1,7 +1,8 @@
 """Command line to Config: the only module that touches absl.flags.
 
 Values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
-flags/scale_SCALE.flags, the command line. `--config=RUN/config.json` stands in for the three files; so does
+flags/method_METHOD.flags where there is one, flags/scale_SCALE.flags, the command line. `--config=RUN/config.json`
+stands in for the files; so does
 WORKDIR/config.json with --mode=evaluate and --mode=predict.
 """
 
@@ -29,7 +30,7 @@ USAGE = """Train image classifiers with Meta Pseudo Labels.
   python -m mpl_tf.main --config=RUN/config.json --workdir=NEW
   python -m mpl_tf.main --mode=predict --workdir=RUN --images=FOLDER
 
-Defaults stand in flags/defaults.flags, flags/DATASET.flags and flags/scale_SCALE.flags.
+Defaults stand in flags/defaults.flags, DATASET.flags, method_METHOD.flags and scale_SCALE.flags.
 """
 
 
@@ -44,7 +45,7 @@ def known(prefix=""):
     """Names of the flagfiles that start with `prefix`, without it; data sets where the prefix is empty."""
     names = sorted(path.stem for path in recipes().glob(f"{prefix}*.flags"))
     if not prefix:
-        return [name for name in names if name != "defaults" and not name.startswith("scale_")]
+        return [name for name in names if name != "defaults" and not name.startswith(("scale_", "method_"))]
     return [name.removeprefix(prefix) for name in names]
 
 
@@ -128,7 +129,7 @@ def _read(arguments):
 
 
 def _recipe(asked):
-    """Arguments that read the flagfiles of the data set and the scale asked for."""
+    """Arguments that read the flagfiles of the data set, the method and the scale asked for."""
     dataset, scale = asked["dataset"], asked["scale"] or "paper"
     if dataset is None and asked["labeled_dir"]:
         dataset = "folder"
@@ -137,6 +138,8 @@ def _recipe(asked):
     if scale not in known("scale_"):
         raise UsageError(f"--scale: expected one of {', '.join(known('scale_'))}, got {scale}")
     files = [recipes() / f"{name}.flags" for name in ("defaults", dataset, f"scale_{scale}")]
+    if asked["method"] in known("method_"):
+        files.insert(2, recipes() / f"method_{asked['method']}.flags")
     return [f"--flagfile={path}" for path in files] + [f"--dataset={dataset}", f"--scale={scale}"]
 
 

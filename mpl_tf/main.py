@@ -53,26 +53,32 @@ def train(config):
     import keras
     import tensorflow as tf
 
-    from mpl_tf import data, distribute, export, methods, training
+    from mpl_tf import data, distribute, export, methods, models, teachers, training
 
     methods.check(config.method)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
     tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     strategy = distribute.make_strategy(config.strategy, config.labeled_batches(), config.accumulate)
+    weights = models.build(config.model, dataset.shape, dataset.num_classes).count_params()  # Refuses unfit examples.
+    files.write_text(workdir / "config.json", configuration.to_json(config))
+    print(_about(config, dataset, weights), flush=True)
+    fixed = {}
+    if methods.METHODS[config.method].fixed_teacher:
+        dataset, fixed = teachers.label(config, dataset, workdir, strategy)
+    keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = methods.make(config, dataset.shape, dataset.num_classes)
-    files.write_text(workdir / "config.json", configuration.to_json(config))
-    print(_about(config, dataset, method), flush=True)
     phase = training.run_phase("train", method, dataset, config, workdir, strategy)
-    scored = {role: export.deployable(part.network, dataset) for role, part in method.networks().items()}
+    scored = {role: export.deployable(part.network, dataset) for role, part in method.image_networks().items()}
     if method.finetuned and config.finetune_steps:
         scored["before_finetune"] = export.deployable(method.deployed(), dataset)
+        short = config.replace(train_steps=config.finetune_steps, labeled_batch=config.finetune_batch)
         with strategy.scope():
             finetune = methods.make_finetune(method.deployed(), config)
-        training.run_phase("finetune", finetune, dataset, config, workdir, strategy)
+        training.run_phase("finetune", finetune, dataset, short, workdir, strategy, "finetune_steps")
+    scored |= {role: export.load(path) for role, path in fixed.items()}
     _finish(config, dataset, workdir, export.deployable(method.deployed(), dataset), scored, phase)
 
 
@@ -172,10 +178,9 @@ def _finish(config, dataset, workdir, student, scored, phase):
     print(f"{_headline(results)}; everything is in {workdir}")
 
 
-def _about(config, dataset, method):
+def _about(config, dataset, weights):
     unlabeled = len(dataset.unlabeled) if dataset.unlabeled else 0
     skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
-    weights = method.deployed().count_params()
     return (
         f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {unlabeled} unlabeled, "
         f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}"

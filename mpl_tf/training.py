@@ -10,17 +10,18 @@ from mpl_tf.data import pipeline
 from mpl_tf.table import Table
 
 
-def run_phase(name, method, dataset, config, workdir, strategy):
+def run_phase(name, method, dataset, config, workdir, strategy, flag="train_steps"):
     """Train a method, going on from its newest checkpoint.
 
     Args:
-        name: "train" or "finetune"; its files are WORKDIR/metrics.csv or finetune.csv, checkpoints/NAME and
+        name: of the phase; its files are WORKDIR/NAME.csv (metrics.csv for "train"), checkpoints/NAME and
             tensorboard/NAME.
         method: compiled Method, as it is at step 0.
         dataset: Dataset.
-        config: Config; for "finetune", finetune_steps and finetune_batch stand for train_steps and labeled_batch.
+        config: Config; train_steps and labeled_batch are those of the phase.
         workdir: the run's folder.
         strategy: tf.distribute.Strategy the method was made under.
+        flag: the flag that gave the phase its steps, for messages.
     Returns:
         dict: seconds of training over all starts, images_per_second, means of the logged quantities over the phase,
         skipped_steps.
@@ -28,13 +29,12 @@ def run_phase(name, method, dataset, config, workdir, strategy):
         Interrupted: on SIGTERM, after saving.
         RunError: a checkpoint that cannot be written or read, or ten steps in a row that are not finite.
     """
-    workdir, flag = Path(workdir), f"{name}_steps"
-    steps, batch = getattr(config, flag), config.finetune_batch if name == "finetune" else config.labeled_batch
+    workdir, steps, batch = Path(workdir), config.train_steps, config.labeled_batch
     checkpoints = Checkpoints(method, workdir / "checkpoints" / name, config.keep_checkpoints)
     start = checkpoints.restore()
     method.within_epoch = start % config.steps_per_epoch > 0
     table = Table(workdir / ("metrics.csv" if name == "train" else f"{name}.csv"), start)
-    images = batch * (1 + (config.mu if "x_u_strong" in method.batch_keys else 0))
+    images = batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(name, start, steps, images, flag)
     with Saver(checkpoints, progress) as saver:
         for first, last in _segments(start, steps, config.steps_per_epoch):

@@ -12,10 +12,11 @@ SOURCES = PACKAGE + sorted((ROOT / "tools").glob("*.py"))
 # Data flows one way: a module imports only from those of a smaller number.
 LAYERS = {
     "errors": 0,
-    "config": 1,
+    "checks": 1,
+    "config": 2,
     "files": 1,
     "quiet": 1,
-    "flags": 2,
+    "flags": 3,
     "data": 3,
     "models": 4,
     "losses": 5,
@@ -29,7 +30,9 @@ LAYERS = {
     "training": 10,
     "evaluate": 10,
     "export": 10,
-    "main": 11,
+    "store": 11,
+    "teachers": 12,
+    "main": 13,
 }
 
 

@@ -9,6 +9,7 @@ from mpl_tf.methods import METHODS
 from mpl_tf.models.layers import BatchNorm
 
 FEATURES, CLASSES = 5, 3
+SEEDS = {"network": 1, "teacher": 1, "student": 11}
 
 
 def network(seed, hidden=6, norm=False):
@@ -29,24 +30,38 @@ def batch(labeled=4, unlabeled=8, seed=0):
     """One batch of vectors, as the pipeline makes it."""
     random = np.random.default_rng(seed)
     weak = random.normal(size=(unlabeled, FEATURES))
+    x_l = random.normal(size=(labeled, FEATURES))
+    y_l = random.integers(0, CLASSES, labeled)
+    strong = weak + 0.3 * random.normal(size=weak.shape)
     return {
-        "x_l": tf.constant(random.normal(size=(labeled, FEATURES)), tf.float32),
-        "y_l": tf.constant(random.integers(0, CLASSES, labeled), tf.int32),
+        "x_l": tf.constant(x_l, tf.float32),
+        "x_l_strong": tf.constant(x_l + 0.3 * random.normal(size=x_l.shape), tf.float32),
+        "y_l": tf.constant(y_l, tf.int32),
         "x_u_weak": tf.constant(weak, tf.float32),
-        "x_u_strong": tf.constant(weak + 0.3 * random.normal(size=weak.shape), tf.float32),
+        "x_u_weak_2": tf.constant(weak + 0.1 * random.normal(size=weak.shape), tf.float32),
+        "x_u_strong": tf.constant(strong, tf.float32),
+        "q_u": tf.nn.softmax(tf.constant(random.normal(size=(unlabeled, CLASSES)), tf.float32)),
     }
+
+
+def images(labeled=4, unlabeled=8):
+    """One batch of images of 8 x 8 pixels, as the pipeline makes it."""
+    random = np.random.default_rng(0)
+    sizes = {"x_l": labeled, "x_u_weak": unlabeled, "x_u_strong": unlabeled, "x_l_strong": labeled}
+    views = {key: tf.constant(random.normal(size=(n, 8, 8, 3)), tf.float32) for key, n in sizes.items()}
+    q_u = tf.nn.softmax(tf.constant(random.normal(size=(unlabeled, CLASSES)), tf.float32))
+    y_l = tf.range(labeled) % CLASSES
+    return views | {"y_l": y_l, "q_u": q_u, "x_u_weak_2": -views["x_u_weak"][:, :, ::-1]}
 
 
 def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
     """A compiled method of that name on tiny networks of fixed weights."""
-    networks = (
-        {"teacher": network(1, norm=norm), "student": network(11, norm=norm)}
-        if name == "mpl"
-        else {"network": network(1, norm=norm)}
-    )
-    method = METHODS[name](**networks, **options)
+    kind = METHODS[name]
+    keras.utils.set_random_seed(0)  # For networks that a method makes itself.
+    networks = {role: network(SEEDS[role], norm=norm) for role in kind.roles}
+    method = kind(**networks, **options)
     optimizers = {"optimizer": sgd(rate, momentum)}
-    if name == "mpl":
+    if kind.two_optimizers:
         optimizers["teacher_optimizer"] = sgd(rate, momentum)
     method.compile(**optimizers, **(compiled or {}))
     return method

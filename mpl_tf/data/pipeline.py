@@ -12,7 +12,16 @@ import tensorflow as tf
 
 from mpl_tf.data import augment
 
-LABELED, WEAK, STRONG = range(3)  # Streams of randomness: labeled, weak and strong views.
+LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2 = range(5)  # Streams of randomness, of views and of the data's order.
+# Images of a batch: their view, and its stream.
+VIEWS = {
+    "x_l": ("weak", LABELED),
+    "x_l_strong": ("strong", LABELED_STRONG),
+    "x_u_weak": ("weak", WEAK),
+    "x_u_weak_2": ("weak", WEAK_2),
+    "x_u_strong": ("strong", STRONG),
+}
+LABELED_KEYS = {"x_l", "x_l_strong", "y_l"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,33 +67,36 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     Args:
         dataset: Dataset.
         config: Config; seed, mu and the views' settings are used.
-        keys: which of x_l, y_l, x_u_weak, x_u_strong to make.
+        keys: which of x_l, x_l_strong, y_l, x_u_weak, x_u_weak_2, x_u_strong and q_u to make.
         batch: labeled examples a step over all replicas.
         start: first step.
         steps: step to stop before.
         strategy: tf.distribute.Strategy; each replica gets its own part of the step's examples.
     Returns:
-        A tf.data.Dataset, or a distributed one, of dicts (per replica): x_l float32 [B, ...], y_l int32 [B],
-        x_u_weak and x_u_strong float32 [mu * B, ...], with B = batch / replicas.
+        A tf.data.Dataset, or a distributed one, of dicts (per replica), with B = batch / replicas: x_l, x_l_strong
+        float32 [B, ...], views of the same examples; y_l int32 [B]; x_u_weak, x_u_weak_2 and x_u_strong float32
+        [mu * B, ...], views of the same examples; q_u float32 [mu * B, C], the fixed teacher's distributions on them.
     """
     replicas = strategy.num_replicas_in_sync
     views = make_views(dataset, config)
-    labeled = _tensors(dataset.labeled)
-    unlabeled = _tensors(dataset.unlabeled) if dataset.unlabeled else None
+    labeled, unlabeled = _on_cpu(dataset.labeled), None
+    if not set(keys) <= LABELED_KEYS:
+        unlabeled = _on_cpu(dataset.unlabeled)
 
     def make(counter):
         step, replica = counter // replicas, counter % replicas
-        result = {}
-        if "x_l" in keys:
-            x, y = _draw(labeled, config.seed, LABELED, step, replica, batch, replicas)
-            x = views.weak(x, _seed(config.seed, LABELED, counter))
-            result |= {"x_l": views.normalise(x), "y_l": y}
-        if unlabeled and {"x_u_weak", "x_u_strong"} & set(keys):
-            x, _ = _draw(unlabeled, config.seed, WEAK, step, replica, config.mu * batch, replicas)
-            result |= {
-                "x_u_weak": views.normalise(views.weak(x, _seed(config.seed, WEAK, counter))),
-                "x_u_strong": views.normalise(views.strong(x, _seed(config.seed, STRONG, counter))),
-            }
+
+        def view(key, x):
+            kind, stream = VIEWS[key]
+            return views.normalise(getattr(views, kind)(x, _seed(config.seed, stream, counter)))
+
+        index = _draw(len(dataset.labeled), config.seed, LABELED, step, replica, batch, replicas)
+        x, y, _ = labeled(index)
+        result = {"y_l": y} | {key: view(key, x) for key in keys if key in LABELED_KEYS and key != "y_l"}
+        if unlabeled:
+            index = _draw(len(dataset.unlabeled), config.seed, WEAK, step, replica, config.mu * batch, replicas)
+            x, _, q = unlabeled(index)
+            result |= {"q_u": q} | {key: view(key, x) for key in keys if key in VIEWS and key not in LABELED_KEYS}
         return {key: result[key] for key in keys}
 
     def of_host(context):
@@ -100,16 +112,27 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     return strategy.distribute_datasets_from_function(of_host)
 
 
-def _tensors(source):
+def _on_cpu(source):
+    """A function of indices [b] that gathers a source's (images, labels or None, targets or None)."""
     with tf.device("CPU"):
         images = tf.constant(source.images)
-        return images, None if source.labels is None else tf.constant(source.labels)
+        labels = None if source.labels is None else tf.constant(source.labels)
+
+    def gather(index):
+        x, y, q = tf.gather(images, index), None, None
+        if labels is not None:
+            y = tf.gather(labels, index)
+        if source.targets is not None:  # From the file: a million images of a thousand classes take 5 GB.
+            q = tf.numpy_function(lambda i: source.targets[i], [index], tf.float32, stateful=False)
+            q = tf.ensure_shape(q, [index.shape[0], source.targets.shape[1]])
+        return x, y, q
+
+    return gather
 
 
-def _draw(tensors, seed, stream, step, replica, batch, replicas):
-    """The replica's part of a step's examples: (images [batch / replicas, ...], labels or None)."""
-    images, labels = tensors
-    size, part = images.shape[0], batch // replicas
+def _draw(size, seed, stream, step, replica, batch, replicas):
+    """Numbers of the replica's part of a step's examples, of `size` in all: int32 [batch / replicas]."""
+    part = batch // replicas
     position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
     epoch = tf.cast(position // size, tf.int32)
     epochs = tf.range(part // size + 2) + epoch[0]  # all that the part can touch
@@ -119,8 +142,7 @@ def _draw(tensors, seed, stream, step, replica, batch, replicas):
     index = tf.raw_ops.RandomIndexShuffle(
         index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=8
     )
-    index = tf.ensure_shape(index, [part])
-    return tf.gather(images, index), None if labels is None else tf.gather(labels, index)
+    return tf.ensure_shape(index, [part])
 
 
 def _seed(seed, stream, counter):

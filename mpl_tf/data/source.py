@@ -12,10 +12,12 @@ class Source:
     Attributes:
         images: uint8 [N, H, W, 3] in [0, 255], or float32 [N, D] points.
         labels: int32 [N] in [0, classes), or None where they are unknown.
+        targets: float32 [N, classes], a fixed teacher's distributions, mapped from their file; or None.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
+    targets: np.ndarray | None = None
 
     def __len__(self):
         return len(self.images)

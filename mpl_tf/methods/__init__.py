@@ -1,22 +1,33 @@
 """Training methods by name, and how each is made from a configuration."""
 
 from mpl_tf import distribute, models, optim
+from mpl_tf.checks import LABELED_ONLY
 from mpl_tf.errors import UsageError
 from mpl_tf.methods.mpl import MetaPseudoLabels
+from mpl_tf.methods.noisy_student import NoisyStudent
+from mpl_tf.methods.pseudo_labels import PseudoLabels
+from mpl_tf.methods.reduced_mpl import ReducedMPL
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.methods.uda import UDA
 
 METHODS = {
     "supervised": Supervised,
+    "pseudo_labels": PseudoLabels,
+    "noisy_student": NoisyStudent,
     "uda": UDA,
     "mpl": MetaPseudoLabels,
+    "reduced_mpl": ReducedMPL,
 }
 
 UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps", "teacher_passes")
+FEEDBACK_OPTIONS = ("pseudo_labels", "feedback", "feedback_scale", "feedback_weight", "baseline")
 OPTIONS = {
-    "supervised": ("label_smoothing",),
+    "supervised": (),
+    "pseudo_labels": ("pseudo_labels", "label_smoothing", "with_labels"),
+    "noisy_student": ("pseudo_labels", "label_smoothing"),
     "uda": UDA_OPTIONS,
-    "mpl": (*UDA_OPTIONS, "pseudo_labels", "label_view", "feedback", "feedback_scale", "feedback_weight", "baseline"),
+    "mpl": (*UDA_OPTIONS, "label_view", *FEEDBACK_OPTIONS),
+    "reduced_mpl": ("label_smoothing", *FEEDBACK_OPTIONS),
 }
 
 
@@ -28,7 +39,7 @@ def check(name):
 
 def check_data(name, dataset):
     """Raise UsageError if the method needs unlabeled examples and the data set has none."""
-    if "x_u_strong" in METHODS[name].batch_keys and dataset.unlabeled is None:
+    if name not in LABELED_ONLY and dataset.unlabeled is None:
         raise UsageError(
             f"--unlabeled_dir: {name} needs unlabeled examples, {dataset.name} has none left; "
             "give some, a smaller --num_labels, or --method=supervised"
@@ -46,12 +57,12 @@ def make(config, shape, num_classes):
         UsageError: unknown method or model, or a model that cannot take such examples.
     """
     check(config.method)
-    roles = ("teacher", "student") if config.method == "mpl" else ("network",)
-    networks = {role: models.build(config.model, shape, num_classes, config.dropout) for role in roles}
+    kind = METHODS[config.method]
+    networks = {role: models.build(config.model, shape, num_classes, config.dropout) for role in kind.roles}
     options = {name: getattr(config, name) for name in OPTIONS[config.method]}
-    method = METHODS[config.method](**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+    method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
-    if config.method == "mpl":
+    if kind.two_optimizers:
         student = _sgd(config, config.student_learning_rate, config.student_wait_steps, config.student_warmup_steps)
         optimizers = {"optimizer": student, "teacher_optimizer": teacher}
     else:

@@ -20,15 +20,21 @@ class Method(keras.Model):
         batch_keys: the parts of a batch that `step` reads.
         log_names: the quantities that `step` returns, averaged over the steps of an epoch in the logs.
         finetuned: whether the deployed network has seen no labels and is to be finetuned.
+        roles: the constructor's networks; a "teacher" may be of another architecture.
+        fixed_teacher: whether the batch holds the distributions of a teacher trained before, as `q_u`.
+        two_optimizers: whether compile() takes a teacher_optimizer beside the student's.
     """
 
     batch_keys = ("x_l", "y_l")
     log_names = ()
     finetuned = False
+    roles = ("network",)
+    fixed_teacher = False
+    two_optimizers = False
 
     def __init__(self, deployed, ema_decay=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.seed, self.ema_decay = seed, ema_decay
+        self.ema_decay = ema_decay
         self.trained = deployed
         self.averaged = None
         if ema_decay:
@@ -36,6 +42,8 @@ class Method(keras.Model):
             self.averaged.set_weights(deployed.get_weights())
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
         self.counters = []  # The method's own variables.
+        self.seed = self._state(dtype="int32")
+        self.seed.assign(seed)
         self.sums = self._state((len(self.log_names) + 1,))
         self.skipped = self._state((2,))  # Steps refused in all, and in a row.
         self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
@@ -44,8 +52,8 @@ class Method(keras.Model):
             self.scaling.assign([FIRST_LOSS_SCALE, 0.0])
         self.built = True
 
-    def _state(self, shape=()):
-        variable = self.add_weight(shape=shape, initializer="zeros", dtype="float32", trainable=False, autocast=False)
+    def _state(self, shape=(), dtype="float32"):
+        variable = self.add_weight(shape=shape, initializer="zeros", dtype=dtype, trainable=False, autocast=False)
         self.counters.append(variable)
         return variable
 
@@ -70,6 +78,11 @@ class Method(keras.Model):
     def networks(self):
         """Trained networks by role, for checkpoints and evaluation."""
         raise NotImplementedError
+
+    def image_networks(self):
+        """Those of `networks` that take examples as the deployed network does, by role: those to be scored."""
+        shape = self.trained.input_shape
+        return {role: part for role, part in self.networks().items() if part.network.input_shape == shape}
 
     def step(self, batch):
         """One step of the algorithm on a replica's batch.

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mpl_tf import distribute, losses, optim
 from mpl_tf import feedback as forms
-from mpl_tf.methods import uda
+from mpl_tf.methods import labels, uda
 from mpl_tf.methods.base import logit_gradients, norms, summed
 from mpl_tf.methods.supervised import accuracy
 from mpl_tf.methods.trained import Trained
@@ -49,6 +49,8 @@ class MetaPseudoLabels(uda.UDA):
         "feedback_share",
     )
     finetuned = True
+    roles = ("teacher", "student")
+    two_optimizers = True
 
     def __init__(
         self,
@@ -80,15 +82,13 @@ class MetaPseudoLabels(uda.UDA):
 
     def step(self, batch):
         """One step of Algorithm 1; see Method.step."""
-        teacher, student, y_l = self.teacher, self.student, batch["y_l"]
+        teacher, student = self.teacher, self.student
         theta_T, t = teacher.weights(), tf.convert_to_tensor(teacher.optimizer.iterations)
-        strong = self.label_view == "strong"
-
         # The teacher labels: y_u ~ P(. | x_u; theta_T).
         with tf.GradientTape() as tape:
             tape.watch(theta_T)
-            zs, teacher_state = self.objective.forward(teacher, theta_T, batch, tape, weak_gradient=not strong)
-        q = self._targets(zs[2] if strong else zs[1], t)
+            zs, z_u, teacher_state = self.label(theta_T, batch, tape)
+        q = labels.targets(tf.nn.softmax(z_u), self.pseudo_labels, self.seed, t)
 
         # The student steps: theta_S' = theta_S - eta_S grad CE(y_u, S(x_u; theta_S)).
         theta_S = student.weights()
@@ -103,36 +103,37 @@ class MetaPseudoLabels(uda.UDA):
         feedback_loss, h, baseline = self._feedback(batch, theta_S, new_S, g_S, eta_S, q)
 
         # The teacher steps: h grad CE(y_u, T(x_u)) + grad CE(y_l, T(x_l)) + lambda(t) grad UDA, joined at its logits.
-        def parts(z_l, z_w, z_s):
-            feedback = {"feedback": feedback_loss(z_s if strong else z_w)}
-            return self.objective.parts(z_l, z_w, z_s, y_l, t) | feedback
-
-        at_logits = logit_gradients(zs, parts)
+        at_logits = logit_gradients(zs, lambda *zs: self.teacher_parts(zs, batch, t, feedback_loss))
         g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
         _, teacher_updates, teacher_norm, _ = teacher.update(theta_T, g_T, teacher_state)
 
         updates += teacher_updates + self.average(new_S, student_state, t)
         if self.baseline is not None:
             updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
-        logs = self.objective.logs(*zs, y_l) | _norm_logs(at_logits) | {"h": h, "baseline": baseline}
+        logs = self.teacher_logs(zs, batch) | _norm_logs(at_logits) | {"h": h, "baseline": baseline}
         logs |= {"gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate}
         logs |= {"student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate}
         logs |= {"student_loss": self._student_loss(q, z_S)}
         logs |= {"student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S)}
         return updates, logs, [teacher_norm, student_norm]
 
-    def _student_loss(self, q, z):
-        targets = losses.smooth(q, self.objective.label_smoothing)
-        return tf.reduce_mean(losses.soft_cross_entropy(targets, z))
+    def label(self, theta_T, batch, tape):
+        """The teacher's pass: (its logits, those of them that label x_u, new state)."""
+        strong = self.label_view == "strong"
+        zs, state = self.objective.forward(self.teacher, theta_T, batch, tape, weak_gradient=not strong)
+        return zs, zs[2] if strong else zs[1], state
 
-    def _targets(self, z, t):
-        """The student's target distributions, float32 [b, C], from the labeling logits; one-hot unless soft."""
-        q = tf.nn.softmax(tf.stop_gradient(z))
-        if self.pseudo_labels == "soft":
-            return q
-        if self.pseudo_labels == "argmax":
-            return tf.one_hot(tf.argmax(q, axis=-1), q.shape[-1])
-        return tf.one_hot(sample(q, tf.stack([self.seed, tf.cast(t, tf.int32)])), q.shape[-1])
+    def teacher_parts(self, zs, batch, t, feedback_loss):
+        """The parts of the teacher's loss, dict of str to scalars, of its logits and the feedback's loss of z_u."""
+        z_u = zs[2] if self.label_view == "strong" else zs[1]
+        return self.objective.parts(*zs, batch["y_l"], t) | {"feedback": feedback_loss(z_u)}
+
+    def teacher_logs(self, zs, batch):
+        """What the teacher's own objective logs."""
+        return self.objective.logs(*zs, batch["y_l"])
+
+    def _student_loss(self, q, z):
+        return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(q, self.objective.label_smoothing), z))
 
     def _feedback(self, batch, theta_S, new_S, g_S, eta_S, q):
         """(loss of the labeling logits whose gradient is the teacher's feedback, h, its baseline)."""
@@ -157,22 +158,6 @@ class MetaPseudoLabels(uda.UDA):
             h = forms.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
         return lambda z: weight * forms.scalar_loss(h - baseline, y_u, z, scale, count), h, baseline
-
-
-def sample(q, seed):
-    """Hard labels from distributions, the same for any number of replicas.
-
-    Args:
-        q: float32 [b, C], this replica's part of the global batch.
-        seed: int32 [2].
-    Returns:
-        int32 [b].
-    """
-    part = tf.shape(q)[0]
-    uniform = tf.random.stateless_uniform([part * distribute.replicas()], seed)
-    mine = tf.reshape(uniform, [-1, part])[distribute.replica_id()]  # [b]
-    below = tf.cast(tf.cumsum(q, axis=-1) <= mine[:, None], tf.int32)
-    return tf.minimum(tf.reduce_sum(below, axis=-1), q.shape[-1] - 1)  # [b]; the sum may round to below 1.
 
 
 def _norm_logs(at_logits):

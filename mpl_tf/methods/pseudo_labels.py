@@ -1,0 +1,73 @@
+"""Pseudo Labels (Lee 2013; paper section 2, equation 1): a student learns what a fixed teacher says of unlabeled data.
+
+Glossary: theta_S the student's weights; x_u^w the weak view of the unlabeled batch; q the fixed teacher's distributions
+on its images, as they are, in inference mode; y_u the targets made of q; x_l, y_l the labeled batch.
+"""
+
+import tensorflow as tf
+
+from mpl_tf import losses, optim
+from mpl_tf.methods import labels
+from mpl_tf.methods.base import Method, logit_gradients, summed
+from mpl_tf.methods.supervised import accuracy
+from mpl_tf.methods.trained import Trained
+
+
+class PseudoLabels(Method):
+    """theta_S' = theta_S - eta grad CE(y_u, S(x_u^w; theta_S)); with the labels, of the mean over both batches.
+
+    Args:
+        network: the student, keras.Model of logits.
+        pseudo_labels: "soft", "argmax" or "sampled"; see labels.targets.
+        label_smoothing: of all targets, in [0, 1].
+        with_labels: whether the student learns from the labeled batch too, in one pass with the unlabeled one.
+        ema_decay: decay of the deployed average of the weights; 0 for none.
+    """
+
+    log_names = ("loss", "student_loss", "student_agreement", "accuracy", "gradient_norm", "learning_rate")
+    fixed_teacher = True
+    labeled_view, unlabeled_view = "x_l", "x_u_weak"
+
+    def __init__(self, network, pseudo_labels="soft", label_smoothing=0.0, with_labels=False, ema_decay=0.0, **kwargs):
+        super().__init__(network, ema_decay, **kwargs)
+        self.pseudo_labels, self.label_smoothing, self.with_labels = pseudo_labels, label_smoothing, with_labels
+        self.batch_keys = (self.labeled_view, "y_l", self.unlabeled_view, "q_u")
+
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
+        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        super().compile(optimizer, **kwargs)
+
+    def networks(self):
+        """The student."""
+        return {"student": self.student}
+
+    def step(self, batch):
+        """One step; see Method.step."""
+        student, y_l = self.student, batch["y_l"]
+        theta_S, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
+        y_u = labels.targets(batch["q_u"], self.pseudo_labels, self.seed, t)
+        x_u, x_l = batch[self.unlabeled_view], batch[self.labeled_view]
+        targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u
+
+        with tf.GradientTape() as tape:
+            tape.watch(theta_S)
+            zs, state = student.forward(theta_S, [x_u, x_l] if self.with_labels else [x_u])
+        at_logits = logit_gradients(zs, lambda *zs: {"student": self._loss(targets, tf.concat(zs, axis=0))})
+        gradients = student.backward(tape, zs, theta_S, summed(at_logits))
+        new, updates, norm, _ = student.update(theta_S, gradients, state)
+        updates += self.average(new, state, t)
+
+        z_u = zs[0]
+        z_l = zs[1] if self.with_labels else student.forward(theta_S, [x_l])[0][0]
+        logs = {
+            "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l)),
+            "student_loss": self._loss(y_u, z_u),
+            "student_agreement": accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
+            "accuracy": accuracy(y_l, z_l),
+        }
+        return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
+
+    def _loss(self, targets, z):
+        return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(targets, self.label_smoothing), z))
