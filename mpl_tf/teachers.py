@@ -55,7 +55,6 @@ def _train(name, config, dataset, workdir, strategy, number, flag):
     training.run_phase(name, method, dataset, config, workdir, strategy, flag)
     export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
     del method
-    keras.backend.clear_session()
     gc.collect()
 
 
