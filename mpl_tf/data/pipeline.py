@@ -135,8 +135,8 @@ def _draw(size, seed, stream, step, replica, batch, replicas):
     part = batch // replicas
     position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
     epoch = tf.cast(position // size, tf.int32)
-    epochs = tf.range(part // size + 2) + epoch[0]  # all that the part can touch
-    keys = tf.map_fn(lambda e: _key(seed, stream, e), epochs)  # [epochs, 3]
+    epochs = range(part // size + 2)  # All that the part can touch, from its first on.
+    keys = tf.stack([_key(seed, stream, epoch[0] + e) for e in epochs])  # [epochs, 3]
     seeds = tf.gather(keys, epoch - epoch[0])  # [part, 3]
     # The public wrapper, tf.random.experimental.index_shuffle, takes a seed for all indices only.
     index = tf.raw_ops.RandomIndexShuffle(
