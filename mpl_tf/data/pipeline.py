@@ -70,7 +70,9 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     replicas = strategy.num_replicas_in_sync
     views = make_views(dataset, config)
     labeled = _tensors(dataset.labeled)
-    unlabeled = _tensors(dataset.unlabeled) if dataset.unlabeled else None
+    unlabeled = _tensors(dataset.unlabeled) if dataset.unlabeled and {"x_u_weak", "x_u_strong"} & set(keys) else None
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False  # They keep a copy of all images.
 
     def make(counter):
         step, replica = counter // replicas, counter % replicas
@@ -79,7 +81,7 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
             x, y = _draw(labeled, config.seed, LABELED, step, replica, batch, replicas)
             x = views.weak(x, _seed(config.seed, LABELED, counter))
             result |= {"x_l": views.normalise(x), "y_l": y}
-        if unlabeled and {"x_u_weak", "x_u_strong"} & set(keys):
+        if unlabeled:
             x, _ = _draw(unlabeled, config.seed, WEAK, step, replica, config.mu * batch, replicas)
             result |= {
                 "x_u_weak": views.normalise(views.weak(x, _seed(config.seed, WEAK, counter))),
@@ -93,7 +95,8 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         counters = tf.data.Dataset.range(start, steps).flat_map(
             lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
         )
-        return counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        batches = counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        return batches.with_options(options)
 
     if replicas == 1:
         return of_host(tf.distribute.InputContext())
