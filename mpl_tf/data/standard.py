@@ -8,8 +8,8 @@
 | stl10_1k     | 1,000        | 104,000   | 8,000  | [N, 96, 96, 3]  |          | yes  |
 
 Training images that --num_labels leaves over are unlabeled, together with the split `extra` of SVHN and `unlabelled` of
-STL-10, whose images are decoded in place: STL-10 takes 3.1 GB of memory, SVHN 2 GB; the input's tensor takes as much again, and
-for a moment twice as much.
+STL-10, whose images are decoded in place: STL-10 takes 3.1 GB of memory, SVHN 2 GB. The input's tensor takes as much
+again, and for a moment twice as much.
 """
 
 import contextlib
