@@ -83,7 +83,8 @@ def methods(config):
 
 def folders(config):
     """The folders of --dataset=folder exist, and no other data set is given any."""
-    optional = () if config.method not in LABELED_ONLY else ("unlabeled_dir",)
+    labeled_alone = config.method in LABELED_ONLY or config.unlabeled_source == "labeled"
+    optional = ("unlabeled_dir",) if labeled_alone else ()
     for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
         given = getattr(config, name)
         if config.dataset != "folder" and given:

@@ -14,8 +14,8 @@ import numpy as np
 
 from . import loop, peaks, pil_views
 
-SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
-CLASSES = {"two_moons": 2}  # 10 elsewhere.
+SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3), "stl10_1k": (96, 96, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
+CLASSES = {"two_moons": 2, "cifar100_10k": 100}  # 10 elsewhere.
 SYNTHETIC = 4096  # Examples of the stand-in data set.
 
 

@@ -82,6 +82,8 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     labeled, unlabeled = _on_cpu(dataset.labeled), None
     if not set(keys) <= LABELED_KEYS:
         unlabeled = _on_cpu(dataset.unlabeled)
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False  # They keep a copy of all images.
 
     def make(counter):
         step, replica = counter // replicas, counter % replicas
@@ -105,7 +107,8 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         counters = tf.data.Dataset.range(start, steps).flat_map(
             lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
         )
-        return counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        batches = counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        return batches.with_options(options)
 
     if replicas == 1:
         return of_host(tf.distribute.InputContext())
