@@ -58,7 +58,7 @@ def check_data(name, dataset):
         )
     if name == "mean_teacher" and len(dataset.shape) == 1:
         raise UsageError(
-            f"--method: mean_teacher needs two weak views that differ, the points of {dataset.name} have one, themselves; "
+            f"--method: mean_teacher needs two weak views that differ, points (here {dataset.name}) have only one; "
             "give --method=uda, which adds noise to one of its views"
         )
 
