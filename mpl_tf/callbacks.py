@@ -11,7 +11,7 @@ from mpl_tf.errors import Interrupted, RunError
 
 SKIPS_ALLOWED = 10  # Steps in a row with gradients that are not finite.
 MEASURED_SECONDS = 3.0  # Of steps, before the length of the run is told.
-SHOWN = ("loss", "student_loss", "uda_loss", "h", "feedback_share", "accuracy", "images_per_second")
+SHOWN = ("loss", "student_loss", "uda_loss", "consistency_loss", "h", "feedback_share", "accuracy", "images_per_second")
 
 
 class Progress(keras.callbacks.Callback):

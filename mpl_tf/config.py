@@ -86,7 +86,7 @@ class Config:
 
     # Optimisation
     teacher_learning_rate: float = _flag(
-        f"peak rate of the teacher, and of the only network of supervised and uda ({RELEASED}: 0.1)", low=0
+        f"peak rate of the teacher, and of a method's only network ({RELEASED}: 0.1)", low=0
     )
     student_learning_rate: float = _flag(f"peak rate of mpl's student ({RELEASED}: 0.1)", low=0)
     learning_rate_batch: int = _flag("rates are multiplied by labeled_batch / this (released: 256); 0: not", low=0)
@@ -111,11 +111,17 @@ class Config:
     jit_compile: bool = _flag("compile the step with XLA; on a CPU it is faster for mlp, slower for convolutions")
     strategy: str = _flag("tf.distribute: auto takes what the machine has", ("auto", "one", "mirrored", "tpu"))
 
-    # UDA, the teacher's objective on unlabeled data
-    uda_weight: float = _flag(f"weight of the UDA loss ({RELEASED}: 8)", low=0)
+    # UDA, the teacher's objective on unlabeled data, and those like it
+    uda_weight: float = _flag(
+        f"weight of the unlabeled loss of uda, mpl's teacher, fixmatch and mean_teacher ({RELEASED}: 8)", low=0
+    )
     uda_temperature: float = _flag(f"sharpening of the weak view's distribution, > 0 ({RELEASED}: 0.7)", low=1e-3)
-    uda_threshold: float = _flag(f"smallest confidence that counts ({RELEASED}: 0.6); 0: all count", None, 0, 1)
-    uda_ramp_steps: int = _flag(f"linear ramp of the UDA weight, steps ({RELEASED}: 5,000)", low=0)
+    uda_threshold: float = _flag(
+        f"smallest confidence that counts ({RELEASED}: 0.6; fixmatch: 0.95); 0: all count", None, 0, 1
+    )
+    uda_ramp_steps: int = _flag(
+        f"ramp of --uda_weight, steps, linear; mean_teacher: exp(-5 (1 - step / this)^2) ({RELEASED}: 5,000)", low=0
+    )
     teacher_passes: str = _flag(
         "joint: labeled, weak and strong images in one pass (released); split: the weak ones in their own, untaped",
         ("joint", "split"),

@@ -44,10 +44,46 @@ def uda(z_weak, z_strong, temperature, threshold):
         (loss, mask): float32 [B], 0 where masked out, and float32 [B] of 0 and 1. The mean is over all B.
     """
     z_weak = tf.stop_gradient(z_weak)
-    mask = tf.cast(tf.reduce_max(tf.nn.softmax(z_weak), axis=-1) >= threshold, tf.float32)
+    mask = confident(z_weak, threshold)
     return mask * soft_cross_entropy(tf.nn.softmax(z_weak / temperature), z_strong), mask
+
+
+def fixmatch(z_weak, z_strong, threshold):
+    """FixMatch's unlabeled loss (Sohn et al. 2020, equation 4) of each example.
+
+    The target is the weak view's largest class, without gradient, where its probability reaches the threshold.
+
+    Args:
+        z_weak, z_strong: float32 [B, C].
+        threshold: in [0, 1].
+    Returns:
+        (loss, mask): float32 [B], 0 where masked out, and float32 [B] of 0 and 1. The mean is over all B.
+    """
+    mask = confident(tf.stop_gradient(z_weak), threshold)
+    return mask * cross_entropy(tf.argmax(z_weak, axis=-1), z_strong), mask
+
+
+def confident(z, threshold):
+    """1 where the largest probability of softmax(z) reaches the threshold, else 0: float32 [B]."""
+    return tf.cast(tf.reduce_max(tf.nn.softmax(z), axis=-1) >= threshold, tf.float32)
+
+
+def squared_error(q, z):
+    """Mean over the classes of (q - softmax(z))^2 of each example, float32 [B].
+
+    Mean Teacher's consistency (Tarvainen and Valpola 2017, section 2); the sum over the classes is C times it.
+    """
+    return tf.reduce_mean(tf.math.squared_difference(q, tf.nn.softmax(z)), axis=-1)
 
 
 def ramp(step, steps):
     """Linear ramp: step / steps up to 1; 1 at once where `steps` is 0. Scalar float32."""
     return tf.minimum(tf.cast(step, tf.float32) / steps, 1.0) if steps else tf.constant(1.0)
+
+
+def sigmoid_ramp(step, steps):
+    """Ramp exp(-5 (1 - step / steps)^2) up to 1; 1 at once where `steps` is 0. Scalar float32.
+
+    Source: Laine and Aila 2017, appendix A; Tarvainen and Valpola 2017, appendix B.
+    """
+    return tf.exp(-5.0 * (1.0 - ramp(step, steps)) ** 2)

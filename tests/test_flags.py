@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mpl_tf import config as configuration
-from mpl_tf import data, flags
+from mpl_tf import data, flags, methods
 from mpl_tf.config import Config
 from mpl_tf.errors import UsageError
 
@@ -64,6 +64,11 @@ TWO_MOONS = {  # Paper, section 3.1 and appendix: MLP 2-8-8-2, plain SGD at a co
     "label_smoothing": 0,
     "dropout": 0,
     "finetune_steps": 0,
+}
+METHODS = {  # Of the methods' flagfiles: what their papers give, whatever the data set has.
+    "label_smoothing": {"label_smoothing": 0.15},
+    "fixmatch": {"uda_weight": 1, "uda_threshold": 0.95, "uda_ramp_steps": 0, "label_smoothing": 0},
+    "mean_teacher": {"uda_weight": 50, "ema_decay": 0.999},
 }
 
 
@@ -209,6 +214,28 @@ def test_every_recipe_is_a_valid_config(folders, dataset, scale):
 def test_recipes_have_the_published_numbers(dataset, recipe):
     config = flags.parse([f"--dataset={dataset}"])
     assert {name: getattr(config, name) for name in recipe} == recipe
+
+
+def test_flagfiles_of_methods_belong_to_methods():
+    assert set(METHODS) <= set(flags.known("method_")) <= set(methods.METHODS)
+
+
+@pytest.mark.parametrize("dataset", [dataset for dataset in flags.known() if dataset != "folder"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_flagfile_is_read_over_the_data_sets_and_under_the_command_line(dataset, method):
+    config = flags.parse([f"--dataset={dataset}", f"--method={method}"])
+    plain = flags.parse([f"--dataset={dataset}", "--method=supervised"])
+    assert values(config, "workdir") == values(plain, "workdir") | METHODS[method] | {"method": method}
+    name = next(iter(METHODS[method]))
+    assert getattr(flags.parse([f"--dataset={dataset}", f"--method={method}", f"--{name}=0.5"]), name) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("method", "flag"), [("label_smoothing", "--label_smoothing=0"), ("mean_teacher", "--ema_decay=0")]
+)
+def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
+    message = refusal("--dataset=digits_50", f"--method={method}", flag)
+    assert message.startswith(flag.removesuffix("=0") + ":") and method in message and "more than 0, got 0" in message
 
 
 # ---- Refusals -----------------------------------------------------------------------------------------------------

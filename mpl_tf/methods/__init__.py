@@ -3,17 +3,25 @@
 from mpl_tf import distribute, models, optim
 from mpl_tf.checks import LABELED_ONLY
 from mpl_tf.errors import UsageError
+from mpl_tf.methods.fixmatch import FixMatch
+from mpl_tf.methods.label_smoothing import LabelSmoothing
+from mpl_tf.methods.mean_teacher import MeanTeacher
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.methods.noisy_student import NoisyStudent
 from mpl_tf.methods.pseudo_labels import PseudoLabels
+from mpl_tf.methods.randaugment import RandAugment
 from mpl_tf.methods.reduced_mpl import ReducedMPL
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.methods.uda import UDA
 
 METHODS = {
     "supervised": Supervised,
+    "label_smoothing": LabelSmoothing,
+    "randaugment": RandAugment,
     "pseudo_labels": PseudoLabels,
     "noisy_student": NoisyStudent,
+    "mean_teacher": MeanTeacher,
+    "fixmatch": FixMatch,
     "uda": UDA,
     "mpl": MetaPseudoLabels,
     "reduced_mpl": ReducedMPL,
@@ -23,8 +31,12 @@ UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshol
 FEEDBACK_OPTIONS = ("pseudo_labels", "feedback", "feedback_scale", "feedback_weight", "baseline")
 OPTIONS = {
     "supervised": (),
+    "label_smoothing": ("label_smoothing",),
+    "randaugment": (),
     "pseudo_labels": ("pseudo_labels", "label_smoothing", "with_labels"),
     "noisy_student": ("pseudo_labels", "label_smoothing"),
+    "mean_teacher": ("uda_weight", "uda_ramp_steps"),
+    "fixmatch": ("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
     "uda": UDA_OPTIONS,
     "mpl": (*UDA_OPTIONS, "label_view", *FEEDBACK_OPTIONS),
     "reduced_mpl": ("label_smoothing", *FEEDBACK_OPTIONS),
@@ -38,11 +50,16 @@ def check(name):
 
 
 def check_data(name, dataset):
-    """Raise UsageError if the method needs unlabeled examples and the data set has none."""
+    """Raise UsageError if the method needs unlabeled examples or random weak views and the data set has none."""
     if name not in LABELED_ONLY and dataset.unlabeled is None:
         raise UsageError(
             f"--{'unlabeled_dir' if dataset.name == 'folder' else 'num_labels'}: {name} needs unlabeled examples, "
             f"{dataset.name} has none left; give fewer labels, --unlabeled_source=labeled or --method=supervised"
+        )
+    if name == "mean_teacher" and len(dataset.shape) == 1:
+        raise UsageError(
+            f"--method: mean_teacher needs two weak views that differ, points (here {dataset.name}) have only one; "
+            "give --method=uda, which adds noise to one of its views"
         )
 
 

@@ -15,16 +15,15 @@ class Supervised(Method):
 
     Args:
         network: keras.Model of logits.
-        label_smoothing: in [0, 1].
         ema_decay: decay of the deployed average of the weights; 0 for none.
     """
 
-    batch_keys = ("x_l", "y_l")
+    image_key = "x_l"  # The view of the labeled examples that a subclass learns from.
+    batch_keys = (image_key, "y_l")
     log_names = ("loss", "accuracy", "gradient_norm", "learning_rate")
 
-    def __init__(self, network, label_smoothing=0.0, ema_decay=0.0, **kwargs):
+    def __init__(self, network, ema_decay=0.0, **kwargs):
         super().__init__(network, ema_decay, **kwargs)
-        self.label_smoothing = label_smoothing
 
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
         """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
@@ -42,15 +41,15 @@ class Supervised(Method):
         theta = network.weights()
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            zs, state = network.forward(theta, [batch["x_l"]])
-        at_logits = logit_gradients(zs, lambda z: {"supervised": self._loss(batch["y_l"], z)})
+            zs, state = network.forward(theta, [batch[self.image_key]])
+        at_logits = logit_gradients(zs, lambda z: {"supervised": self.labeled_loss(batch["y_l"], z)})
         gradients = network.backward(tape, zs, theta, summed(at_logits))
         new, updates, norm, _ = network.update(theta, gradients, state)
         updates += self.average(new, state, network.optimizer.iterations)
         return (
             updates,
             {
-                "loss": self._loss(batch["y_l"], zs[0]),
+                "loss": self.labeled_loss(batch["y_l"], zs[0]),
                 "accuracy": accuracy(batch["y_l"], zs[0]),
                 "gradient_norm": norm,
                 "learning_rate": network.optimizer.learning_rate,
@@ -58,8 +57,9 @@ class Supervised(Method):
             [norm],
         )
 
-    def _loss(self, y, z):
-        return tf.reduce_mean(losses.cross_entropy(y, z, self.label_smoothing))
+    def labeled_loss(self, y, z):
+        """Mean CE of logits float32 [B, C] against labels int32 [B], a scalar."""
+        return tf.reduce_mean(losses.cross_entropy(y, z))
 
 
 def accuracy(y, z):

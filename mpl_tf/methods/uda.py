@@ -54,9 +54,13 @@ class TeacherObjective:
         (z_l, z_s), state = teacher.forward(theta_T, [x_l, x_s], state)
         return [z_l, z_w, z_s], state
 
+    def unlabeled(self, z_w, z_s):
+        """(loss, mask) of each unlabeled example, float32 [B]; see losses.uda."""
+        return losses.uda(z_w, z_s, self.temperature, self.threshold)
+
     def parts(self, z_l, z_w, z_s, y_l, step):
         """The two losses, scalars: {"supervised": ..., "uda": lambda(t) times the UDA loss}."""
-        consistency, _ = losses.uda(z_w, z_s, self.temperature, self.threshold)
+        consistency, _ = self.unlabeled(z_w, z_s)
         factor = self.weight * losses.ramp(step, self.ramp_steps)
         return {
             "supervised": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
@@ -65,7 +69,7 @@ class TeacherObjective:
 
     def logs(self, z_l, z_w, z_s, y_l):
         """The objective's logged quantities, without weight and ramp; "uda_mask" is the share of x_u that counts."""
-        consistency, mask = losses.uda(z_w, z_s, self.temperature, self.threshold)
+        consistency, mask = self.unlabeled(z_w, z_s)
         return {
             "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
             "uda_loss": tf.reduce_mean(consistency),

@@ -23,9 +23,13 @@ FORMS = [
 ]
 EVERY = [
     ("supervised", {}),
+    ("label_smoothing", {}),
+    ("randaugment", {}),
     ("pseudo_labels", {}),
     ("pseudo_labels", {"pseudo_labels": "sampled", "with_labels": True}),
     ("noisy_student", {"pseudo_labels": "argmax"}),
+    ("mean_teacher", {"uda_ramp_steps": 2}),
+    ("fixmatch", {"uda_threshold": 0.5}),
     ("uda", {"uda_ramp_steps": 2}),
     *(("mpl", form | {"uda_ramp_steps": 2}) for form in FORMS),
     ("reduced_mpl", {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft"}),
