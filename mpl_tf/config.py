@@ -37,7 +37,9 @@ class Config:
         "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
         "fixmatch, uda, mpl, reduced_mpl or meta_semi"
     )
-    model: str = _flag("network of teacher and student: mlp, small_cnn, wide_resnet_28_2, wide_resnet_28_10")
+    model: str = _flag(
+        "network of teacher and student: mlp, small_cnn, narrow_cnn, wide_resnet_28_2, wide_resnet_28_10"
+    )
     scale: str = _flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", SCALES)
     mode: str = _flag(
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False

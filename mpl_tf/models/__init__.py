@@ -2,12 +2,13 @@
 
 from mpl_tf.errors import UsageError
 from mpl_tf.models.mlp import mlp
-from mpl_tf.models.small_cnn import small_cnn
+from mpl_tf.models.small_cnn import narrow_cnn, small_cnn
 from mpl_tf.models.wide_resnet import wide_resnet_28_2, wide_resnet_28_10
 
 MODELS = {
     "mlp": mlp,
     "small_cnn": small_cnn,
+    "narrow_cnn": narrow_cnn,
     "wide_resnet_28_2": wide_resnet_28_2,
     "wide_resnet_28_10": wide_resnet_28_10,
 }

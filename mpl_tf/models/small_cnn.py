@@ -1,4 +1,6 @@
-"""A small convolutional network for digits of 8 x 8 pixels and up."""
+"""Small convolutional networks for digits of 8 x 8 pixels and up."""
+
+import functools
 
 import keras
 
@@ -6,13 +8,14 @@ from mpl_tf.models.layers import BatchNorm
 from mpl_tf.models.wide_resnet import check_image
 
 LEAK = 0.1
-WIDTHS = ((32, 32), (64, 64))  # Convolutions of each stage; the image is halved after a stage.
 
 
-def small_cnn(shape, num_classes, dropout=0.0):
+def two_stages(name, widths, shape, num_classes, dropout=0.0):
     """Two stages of two 3 x 3 convolutions, 2 x 2 max-pooling after each, global average, classifier.
 
     Args:
+        name: of the network.
+        widths: a tuple of the convolutions' channels for each stage.
         shape: (H, W, 3), H and W at least 8.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
@@ -21,13 +24,17 @@ def small_cnn(shape, num_classes, dropout=0.0):
     Raises:
         UsageError: the examples are no images of that size.
     """
-    check_image("small_cnn", shape, smallest=8)
+    check_image(name, shape, smallest=8)
     x = inputs = keras.Input(shape)
-    for stage in WIDTHS:
+    for stage in widths:
         for width in stage:
             x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
             x = keras.layers.LeakyReLU(LEAK)(BatchNorm()(x))
         x = keras.layers.MaxPooling2D()(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)  # [B, 64]
+    x = keras.layers.GlobalAveragePooling2D()(x)  # [B, widths[-1][-1]]
     x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name="small_cnn")
+    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name=name)
+
+
+small_cnn = functools.partial(two_stages, "small_cnn", ((32, 32), (64, 64)))
+narrow_cnn = functools.partial(two_stages, "narrow_cnn", ((16, 16), (32, 32)))
