@@ -46,7 +46,8 @@ def main(argv=None):
         f"python -m tools.ablation --study={values.study} --dataset={values.dataset} --seeds={values.seeds} "
         f"--output={values.output} --jobs={values.jobs}" + "".join(f" --extra={flag}" for flag in values.extra)
     )
-    report.write(runs, {name: studies.reference(values.study, name) for name in rows}, command, output)
+    references = {name: studies.reference(values.study, name) for name in rows}
+    report.write(runs, references, command, " ".join(studies.common(values.study)), output)
     return 0
 
 

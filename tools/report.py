@@ -15,7 +15,7 @@ HEAD = (
 )
 
 
-def write(rows, references, command, output):
+def write(rows, references, command, settings, output):
     """Write runs.csv, table.md, table.png and table.svg into `output` and print the table.
 
     Args:
@@ -23,6 +23,7 @@ def write(rows, references, command, output):
             columns go into runs.csv as they are.
         references: dict of row name to the name of the row it is compared with.
         command: that made them.
+        settings: the flags that all rows have.
         output: Path of a folder.
     """
     files.write(output / "runs.csv", lambda path: _save_csv(path, rows))
@@ -32,7 +33,8 @@ def write(rows, references, command, output):
     comparisons = compare(groups, references)
     lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     lines += [_line(name, group, references[name], comparisons.get(name)) for name, group in groups.items()]
-    text = [*lines, "", *conclusions(groups, references, comparisons), "", f"Command: `{command}`", "", _machine()]
+    text = [*lines, "", *conclusions(groups, references, comparisons), "", f"Command: `{command}`"]
+    text += ["", f"Flags of every row: `{settings}`", "", _machine()]
     files.write_text(output / "table.md", "\n".join(text) + "\n")
     figures.dots(groups, output / "table")
     print("\n".join(text))

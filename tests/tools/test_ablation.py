@@ -24,8 +24,14 @@ def test_feedback_is_compared_with_none_of_the_same_labels_and_objective():
     for name, arguments in rows.items():
         other = rows[studies.reference("feedback", name)]
         assert "--feedback=off" in other
-        for flag in ("--pseudo_labels=soft", "--pseudo_labels=sampled", "--uda_weight=0"):
+        for flag in ("--pseudo_labels=soft", "--pseudo_labels=sampled", "--uda_weight=0", "--uda_weight=1"):
             assert (flag in arguments) == (flag in other)
+
+
+def test_flags_that_all_rows_have(monkeypatch):
+    monkeypatch.setitem(studies.STUDIES, "x", {"a": ["--u", "--v", "--w"], "b": ["--w", "--v"]})
+    assert studies.common("x") == ["--v", "--w"]
+    assert "--train_steps=500" in studies.common("feedback")
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch, capsys):

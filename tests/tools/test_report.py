@@ -18,7 +18,7 @@ def runs(name, *top1, **others):
 def test_table_by_hand(tmp_path):
     rows = runs("off", 0.90, 0.92, 0.91) + runs("taylor", 0.93, 0.94, 0.91, feedback_share=0.1, feedback_share_sd=0.02)
     rows[-1]["feedback_share"] = 0.3
-    report.write(rows, {"off": "off", "taylor": "off"}, "the command", tmp_path)
+    report.write(rows, {"off": "off", "taylor": "off"}, "the command", "--mu=7", tmp_path)
     text = (tmp_path / "table.md").read_text()
     assert "| off | 3 | 91.00 ± 1.00 |  |  |  |  | 0.0000 ± 0.0000 | 0.0000 | 10 |" in text
     # Differences 3, 2, 0: mean 5/3, sd 1.5275, t(2) 4.3027, so 5/3 ± 3.79; 2 of the 4 choices of signs are as far.
@@ -26,7 +26,8 @@ def test_table_by_hand(tmp_path):
     assert line in text
     assert "Significantly better: none." in text
     assert "Best mean among off and the rows compared with it: taylor." in text
-    assert "`the command`" in text
+    assert "Command: `the command`" in text
+    assert "Flags of every row: `--mu=7`" in text
     assert "TensorFlow" in text
     with open(tmp_path / "runs.csv", newline="") as file:
         assert [float(row["top1"]) for row in csv.DictReader(file)] == [0.90, 0.92, 0.91, 0.93, 0.94, 0.91]
