@@ -7,6 +7,8 @@ from mpl_tf.errors import UsageError
 
 LABELED_ONLY = ("supervised", "label_smoothing", "randaugment")  # Methods that see no unlabeled examples.
 
+FIXED_TEACHER = ("pseudo_labels", "noisy_student", "reduced_mpl")  # Methods that learn from a teacher trained before.
+
 
 def value(field, given):
     """A value of a Config field lies among its choices or in its range."""
@@ -49,6 +51,19 @@ def feedback(config):
 
 def methods(config):
     """What single methods need of their flags."""
+    for name in ("teacher", "store"):
+        if getattr(config, name) and config.method not in FIXED_TEACHER:
+            raise UsageError(
+                f"--{name}: goes with {', '.join(FIXED_TEACHER[:-1])} and {FIXED_TEACHER[-1]}, "
+                f"got --method={config.method}"
+            )
+    if config.teacher and not Path(config.teacher).is_file():
+        raise UsageError(f"--teacher: expected the student.keras of a finished run, got {config.teacher}")
+    if config.store and config.generations > 1:
+        raise UsageError(
+            "--store: one file cannot hold the labels of several teachers, got --generations="
+            f"{config.generations}; leave --store out"
+        )
     if config.method == "noisy_student" and config.generations < 1:
         raise UsageError(
             f"--generations: noisy_student needs at least 1 generation of students, got {config.generations}; "
@@ -68,7 +83,8 @@ def methods(config):
 
 def folders(config):
     """The folders of --dataset=folder exist, and no other data set is given any."""
-    optional = () if config.method not in LABELED_ONLY else ("unlabeled_dir",)
+    labeled_alone = config.method in LABELED_ONLY or config.unlabeled_source == "labeled"
+    optional = ("unlabeled_dir",) if labeled_alone else ()
     for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
         given = getattr(config, name)
         if config.dataset != "folder" and given:

@@ -32,14 +32,13 @@ class Config:
     """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
 
     # What to run
-    dataset: str = _flag("data set: two_moons, digits_50, cifar10_4k, svhn_1k, or folder (--labeled_dir and so on)")
+    dataset: str = _flag("data set: two_moons, digits_50, cifar10_4k, cifar100_10k, svhn_1k, stl10_1k or folder")
     method: str = _flag(
         "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
         "fixmatch, uda, mpl, reduced_mpl or meta_semi"
     )
-    model: str = _flag(
-        "network of teacher and student: mlp, small_cnn, narrow_cnn, wide_resnet_28_2, wide_resnet_28_10"
-    )
+    model: str = _flag("network: mlp, small_cnn, narrow_cnn, cnn13, wide_resnet_28_2, wide_resnet_28_10")
+    teacher_model: str = _flag("network of the teacher in methods that have one; empty: that of --model")
     scale: str = _flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", SCALES)
     mode: str = _flag(
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False
@@ -58,6 +57,9 @@ class Config:
     unlabeled_dir: str = _flag("own unlabeled images: any depth, JPEG or PNG")
     test_dir: str = _flag("own test images: the class folders of --labeled_dir")
     num_labels: int = _flag("labeled examples in all, equally many a class; 0: all there are", low=0)
+    unlabeled_source: str = _flag(
+        "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)", ("rest", "labeled")
+    )
     image_size: int = _flag("side of own images after resizing, pixels; standard data sets keep theirs", low=1)
     skip_bad_images: bool = _flag("leave unreadable images out and count them; otherwise they end the run")
     flip: bool = _flag("own images: whether a mirrored image keeps its class (digits and text: no)")
@@ -101,7 +103,8 @@ class Config:
         f"decay of the average of the deployed network's weights; 0: off ({RELEASED}: 0.995)", None, 0, 1
     )
     label_smoothing: float = _flag(f"of the supervised and the student's loss ({RELEASED}: 0.15)", None, 0, 1)
-    dropout: float = _flag(f"rate before the classifier ({RELEASED}: 0.2)", None, 0, 0.99)
+    dropout: float = _flag(f"rate before the classifier, in cnn13 after each pool ({RELEASED}: 0.2)", None, 0, 0.99)
+    stochastic_depth: float = _flag("chance of dropping the last residual branch; less before it", None, 0, 0.99)
     precision: str = _flag(
         "compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16", "mixed_float16")
     )

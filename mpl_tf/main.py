@@ -65,7 +65,7 @@ def train(config, make=None):
     import keras
     import tensorflow as tf
 
-    from mpl_tf import data, distribute, export, methods, models, teachers, training
+    from mpl_tf import data, distribute, export, methods, teachers, training
 
     methods.check(config.method)
     dataset = data.load(config)
@@ -73,7 +73,7 @@ def train(config, make=None):
     tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(config.precision)
     strategy = distribute.make_strategy(config.strategy, config.labeled_batches(), config.accumulate)
-    weights = models.build(config.model, dataset.shape, dataset.num_classes).count_params()  # Refuses unfit examples.
+    weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
     files.write_text(workdir / "config.json", configuration.to_json(config))
     print(_about(config, dataset, weights), flush=True)
     fixed = {}

@@ -30,6 +30,8 @@ def label(config, dataset, workdir, strategy):
     workdir = Path(workdir)
     first = config.replace(
         method=FIRST_METHODS[config.method],
+        model=config.teacher_model or config.model,
+        stochastic_depth=0.0,
         train_steps=config.teacher_steps or config.train_steps,
     )
     paths = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
@@ -55,7 +57,6 @@ def _train(name, config, dataset, workdir, strategy, number, flag):
     training.run_phase(name, method, dataset, config, workdir, strategy, flag)
     export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
     del method
-    keras.backend.clear_session()
     gc.collect()
 
 

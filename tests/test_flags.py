@@ -199,7 +199,9 @@ def test_every_recipe_is_a_valid_config(folders, dataset, scale):
     ("dataset", "recipe"),
     [
         ("cifar10_4k", RELEASED | {"num_labels": 4000}),
+        ("cifar100_10k", RELEASED | {"num_labels": 10_000}),
         ("svhn_1k", RELEASED | {"num_labels": 1000, "flip": False}),
+        ("stl10_1k", RELEASED | {"num_labels": 1000}),
         ("two_moons", TWO_MOONS),
         ("digits_50", {"num_labels": 50, "flip": False}),
     ],
@@ -215,7 +217,7 @@ def test_recipes_have_the_published_numbers(dataset, recipe):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], ["--dataset", "digits_50, folder, svhn_1k", "nothing"]),
+        ([], ["--dataset", "digits_50, folder, stl10_1k, svhn_1k", "nothing"]),
         (["--dataset=mnist"], ["--dataset", "digits_50", "mnist"]),
         (["--dataset=defaults"], ["--dataset", "got defaults"]),
         (["--dataset=digits_50", "--scale=huge"], ["--scale", "gpu, paper, smoke", "huge"]),
@@ -237,6 +239,8 @@ def test_recipes_have_the_published_numbers(dataset, recipe):
         (["--dataset=digits_50", "--keep_checkpoints=1"], ["--keep_checkpoints", "at least 2", "1"]),
         (["--dataset=digits_50", "--cutout=1.5"], ["--cutout", "0 to 1", "1.5"]),
         (["--dataset=digits_50", "--shift=-0.1"], ["--shift", "0 to 0.5", "-0.1"]),
+        (["--dataset=digits_50", "--stochastic_depth=1"], ["--stochastic_depth", "0 to 0.99", "1.0"]),
+        (["--dataset=digits_50", "--unlabeled_source=all"], ["--unlabeled_source", "rest, labeled", "all"]),
         (["--dataset=digits_50", "--randaugment_magnitude=31"], ["--randaugment_magnitude", "0 to 30", "31"]),
         (["--dataset=digits_50", "--uda_temperature=0"], ["--uda_temperature", "0.0"]),
         (["--dataset=digits_50", "--momentum=nan"], ["--momentum", "0 to 1", "nan"]),

@@ -127,6 +127,15 @@ def test_the_other_methods_run_too(method, tmp_path, capsys):
     assert "No GPU or TPU found: 20 steps take about" in capsys.readouterr().out
 
 
+def test_teacher_and_student_may_differ_and_learn_from_the_labeled_images_alone(tmp_path):
+    flags = ["--model=narrow_cnn", "--teacher_model=small_cnn", "--unlabeled_source=labeled", "--num_labels=20"]
+    assert main.main([*TINY, *flags, f"--workdir={tmp_path / 'run'}"]) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (results["model"], results["num_labeled"], results["num_unlabeled"]) == ("narrow_cnn", 20, 20)
+    model = keras.models.load_model(tmp_path / "run" / "student.keras", compile=False)
+    assert model.name == "narrow_cnn" and "teacher" in results["other_networks"]
+
+
 def test_two_moons_run(tmp_path):
     moons = ["--dataset=two_moons", "--train_steps=100", "--steps_per_epoch=100", "--steps_per_execution=50"]
     assert main.main([*moons, f"--workdir={tmp_path / 'moons'}"]) == 0
@@ -171,7 +180,10 @@ BAD = [
     (2, "--finetune_batch: expected at most the 50 labeled examples, got 51", ["--finetune_batch=51"]),
     (2, "--num_labels: expected at least 200 labeled examples of each class", ["--num_labels=2000"]),
     (2, "--model: mlp takes vectors", ["--model=mlp"]),
-    (2, "--unlabeled_dir: mpl needs unlabeled examples", ["--num_labels=0"]),
+    (2, "--teacher_model: expected one of mlp, small_cnn", ["--teacher_model=nonsense"]),
+    (2, "--teacher_model: mlp takes vectors", ["--teacher_model=mlp"]),
+    (2, "--stochastic_depth: expected 0 with small_cnn", ["--stochastic_depth=0.2"]),
+    (2, "--num_labels: mpl needs unlabeled examples, digits_50 has none left", ["--num_labels=0"]),
     (2, "--unlabeled_dir: expected an existing folder", ["--dataset=folder", "--labeled_dir=.", "--test_dir=."]),
     (2, "--accumulate: expected a divisor of --labeled_batch (10), got 3", ["--accumulate=3"]),
     (2, "--strategy: tpu needs a TPU VM", ["--strategy=tpu"]),

@@ -38,17 +38,17 @@ def start(workdir, *flags, **options):
     )
 
 
-def rows(workdir):
-    """Lines of metrics.csv so far."""
-    path = workdir / "metrics.csv"
+def rows(workdir, name="metrics.csv"):
+    """Lines of a phase's table so far."""
+    path = workdir / name
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def wait_for_rows(process, workdir, count):
+def wait_for_rows(process, workdir, count, name="metrics.csv"):
     """Wait until the run has logged `count` rows more than before it started."""
-    goal = rows(workdir) + count
+    goal = rows(workdir, name) + count
     for _ in range(1200):
-        if rows(workdir) >= goal or process.poll() is not None:
+        if rows(workdir, name) >= goal or process.poll() is not None:
             return
         time.sleep(0.05)
     raise AssertionError("the run makes no progress")

@@ -1,6 +1,7 @@
 """Speed of a step, the input pipeline and the start-up: one command, a table and JSON.
 
     python -m tools.benchmark --what=step --json=step.json --dataset=cifar10_4k --labeled_batch=16
+    python -m tools.benchmark --what=loop --dataset=digits_50
     python -m tools.benchmark --what=input --cores=1 --dataset=cifar10_4k --labeled_batch=128
     python -m tools.benchmark --what=startup
     python -m tools.benchmark --what=step --compare=yardstick.json --dataset=cifar10_4k --labeled_batch=16
@@ -22,9 +23,9 @@ from mpl_tf import files, quiet
 from mpl_tf import flags as program_flags
 from mpl_tf.errors import UsageError
 
-from . import measure
+from . import loop, measure
 
-WHAT = ("step", "profile", "input", "startup")
+WHAT = ("step", "profile", "loop", "input", "startup")
 
 
 def main(argv=None):
@@ -33,7 +34,9 @@ def main(argv=None):
     flags.DEFINE_enum("what", "step", WHAT, "what to measure", flag_values=values)
     flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
     flags.DEFINE_string("compare", "", "JSON of an earlier run: print its figures over this run's", flag_values=values)
-    flags.DEFINE_integer("repeats", 9, "steps or batches timed; the median counts", lower_bound=2, flag_values=values)
+    flags.DEFINE_integer(
+        "repeats", 9, "steps, calls or batches timed; the median counts", lower_bound=2, flag_values=values
+    )
     flags.DEFINE_integer("warmup", 2, "steps before", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("cores", 0, "1: confine the process to one core; 0: all", 0, 1, flag_values=values)
     try:
@@ -61,6 +64,8 @@ def _measure(values, config):
         seconds = measure.kinds(config)
         whole = sum(seconds.values())
         return {kind: {"seconds": part, "share": part / whole} for kind, part in seconds.items()}
+    if values.what == "loop":
+        return loop.loop(config, values.repeats)
     if values.what == "input":
         views = measure.strong_views(config, 256, values.repeats)
         return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import peaks, pil_views
+from . import loop, peaks, pil_views
 
-SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
-CLASSES = {"two_moons": 2}  # 10 elsewhere.
+SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3), "stl10_1k": (96, 96, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
+CLASSES = {"two_moons": 2, "cifar100_10k": 100}  # 10 elsewhere.
 SYNTHETIC = 4096  # Examples of the stand-in data set.
 
 
@@ -34,7 +34,8 @@ def stand_in(config):
     about = {} if len(shape) == 1 else {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     source = Source(examples, labels)
     names = tuple(map(str, range(classes)))
-    return Dataset(config.dataset, source, Source(examples), source, names, flip=config.flip, **about)
+    targets = np.full((SYNTHETIC, classes), 1 / classes, np.float32)
+    return Dataset(config.dataset, source, Source(examples, targets=targets), source, names, flip=config.flip, **about)
 
 
 def step(config, repeats, warmup):
@@ -50,7 +51,9 @@ def step(config, repeats, warmup):
     """
     import tensorflow as tf
 
-    method, batches = _prepare(config)
+    from mpl_tf.data import pipeline as data_pipeline
+
+    method, batches = prepare(config)
     batch = next(iter(batches))
     run = tf.function(method.train_step, jit_compile=config.jit_compile, autograph=False)
     flops = _flops(run.get_concrete_function(batch))
@@ -62,7 +65,8 @@ def step(config, repeats, warmup):
         waits.append(time.perf_counter() - start)
         peaks.wait(run(batch))
         fed.append(time.perf_counter() - start)
-    images = config.labeled_batch * (1 + (config.mu if "x_u_strong" in method.batch_keys else 0))
+    unlabeled = config.mu if set(method.batch_keys) - data_pipeline.LABELED_KEYS else 0
+    images = config.labeled_batch * (1 + unlabeled)
     result = {
         "seconds_per_step": seconds,
         "images_per_second": images / seconds,
@@ -85,19 +89,13 @@ def kinds(config):
         dict of kind to seconds.
     """
     import tensorflow as tf
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    method, batches = _prepare(config)
+    method, batches = prepare(config)
     batch = next(iter(batches))
     run = tf.function(method.train_step, autograph=False)
     for _ in range(2):
         peaks.wait(run(batch))
-    space = xplane_pb2.XSpace()
-    with tempfile.TemporaryDirectory() as folder:
-        with tf.profiler.experimental.Profile(folder):
-            peaks.wait(run(batch))
-        for path in Path(folder).rglob("*.xplane.pb"):
-            space.MergeFromString(path.read_bytes())
+    space = loop.profile(lambda: peaks.wait(run(batch)))
     found = {}
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
@@ -128,7 +126,7 @@ def pipeline(config, repeats):
     Returns:
         dict: images_per_second (labeled + unlabeled examples; each unlabeled one counted once for its two views).
     """
-    _, batches = _prepare(config)
+    _, batches = prepare(config)
     iterator = iter(batches)
     for _ in range(3):
         next(iterator)
@@ -181,7 +179,8 @@ def one_core():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def _prepare(config):
+def prepare(config):
+    """(method, batches) of a configuration on random examples."""
     import keras
     import tensorflow as tf
 

@@ -20,7 +20,8 @@ def load(config):
     """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
 
     Images are uint8 [N, S, S, 3] with S = config.image_size: the shorter side resized to S, the middle cut out.
-    With --num_labels, the labeled images beyond it join the unlabeled ones.
+    With --num_labels, the labeled images beyond it join the unlabeled ones. --unlabeled_source=labeled reads none of
+    --unlabeled_dir.
 
     Raises:
         UsageError: no class, an empty class, a test class without training images, no image.
@@ -32,7 +33,8 @@ def load(config):
     if unknown:
         raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
     test_paths, test_labels = _labeled_files(config.test_dir, names, "--test_dir", may_lack=True)
-    unlabeled_paths = image_files(config.unlabeled_dir, "--unlabeled_dir") if config.unlabeled_dir else []
+    more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
+    unlabeled_paths = image_files(more, "--unlabeled_dir") if more else []
     paths = [*labeled_paths, *test_paths, *unlabeled_paths]
     _check_memory(len(paths), config.image_size)
     images, good = decode_files(paths, config.image_size, config.skip_bad_images)

@@ -82,6 +82,8 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     labeled, unlabeled = _on_cpu(dataset.labeled), None
     if not set(keys) <= LABELED_KEYS:
         unlabeled = _on_cpu(dataset.unlabeled)
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False  # They keep a copy of all images.
 
     def make(counter):
         step, replica = counter // replicas, counter % replicas
@@ -105,7 +107,8 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         counters = tf.data.Dataset.range(start, steps).flat_map(
             lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
         )
-        return counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        batches = counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
+        return batches.with_options(options)
 
     if replicas == 1:
         return of_host(tf.distribute.InputContext())
@@ -135,8 +138,8 @@ def _draw(size, seed, stream, step, replica, batch, replicas):
     part = batch // replicas
     position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
     epoch = tf.cast(position // size, tf.int32)
-    epochs = tf.range(part // size + 2) + epoch[0]  # all that the part can touch
-    keys = tf.map_fn(lambda e: _key(seed, stream, e), epochs)  # [epochs, 3]
+    epochs = range(part // size + 2)  # All that the part can touch, from its first on.
+    keys = tf.stack([_key(seed, stream, epoch[0] + e) for e in epochs])  # [epochs, 3]
     seeds = tf.gather(keys, epoch - epoch[0])  # [part, 3]
     # The public wrapper, tf.random.experimental.index_shuffle, takes a seed for all indices only.
     index = tf.raw_ops.RandomIndexShuffle(

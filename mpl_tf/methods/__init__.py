@@ -41,9 +41,20 @@ def check_data(name, dataset):
     """Raise UsageError if the method needs unlabeled examples and the data set has none."""
     if name not in LABELED_ONLY and dataset.unlabeled is None:
         raise UsageError(
-            f"--unlabeled_dir: {name} needs unlabeled examples, {dataset.name} has none left; "
-            "give some, a smaller --num_labels, or --method=supervised"
+            f"--{'unlabeled_dir' if dataset.name == 'folder' else 'num_labels'}: {name} needs unlabeled examples, "
+            f"{dataset.name} has none left; give fewer labels, --unlabeled_source=labeled or --method=supervised"
         )
+
+
+def count_weights(config, shape, num_classes):
+    """Weights of the network to be trained, in all; builds it and a --teacher_model once, to refuse unfit ones early.
+
+    Raises:
+        UsageError: a network that is unknown or cannot take such examples.
+    """
+    if config.teacher_model:
+        _network(config, "teacher", shape, num_classes)
+    return _network(config, "student", shape, num_classes).count_params()
 
 
 def make(config, shape, num_classes):
@@ -58,7 +69,7 @@ def make(config, shape, num_classes):
     """
     check(config.method)
     kind = METHODS[config.method]
-    networks = {role: models.build(config.model, shape, num_classes, config.dropout) for role in kind.roles}
+    networks = {role: _network(config, role, shape, num_classes) for role in kind.roles}
     options = {name: getattr(config, name) for name in OPTIONS[config.method]}
     method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
@@ -83,6 +94,13 @@ def make_finetune(network, config):
     method = Supervised(network, seed=config.seed)
     method.compile(optim.SGD(config.finetune_learning_rate), accumulate=config.accumulate)
     return method
+
+
+def _network(config, role, shape, num_classes):
+    """A new network: --teacher_model for the teacher where it is given, else --model."""
+    flag = "teacher_model" if role == "teacher" and config.teacher_model else "model"
+    name, rates = getattr(config, flag), (config.dropout, config.stochastic_depth)
+    return models.build(name, shape, num_classes, *rates, flag=flag)
 
 
 def _sgd(config, rate, wait, warmup):

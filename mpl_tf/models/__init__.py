@@ -1,6 +1,10 @@
-"""Networks by name. Each entry is a function (shape, num_classes, dropout) -> keras.Model of float32 logits."""
+"""Networks by name. Each entry is a function (shape, num_classes, dropout) -> keras.Model of float32 logits.
+
+Those of RESIDUAL have branches to skip in training, and take stochastic_depth too.
+"""
 
 from mpl_tf.errors import UsageError
+from mpl_tf.models.cnn13 import cnn13
 from mpl_tf.models.mlp import mlp
 from mpl_tf.models.small_cnn import narrow_cnn, small_cnn
 from mpl_tf.models.wide_resnet import wide_resnet_28_2, wide_resnet_28_10
@@ -9,17 +13,34 @@ MODELS = {
     "mlp": mlp,
     "small_cnn": small_cnn,
     "narrow_cnn": narrow_cnn,
+    "cnn13": cnn13,
     "wide_resnet_28_2": wide_resnet_28_2,
     "wide_resnet_28_10": wide_resnet_28_10,
 }
+RESIDUAL = ("wide_resnet_28_2", "wide_resnet_28_10")
 
 
-def build(name, shape, num_classes, dropout=0.0):
+def build(name, shape, num_classes, dropout=0.0, stochastic_depth=0.0, flag="model"):
     """A new network of that name, its weights drawn from Keras' global seed.
 
+    Args:
+        name: as in MODELS.
+        shape: of one example.
+        num_classes: number of logits.
+        dropout, stochastic_depth: rates in [0, 1); see the networks.
+        flag: the flag that gave the name, for messages.
     Raises:
-        UsageError: unknown name, or a shape of examples that the network cannot take.
+        UsageError: unknown name, a shape of examples that the network cannot take, or no branches to skip.
     """
     if name not in MODELS:
-        raise UsageError(f"--model: expected one of {', '.join(MODELS)}, got {name}")
-    return MODELS[name](shape, num_classes, dropout)
+        raise UsageError(f"--{flag}: expected one of {', '.join(MODELS)}, got {name}")
+    if stochastic_depth and name not in RESIDUAL:
+        raise UsageError(
+            f"--stochastic_depth: expected 0 with {name}, which has no residual branches, got {stochastic_depth}; "
+            f"it goes with {', '.join(RESIDUAL)}"
+        )
+    options = {"stochastic_depth": stochastic_depth} if name in RESIDUAL else {}
+    try:
+        return MODELS[name](shape, num_classes, dropout, **options)
+    except UsageError as error:
+        raise UsageError(f"--{flag}: {error}") from error

@@ -19,8 +19,7 @@ def mlp(shape, num_classes, dropout=0.0):
     """
     if len(shape) != 1:
         raise UsageError(
-            f"--model: mlp takes vectors, the data set has examples of shape {shape}; "
-            "give --model=small_cnn or --model=wide_resnet_28_2"
+            f"mlp takes vectors, the data set has examples of shape {shape}; use small_cnn or wide_resnet_28_2"
         )
 
     def dense(units, **kwargs):

@@ -3,6 +3,10 @@
 A 3 x 3 stem of 16 k channels, three groups of four pre-activation blocks of 16 k, 32 k and 64 k channels, leaky ReLU of
 slope 0.2, batch norm of decay 0.99 and epsilon 1e-3. Where the shape changes, the activated input is projected by a
 1 x 1 convolution. The original's stem has 16 channels whatever k; the released code's 16 k spares one projection.
+
+Stochastic depth (Huang et al. 2016): in training an example skips the residual branch of block l of L with chance
+stochastic_depth * l / L; a branch that is not skipped is divided by the chance that it is not, so that inference takes
+it as it is. A stock keras.layers.Dropout does this, its noise the same over an example's pixels and channels.
 """
 
 import functools
@@ -13,10 +17,10 @@ from mpl_tf.errors import UsageError
 from mpl_tf.models.layers import BatchNorm
 
 LEAK = 0.2
-BLOCKS = 4  # (28 - 4) / 6
+BLOCKS = 4  # In each of three groups: (28 - 4) / 6.
 
 
-def wide_resnet(k, shape, num_classes, dropout=0.0):
+def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0):
     """WideResNet-28-k.
 
     Args:
@@ -24,6 +28,7 @@ def wide_resnet(k, shape, num_classes, dropout=0.0):
         shape: (H, W, 3), H and W at least 8.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
+        stochastic_depth: chance of skipping the last residual branch, in [0, 1).
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
     Raises:
@@ -35,7 +40,8 @@ def wide_resnet(k, shape, num_classes, dropout=0.0):
     x = _conv(16 * k, 3, 1)(inputs)
     for group, width in enumerate((16 * k, 32 * k, 64 * k)):
         for index in range(BLOCKS):
-            x = _block(x, width, stride=2 if group and not index else 1)
+            skip = stochastic_depth * (group * BLOCKS + index + 1) / (3 * BLOCKS)
+            x = _block(x, width, stride=2 if group and not index else 1, skip=skip)
     x = keras.layers.GlobalAveragePooling2D()(_activate(x))  # [B, 64 k]
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name=name)
@@ -49,22 +55,24 @@ def check_image(name, shape, smallest):
     """Refuse examples that are no images or too small for the network `name`.
 
     Raises:
-        UsageError: naming the flag.
+        UsageError: naming the network.
     """
     if len(shape) != 3 or min(shape[:2]) < smallest:
-        fix = "--model=mlp" if len(shape) != 3 else f"--image_size={smallest} or more"
+        other = f"another network or, for own images, give --image_size={smallest} or more"
         raise UsageError(
-            f"--model: {name} takes images of at least {smallest} x {smallest} pixels, the data set has "
-            f"examples of shape {tuple(shape)}; give {fix}"
+            f"{name} takes images of at least {smallest} x {smallest} pixels, the data set has "
+            f"examples of shape {tuple(shape)}; use {other if len(shape) == 3 else 'mlp'}"
         )
 
 
-def _block(x, width, stride):
+def _block(x, width, stride, skip):
     activated = _activate(x)
     same = stride == 1 and x.shape[-1] == width
     shortcut = x if same else _conv(width, 1, stride)(activated)
     y = _conv(width, 3, stride)(activated)
     y = _conv(width, 3, 1)(_activate(y))
+    if skip:
+        y = keras.layers.Dropout(skip, noise_shape=(None, 1, 1, 1))(y)
     return keras.layers.Add()([y, shortcut])
 
 

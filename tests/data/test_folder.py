@@ -219,6 +219,15 @@ def test_supervised_training_needs_no_unlabeled_folder(animals, own):
     assert data.load(config).unlabeled is None
 
 
+@pytest.mark.parametrize("unlabeled_dir", ["", "unlabeled_dir"])
+def test_the_labeled_images_alone_serve_as_unlabeled_ones(animals, own, unlabeled_dir):
+    BROKEN["text.png"](animals / "unlabeled_dir" / "text.png")  # So reading that folder would end the run.
+    found = {"unlabeled_dir": animals / unlabeled_dir if unlabeled_dir else ""}
+    dataset = data.load(own(method="mpl", unlabeled_source="labeled", num_labels=4, **found))
+    assert len(dataset.unlabeled) == 4 and dataset.unlabeled.labels is None
+    assert levels_of(dataset.unlabeled) == levels_of(dataset.labeled)
+
+
 def test_an_empty_class_is_named(animals, own):
     (animals / "labeled_dir" / "emu").mkdir()
     message = refusal(own())

@@ -14,9 +14,17 @@ from mpl_tf.data import Source, standard
 from mpl_tf.errors import RunError, UsageError
 
 TFDS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "tfds"
-# Examples a class, 0 to 9, and the sizes of the other splits (http://ufldl.stanford.edu/housenumbers).
+# Examples a class and the sizes of the other splits, as their authors publish them.
+CIFAR_TRAIN, CIFAR_TEST = 50_000, 10_000
 SVHN_TRAIN = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)
 SVHN_EXTRA, SVHN_TEST = 531_131, 26_032
+STL_TRAIN, STL_TEST, STL_UNLABELED = 5000, 8000, 100_000
+STANDARD = {  # Data set: that of TFDS, and labels of its training images.
+    "cifar10_4k": ("cifar10", np.repeat(np.arange(10), CIFAR_TRAIN // 10)),
+    "cifar100_10k": ("cifar100", np.repeat(np.arange(100), CIFAR_TRAIN // 100)),
+    "svhn_1k": ("svhn_cropped", np.repeat(np.arange(10), SVHN_TRAIN)),
+    "stl10_1k": ("stl10", np.repeat(np.arange(10), STL_TRAIN // 10)),
+}
 
 
 def counted(*sources):
@@ -34,15 +42,28 @@ def numbered(labels, first=0):
     return Source(np.arange(first, first + len(labels), dtype=np.int64)[:, None], labels.astype(np.int32))
 
 
+class Numbered:
+    """In the place of standard.Files: splits of the published sizes, images numbered from 0, 10^6 and 2 * 10^6 on."""
+
+    def __init__(self, name, data_dir):
+        ((_, labels),) = [known for known in STANDARD.values() if known[0] == name]
+        labels = np.random.default_rng(9).permutation(labels)
+        sizes = {"cifar10": CIFAR_TEST, "cifar100": CIFAR_TEST, "svhn_cropped": SVHN_TEST, "stl10": STL_TEST}
+        self.class_names = tuple(f"c{number}" for number in range(labels.max() + 1))
+        self.splits = {"train": numbered(labels), "test": numbered(np.zeros(sizes[name]), first=2 * 10**6)}
+        if name == "svhn_cropped":
+            self.splits["extra"] = numbered(np.zeros(SVHN_EXTRA), first=10**6)
+        if name == "stl10":
+            self.splits["unlabelled"] = numbered(np.full(STL_UNLABELED, -1), first=10**6)
+
+    def read(self, split, after=None):
+        source = self.splits[split]
+        return source if after is None else Source(np.concatenate([after, source.images]), source.labels)
+
+
 @pytest.fixture
-def replaced_read(monkeypatch):
-    """A function that puts Sources in the place of a TFDS data set's splits."""
-
-    def replace(*sources):
-        names = tuple("0123456789")
-        monkeypatch.setattr(standard, "_read", lambda name, splits, data_dir: (*sources, names))
-
-    return replace
+def numbered_files(monkeypatch):
+    monkeypatch.setattr(standard, "Files", Numbered)
 
 
 # ---- digits_50 ----------------------------------------------------------------------------------------------------
@@ -134,31 +155,117 @@ def test_the_finetuning_batch_is_free_where_there_is_no_finetuning(make_config):
     assert len(data.load(make_config("digits_50", finetune_batch=51, finetune_steps=0)).labeled) == 50
 
 
-# ---- CIFAR-10-4K --------------------------------------------------------------------------------------------------
+# ---- Standard data sets: who is in which part ---------------------------------------------------------------------
+
+SPLITS = [  # Data set, labels, those held out, unlabeled ones.
+    ("cifar10_4k", 1000, 5000, 44_000),
+    ("cifar10_4k", 2000, 5000, 43_000),
+    ("cifar10_4k", 4000, 5000, 41_000),
+    ("cifar100_10k", 4000, 5000, 41_000),
+    ("cifar100_10k", 10_000, 5000, 35_000),
+    ("svhn_1k", 500, 0, 72_757 + SVHN_EXTRA),
+    ("svhn_1k", 1000, 0, 603_388),
+    ("stl10_1k", 1000, 0, 104_000),
+    ("stl10_1k", 5000, 0, 100_000),
+]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_cifar_10_holds_5000_out_and_labels_4000_of_the_others(make_config, replaced_read, seed):
-    labels = np.random.default_rng(9).permutation(np.repeat(np.arange(10), 5000))
-    replaced_read(numbered(labels), numbered(labels[:10_000], first=100_000))
-    dataset = data.load(make_config("cifar10_4k", seed=seed))
+@pytest.mark.parametrize(("name", "num_labels", "held_out", "num_unlabeled"), SPLITS)
+def test_each_example_is_in_one_part(make_config, numbered_files, name, num_labels, held_out, num_unlabeled, seed):
+    files = Numbered(STANDARD[name][0], "")
+    config = make_config(name, num_labels=num_labels, seed=seed, finetune_batch=min(512, num_labels))
+    dataset = data.load(config)
+    labels = files.splits["train"].labels
     labeled, unlabeled = numbers(dataset.labeled), numbers(dataset.unlabeled)
-    assert (len(labeled), len(unlabeled), len(dataset.test)) == (4000, 41_000, 10_000)
-    assert len(np.unique(np.concatenate([labeled, unlabeled]))) == 45_000  # so 5,000 are in neither
-    assert max(labeled.max(), unlabeled.max()) < 50_000 <= numbers(dataset.test).min()
-    np.testing.assert_array_equal(labels[labeled], dataset.labeled.labels)
-    assert np.bincount(dataset.labeled.labels).tolist() == [400] * 10
-    assert dataset.unlabeled.labels is None
+    assert (len(labeled), len(unlabeled)) == (num_labels, num_unlabeled)
+    classes = len(files.class_names)
+    assert np.bincount(dataset.labeled.labels).tolist() == [num_labels // classes] * classes
+    np.testing.assert_array_equal(labels[labeled], dataset.labeled.labels)  # so all of them are of train
+    together = np.concatenate([labeled, unlabeled])
+    of_train = together[together < 10**6]
+    assert len(np.unique(together)) == len(together) and len(of_train) == len(labels) - held_out
+    others = [numbers(source) for split, source in files.splits.items() if split not in ("train", "test")]
+    np.testing.assert_array_equal(np.sort(together[together >= 10**6]), np.concatenate([[], *others]))
+    np.testing.assert_array_equal(dataset.test.images, files.splits["test"].images)
+    assert dataset.unlabeled.labels is None and dataset.class_names == files.class_names
 
 
-def test_cifar_10_seeds_hold_out_and_label_other_images(make_config, replaced_read):
-    labels = np.repeat(np.arange(10), 5000)
-    replaced_read(numbered(labels), numbered(labels))
-    first, second, again = (data.load(make_config("cifar10_4k", seed=seed)) for seed in (0, 1, 0))
+@pytest.mark.parametrize("name", ["cifar10_4k", "cifar100_10k"])
+def test_cifar_seeds_hold_out_and_label_other_images(make_config, numbered_files, name):
+    first, second, again = (data.load(make_config(name, seed=seed)) for seed in (0, 1, 0))
     np.testing.assert_array_equal(numbers(first.labeled), numbers(again.labeled))
     np.testing.assert_array_equal(numbers(first.unlabeled), numbers(again.unlabeled))
-    assert len(np.intersect1d(numbers(first.labeled), numbers(second.labeled))) < 1000
+    assert len(np.intersect1d(numbers(first.labeled), numbers(second.labeled))) < len(first.labeled) / 3
     assert len(np.intersect1d(numbers(first.unlabeled), numbers(second.unlabeled))) < 40_000
+
+
+def refused_labels(config):
+    with pytest.raises(UsageError) as caught:
+        data.load(config)
+    message = str(caught.value)
+    assert message.startswith("--num_labels: expected ") and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "num_labels"), [("cifar10_4k", 45_100), ("cifar100_10k", 45_000), ("svhn_1k", 46_600), ("stl10_1k", 5010)]
+)
+def test_more_labels_than_a_class_has_are_refused_and_the_advised_number_is_taken(
+    make_config, numbered_files, name, num_labels
+):
+    message = refused_labels(make_config(name, num_labels=num_labels))
+    advised = int(message.split("give at most ")[1])
+    assert advised < num_labels and f"for {num_labels} labels" in message
+    assert len(data.load(make_config(name, num_labels=advised)).labeled) == advised
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cifar10_4k", 10), ("cifar100_10k", 100), ("stl10_1k", 10)])
+def test_labels_that_are_no_multiple_of_the_classes_are_refused(make_config, numbered_files, name, classes):
+    message = refused_labels(make_config(name, num_labels=1005))
+    assert message.endswith(f"a positive multiple of the {classes} classes, got 1005")
+
+
+@pytest.mark.parametrize("num_labels", [10, 20, 500, 1000])
+def test_digits_take_any_number_of_labels(make_config, num_labels):
+    dataset = data.load(make_config("digits_50", num_labels=num_labels, labeled_batch=10, finetune_batch=10))
+    assert np.bincount(dataset.labeled.labels).tolist() == [num_labels // 10] * 10
+    assert len(dataset.unlabeled) == 1348 - num_labels
+    assert "class" in refused_labels(make_config("digits_50", num_labels=1340))
+
+
+# ---- The labeled examples as unlabeled ones -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["two_moons", "digits_50", *STANDARD])
+def test_the_labeled_examples_alone_serve_as_unlabeled_ones(make_config, numbered_files, name):
+    plain = data.load(make_config(name))
+    dataset = data.load(make_config(name, unlabeled_source="labeled"))
+    np.testing.assert_array_equal(dataset.labeled.images, plain.labeled.images)
+    np.testing.assert_array_equal(dataset.unlabeled.images, plain.labeled.images)
+    assert dataset.unlabeled.labels is None and dataset.labeled.labels is not None
+    np.testing.assert_array_equal(dataset.test.images, plain.test.images)
+
+
+def test_they_do_so_where_all_are_labeled(make_config):
+    dataset = data.load(make_config("digits_50", num_labels=0, unlabeled_source="labeled"))
+    np.testing.assert_array_equal(dataset.unlabeled.images, dataset.labeled.images)
+    assert len(dataset.unlabeled) == 1348
+
+
+@pytest.mark.parametrize(("name", "split"), [("svhn_1k", "extra"), ("stl10_1k", "unlabelled")])
+def test_they_spare_the_reading_of_others(make_config, monkeypatch, name, split):
+    monkeypatch.setattr(standard, "Files", Numbered)
+    read = []
+    original = Numbered.read
+    monkeypatch.setattr(Numbered, "read", lambda self, split, **how: read.append(split) or original(self, split, **how))
+    data.load(make_config(name, unlabeled_source="labeled"))
+    assert read == ["train", "test"]
+    data.load(make_config(name))
+    assert read[2:] == ["train", split, "test"]
+
+
+# ---- Standard data sets from files --------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not (TFDS / "cifar10").is_dir(), reason="needs the CIFAR-10 files in ../shared/data/tfds")
@@ -180,66 +287,104 @@ def test_cifar_10_files_are_read_and_split(make_config):
     assert {(image.tobytes(), label) for image, label in labeled} <= pairs
 
 
-# ---- SVHN-1K ------------------------------------------------------------------------------------------------------
-
-
-def test_svhn_labels_1000_of_train_and_leaves_603388_unlabeled(make_config, replaced_read):
-    labels = np.random.default_rng(9).permutation(np.repeat(np.arange(10), SVHN_TRAIN))
-    train, extra = numbered(labels), numbered(np.zeros(SVHN_EXTRA), first=len(labels))
-    replaced_read(train, extra, numbered(np.zeros(SVHN_TEST), first=10**6))
-    dataset = data.load(make_config("svhn_1k"))
-    labeled, unlabeled = numbers(dataset.labeled), numbers(dataset.unlabeled)
-    assert (len(labeled), len(unlabeled), len(dataset.test)) == (1000, 603_388, 26_032)
-    assert np.bincount(dataset.labeled.labels).tolist() == [100] * 10
-    np.testing.assert_array_equal(labels[labeled], dataset.labeled.labels)  # so all of them are of train
-    np.testing.assert_array_equal(np.sort(np.concatenate([labeled, unlabeled])), np.arange(73_257 + 531_131))
-
-
-class SmallSvhn(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Noise in the form of TFDS's svhn_cropped: 60 + 40 + 20 images, labels 0 to 9 in turn."""
-
-    name = "svhn_cropped"
-    VERSION = tfds.core.Version("3.1.0")
+class Small(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Noise in the form of a TFDS data set; labels in turn, -1 in the split `unlabelled`."""
 
     def _info(self):
-        image = tfds.features.Image(shape=(32, 32, 3))
-        features = {"image": image, "label": tfds.features.ClassLabel(num_classes=10), "id": tfds.features.Text()}
+        features = {"image": tfds.features.Image(shape=(self.side, self.side, 3))}
+        features |= {"label": tfds.features.ClassLabel(num_classes=self.classes)} | self.more
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
-        sizes = {"train": 60, "extra": 40, "test": 20}
-        return {split: self._generate_examples(split, seed, n) for seed, (split, n) in enumerate(sizes.items())}
+        return {split: self._generate_examples(split, seed, n) for seed, (split, n) in enumerate(self.sizes.items())}
 
     def _generate_examples(self, split, seed, count):
-        images = np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
+        images = np.random.default_rng(seed).integers(0, 256, (count, self.side, self.side, 3), np.uint8)
         for index, image in enumerate(images):
-            yield index, {"image": image, "label": index % 10, "id": f"{split}_{index}"}
+            example = {"image": image, "label": -1 if split == "unlabelled" else index % self.classes}
+            others = {"id": f"{split}_{index}", "coarse_label": (index + 7) % 20}
+            yield index, example | {name: others[name] for name in self.more}
+
+
+class SmallCifar10(Small, skip_registration=True):
+    name, VERSION, side, classes = "cifar10", tfds.core.Version("3.0.2"), 32, 10
+    more = {"id": tfds.features.Text()}
+    sizes = {"train": 100, "test": 20}
+
+
+class SmallCifar100(Small, skip_registration=True):
+    name, VERSION, side, classes = "cifar100", tfds.core.Version("3.0.2"), 32, 100
+    more = {"id": tfds.features.Text(), "coarse_label": tfds.features.ClassLabel(num_classes=20)}
+    sizes = {"train": 1000, "test": 100}
+
+
+class SmallSvhn(Small, skip_registration=True):
+    name, VERSION, side, classes = "svhn_cropped", tfds.core.Version("3.1.0"), 32, 10
+    more = {"id": tfds.features.Text()}
+    sizes = {"train": 60, "extra": 40, "test": 20}
+
+
+class SmallStl(Small, skip_registration=True):
+    name, VERSION, side, classes = "stl10", tfds.core.Version("1.0.0"), 96, 10
+    more = {}
+    sizes = {"train": 60, "test": 20, "unlabelled": 300}
 
 
 @pytest.fixture(scope="module")
-def svhn_files(tmp_path_factory):
+def small_files(tmp_path_factory):
+    """A folder of TFDS data sets, each a small one in the form of the real one."""
     folder = tmp_path_factory.mktemp("tfds")
-    SmallSvhn(data_dir=folder).download_and_prepare()
+    for builder in (SmallCifar10, SmallCifar100, SmallSvhn, SmallStl):
+        builder(data_dir=folder).download_and_prepare()
     return folder
 
 
-def test_svhn_files_are_read_and_split(make_config, svhn_files):
-    config = make_config("svhn_1k", data_dir=svhn_files, num_labels=20, labeled_batch=20, finetune_batch=20)
-    dataset = data.load(config)
-    train, extra, test = (
-        tfds.as_numpy(tfds.load("svhn_cropped", split=split, data_dir=svhn_files, download=False, batch_size=-1))
-        for split in ("train", "extra", "test")
-    )
-    assert (len(dataset.labeled), len(dataset.unlabeled), len(dataset.test)) == (20, 80, 20)
-    assert np.bincount(dataset.labeled.labels).tolist() == [2] * 10
-    label = {image.tobytes(): label for image, label in zip(train["image"], train["label"], strict=True)}
+CIFAR_SCALE = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+FROM_FILES = [  # Data set, builder, labels, held out, mean and standard deviation as published, to three digits.
+    ("cifar10_4k", SmallCifar10, 20, 10, *CIFAR_SCALE),
+    ("cifar100_10k", SmallCifar100, 100, 100, (0.507, 0.487, 0.441), (0.2675, 0.2565, 0.276)),
+    ("svhn_1k", SmallSvhn, 20, 0, (0.438, 0.444, 0.473), (0.198, 0.201, 0.197)),
+    ("stl10_1k", SmallStl, 20, 0, (0.447, 0.440, 0.407), (0.260, 0.257, 0.271)),
+]
+
+
+@pytest.mark.parametrize(("name", "builder", "num_labels", "held_out", "mean", "std"), FROM_FILES)
+def test_files_are_read_and_split(make_config, small_files, name, builder, num_labels, held_out, mean, std):
+    batches = {"labeled_batch": num_labels, "finetune_batch": num_labels}
+    dataset = data.load(make_config(name, data_dir=small_files, num_labels=num_labels, **batches))
+    splits = {
+        split: tfds.as_numpy(tfds.load(builder.name, split=split, data_dir=small_files, download=False, batch_size=-1))
+        for split in builder.sizes
+    }
+    others = [Source(part["image"]) for split, part in splits.items() if split not in ("train", "test")]
+    available = counted(Source(splits["train"]["image"]), *others)
+    assert len(dataset.labeled) == num_labels
+    assert len(dataset.unlabeled) == sum(builder.sizes.values()) - builder.sizes["test"] - num_labels - held_out
+    used = counted(dataset.labeled, dataset.unlabeled)
+    assert max(used.values()) == 1 and used <= available and (available - used).total() == held_out
+    assert all(counted(source) <= used for source in others)
+    label = {
+        image.tobytes(): label for image, label in zip(splits["train"]["image"], splits["train"]["label"], strict=True)
+    }
     assert [label[image.tobytes()] for image in dataset.labeled.images] == dataset.labeled.labels.tolist()
-    assert counted(dataset.labeled, dataset.unlabeled) == counted(Source(train["image"]), Source(extra["image"]))
-    np.testing.assert_array_equal(dataset.test.images, test["image"])
-    np.testing.assert_array_equal(dataset.test.labels, test["label"])
-    assert dataset.flip is False and dataset.shape == (32, 32, 3)
-    np.testing.assert_allclose(dataset.mean, [0.438, 0.444, 0.473], atol=5e-4)
-    np.testing.assert_allclose(dataset.std, [0.198, 0.201, 0.197], atol=5e-4)
+    assert np.bincount(dataset.labeled.labels).tolist() == [num_labels // builder.classes] * builder.classes
+    np.testing.assert_array_equal(dataset.test.images, splits["test"]["image"])
+    np.testing.assert_array_equal(dataset.test.labels, splits["test"]["label"])
+    assert dataset.flip is (name != "svhn_1k") and dataset.shape == (builder.side, builder.side, 3)
+    assert dataset.unlabeled.labels is None and dataset.name == name
+    assert {part.images.dtype for part in (dataset.labeled, dataset.unlabeled, dataset.test)} == {np.dtype(np.uint8)}
+    np.testing.assert_allclose(dataset.mean, mean, atol=5e-4)
+    np.testing.assert_allclose(dataset.std, std, atol=5e-4)
+
+
+def test_reading_of_many_batches_keeps_the_order_and_what_comes_before(small_files):
+    files = standard.Files("stl10", small_files)
+    before = np.full((3, 96, 96, 3), 9, np.uint8)
+    source = files.read("unlabelled", after=before)
+    np.testing.assert_array_equal(source.images[:3], before)
+    stored = tfds.as_numpy(tfds.load("stl10", split="unlabelled", data_dir=small_files, download=False))
+    np.testing.assert_array_equal(source.images[3:], [example["image"] for example in stored])  # 300: two batches
+    assert source.labels.tolist() == [-1] * 300
 
 
 # ---- Files that are absent or damaged -----------------------------------------------------------------------------
@@ -253,7 +398,7 @@ def failure(config):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "tfds_name"), [("cifar10_4k", "cifar10"), ("svhn_1k", "svhn_cropped")])
+@pytest.mark.parametrize(("name", "tfds_name"), [(name, known[0]) for name, known in STANDARD.items()])
 def test_an_absent_data_set_that_cannot_be_downloaded_ends_the_run(make_config, tmp_path, monkeypatch, name, tfds_name):
     def download(*_, **__):
         raise ConnectionError("no route to host\nand more")
@@ -277,8 +422,8 @@ def damage_end(path):
 
 
 @pytest.mark.parametrize("damage", [damage_byte, damage_end, Path.unlink])
-def test_a_damaged_shard_ends_the_run_and_its_folder_is_named(make_config, svhn_files, tmp_path, damage):
-    shutil.copytree(svhn_files / "svhn_cropped", tmp_path / "svhn_cropped")
+def test_a_damaged_shard_ends_the_run_and_its_folder_is_named(make_config, small_files, tmp_path, damage):
+    shutil.copytree(small_files / "svhn_cropped", tmp_path / "svhn_cropped")
     (shard,) = tmp_path.rglob("svhn_cropped-extra.tfrecord-*")
     damage(shard)
     message = failure(make_config("svhn_1k", data_dir=tmp_path, num_labels=20))
@@ -286,8 +431,8 @@ def test_a_damaged_shard_ends_the_run_and_its_folder_is_named(make_config, svhn_
     assert str(shard.parent) in message and "cannot be read" in message
 
 
-def test_a_damaged_description_of_a_data_set_ends_the_run(make_config, svhn_files, tmp_path):
-    shutil.copytree(svhn_files / "svhn_cropped", tmp_path / "svhn_cropped")
+def test_a_damaged_description_of_a_data_set_ends_the_run(make_config, small_files, tmp_path):
+    shutil.copytree(small_files / "svhn_cropped", tmp_path / "svhn_cropped")
     (description,) = tmp_path.rglob("dataset_info.json")
     description.write_text("{")
     message = failure(make_config("svhn_1k", data_dir=tmp_path, num_labels=20))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf import methods
 from mpl_tf.checkpoints import Checkpoints
 from mpl_tf.methods import METHODS, OPTIONS, base
 from mpl_tf.methods.labels import sample
@@ -41,6 +42,21 @@ def run(method, batches, steps):
 
 def test_registry_and_options_name_the_same_methods():
     assert set(METHODS) == set(OPTIONS)
+
+
+def test_flags_name_the_network_of_each_role_and_its_stochastic_depth(make_config):
+    names = {"teacher_model": "small_cnn", "model": "narrow_cnn"}
+    networks = methods.make(make_config(**names), (8, 8, 3), 10).networks()
+    assert {role: part.network.name for role, part in networks.items()} == {
+        "teacher": "small_cnn",
+        "student": "narrow_cnn",
+    }
+    networks = methods.make(make_config(), (8, 8, 3), 10).networks()
+    assert [part.network.name for part in networks.values()] == ["small_cnn"] * 2
+    config = make_config(model="wide_resnet_28_2", method="supervised", stochastic_depth=0.6, dropout=0.1)
+    (part,) = methods.make(config, (8, 8, 3), 10).networks().values()
+    rates = [layer.rate for layer in part.network.layers if isinstance(layer, keras.layers.Dropout)]
+    np.testing.assert_allclose(sorted(rates), sorted([0.1, *(0.05 * number for number in range(1, 13))]))
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)

@@ -1,17 +1,26 @@
 """Networks: sizes, shapes, and the forward pass against one written by hand."""
 
 import re
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import models
+from mpl_tf import export, models
+from mpl_tf.data import Dataset, Source
 from mpl_tf.errors import UsageError
 from mpl_tf.models.layers import BatchNorm
 
-SHAPES = {"mlp": (2,), "small_cnn": (8, 8, 3), "wide_resnet_28_2": (32, 32, 3), "wide_resnet_28_10": (16, 16, 3)}
+SHAPES = {
+    "mlp": (2,),
+    "small_cnn": (8, 8, 3),
+    "narrow_cnn": (8, 8, 3),
+    "cnn13": (12, 12, 3),
+    "wide_resnet_28_2": (32, 32, 3),
+    "wide_resnet_28_10": (16, 16, 3),
+}
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -111,6 +120,154 @@ def test_wide_resnet_forward_by_hand():
     assert next(norms, None) is None
 
 
+@pytest.mark.parametrize(("name", "widths"), [("small_cnn", (32, 32, 64, 64)), ("narrow_cnn", (16, 16, 32, 32))])
+def test_small_networks_by_hand(name, widths):
+    """Sizes and the forward pass, in inference mode."""
+    network = models.build(name, (10, 8, 3), 7)
+    sizes = zip((3, *widths[:-1]), widths, strict=True)
+    count = sum(9 * into * width + 2 * width for into, width in sizes) + widths[-1] * 7 + 7
+    assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == count
+    expected = plain_forward(network, ((1, 1, "SAME"), (1, 2, "SAME")) * 2)
+    np.testing.assert_allclose(network(IMAGES[:, :10, :8]), expected(IMAGES[:, :10, :8]), rtol=1e-4, atol=1e-4)
+
+
+def test_cnn13_by_hand():
+    """Sizes and the forward pass, in inference mode, at the smallest side, CIFAR's and one of no multiple of 4."""
+    network = models.build("cnn13", (32, 32, 3), 10, dropout=0.5)
+    convolutions = 9 * (3 * 128 + 2 * 128**2 + 128 * 256 + 2 * 256**2 + 256 * 512) + 512 * 256 + 256 * 128
+    count = convolutions + 2 * (3 * 128 + 3 * 256 + 512 + 256 + 128) + 128 * 10 + 10
+    assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == count == 3_121_802
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert (kinds.count("Conv2D"), kinds.count("BatchNorm"), kinds.count("MaxPooling2D")) == (9, 9, 2)
+    after_pool = [kinds[index + 1] for index, kind in enumerate(kinds) if kind == "MaxPooling2D"]
+    assert after_pool == ["Dropout"] * 2 and kinds.count("Dropout") == 2
+    stages = [(1, 1, "SAME"), (1, 1, "SAME"), (1, 2, "SAME")] * 2 + [(1, 1, "VALID")] * 3
+    for side, last in ((12, 1), (14, 1), (32, 6)):
+        network = models.build("cnn13", (side, side, 3), 10, dropout=0.5)
+        before_average = next(x for x in network.layers if isinstance(x, keras.layers.GlobalAveragePooling2D))
+        assert before_average.input.shape == (None, last, last, 128)
+        images = IMAGES[:, :side, :side]
+        expected = plain_forward(network, stages)
+        np.testing.assert_allclose(network(images), expected(images), rtol=1e-4, atol=1e-4)
+
+
+IMAGES = tf.random.stateless_normal([2, 32, 32, 3], [4, 2])
+
+
+def plain_forward(network, stages):
+    """The network by plain TensorFlow, its norms drawn anew: convolution, norm, leaky ReLU, pooling, then the head.
+
+    Each stage is (stride, side of the max-pooling after it, padding).
+    """
+    random = np.random.default_rng(0)
+    convolutions = in_order_of_creation(network, keras.layers.Conv2D)
+    norms = in_order_of_creation(network, BatchNorm)
+    for layer in norms:
+        layer.set_weights([random.uniform(0.5, 1.5, size=weight.shape) for weight in layer.get_weights()])
+
+    def forward(x):
+        for convolution, norm, (stride, pool, padding) in zip(convolutions, norms, stages, strict=True):
+            gamma, beta, mean, variance = (tf.convert_to_tensor(weight) for weight in norm.weights)
+            x = tf.nn.conv2d(x, tf.convert_to_tensor(convolution.kernel), stride, padding)
+            x = (x - mean) / tf.sqrt(variance + 1e-3) * gamma + beta
+            x = tf.where(x > 0, x, 0.1 * x)
+            x = tf.nn.max_pool2d(x, pool, pool, "VALID")
+        dense = network.layers[-1]
+        return tf.reduce_mean(x, axis=(1, 2)) @ dense.kernel + dense.bias
+
+    return forward
+
+
+# ---- Stochastic depth ---------------------------------------------------------------------------------------------
+
+
+def skipping(network):
+    """The layers that skip residual branches, in order of depth."""
+    return [layer for layer in in_order_of_creation(network, keras.layers.Dropout) if layer.noise_shape]
+
+
+def test_each_residual_branch_is_skipped_more_often_than_the_one_before():
+    network = models.build("wide_resnet_28_2", (8, 8, 3), 3, dropout=0.1, stochastic_depth=0.6)
+    layers = skipping(network)
+    np.testing.assert_allclose([layer.rate for layer in layers], [0.6 * number / 12 for number in range(1, 13)])
+    sums = in_order_of_creation(network, keras.layers.Add)
+    for layer, together in zip(layers, sums, strict=True):
+        assert together.input[0] is layer.output  # the branch, not the shortcut
+        assert layer.input is not together.input[1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_an_example_takes_a_branch_whole_or_not_at_all_and_keeps_its_mean(precision):
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(precision)
+    try:
+        network = models.build("wide_resnet_28_2", (8, 8, 3), 3, stochastic_depth=0.5)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    images = tf.random.stateless_normal([512, 8, 8, 3], [7, 7])
+    kept_by_block = []
+    for layer in (skipping(network)[5], skipping(network)[-1]):
+        branch = keras.Model(network.inputs, [layer.input, layer.output])
+        before, after = (np.asarray(value, np.float64) for value in branch(images, training=True))
+        kept = np.abs(after).max(axis=(1, 2, 3)) > 0
+        factor = 1 / (1 - layer.rate)
+        tolerance = 1e-6 if precision == "float32" else 1e-2
+        np.testing.assert_allclose(after[kept], factor * before[kept], rtol=tolerance)
+        assert not after[~kept].any() and np.abs(before[~kept]).max(axis=(1, 2, 3)).all()
+        share = 1 - layer.rate
+        assert kept.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 512))
+        kept_by_block.append(kept)
+        draws = np.stack([layer(tf.ones([4000, 1, 1, 2]), training=True) for _ in range(2)]).astype(np.float64)
+        assert draws.mean() == pytest.approx(1, abs=4 * np.sqrt(layer.rate / share / 8000) + 0.01 * (tolerance > 1e-3))
+        assert not np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(*kept_by_block)
+
+
+def test_a_skipped_branch_leaves_the_shortcut():
+    """The last block's sum, training: shortcut + branch / kept share, or the shortcut alone."""
+    keras.utils.set_random_seed(2)
+    network = models.build("wide_resnet_28_2", (8, 8, 3), 3, stochastic_depth=0.5)
+    together = in_order_of_creation(network, keras.layers.Add)[-1]
+    branch, shortcut = together.input
+    parts = keras.Model(network.inputs, [skipping(network)[-1].input, branch, shortcut, together.output])
+    raw, branch, shortcut, total = parts(tf.random.stateless_normal([32, 8, 8, 3], [7, 8]), training=True)
+    kept = np.abs(np.asarray(branch)).max(axis=(1, 2, 3), keepdims=True) > 0
+    assert 0 < kept.sum() < 32
+    np.testing.assert_allclose(total, shortcut + np.where(kept, 2 * np.asarray(raw), 0), rtol=1e-5, atol=1e-6)
+
+
+def test_inference_and_an_exported_model_take_every_branch(tmp_path):
+    networks = [models.build("wide_resnet_28_2", (8, 8, 3), 3, stochastic_depth=rate) for rate in (0.0, 0.7)]
+    networks[1].set_weights(weights := networks[0].get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    scaled = tf.cast(images, tf.float32) / 255
+    np.testing.assert_array_equal(networks[1](scaled), networks[0](scaled))
+    source = Source(images, np.arange(3, dtype=np.int32))
+    dataset = Dataset("tiny", source, None, source, ("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
+    export.save(export.deployable(networks[1], dataset), tmp_path / "student.keras")
+    with zipfile.ZipFile(tmp_path / "student.keras") as file:
+        assert "mpl_tf" not in file.read("config.json").decode()  # so it opens with Keras alone
+    exported = keras.models.load_model(tmp_path / "student.keras")
+    np.testing.assert_allclose(exported(images), networks[0](scaled), rtol=1e-4, atol=1e-5)
+    assert len(exported.layers[-1].get_weights()) == len(weights)
+
+
+def test_without_stochastic_depth_there_is_no_layer_for_it():
+    network = models.build("wide_resnet_28_2", (8, 8, 3), 3, dropout=0.1)
+    assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.1]
+
+
+@pytest.mark.parametrize("name", [name for name in models.MODELS if name not in models.RESIDUAL])
+def test_networks_without_residual_branches_refuse_stochastic_depth(name):
+    with pytest.raises(UsageError) as caught:
+        models.build(name, SHAPES[name], 2, stochastic_depth=0.3)
+    told = f"--stochastic_depth: expected 0 with {name}, which has no residual branches, got 0.3; it goes with wide_"
+    assert str(caught.value).startswith(told)
+
+
+# ---- Other networks and layers ------------------------------------------------------------------------------------
+
+
 def test_two_moons_network_is_the_papers():
     keras.utils.set_random_seed(0)
     network = models.build("mlp", (2,), 2)
@@ -124,10 +281,14 @@ def test_two_moons_network_is_the_papers():
     np.testing.assert_allclose(network(x), hidden @ w3 + b3, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mlp", (8, 8, 3)), ("small_cnn", (2,)), ("wide_resnet_28_2", (4, 32, 3))])
+REFUSED = [("mlp", (8, 8, 3)), ("small_cnn", (2,)), ("wide_resnet_28_2", (4, 32, 3)), ("cnn13", (32, 11, 3))]
+
+
+@pytest.mark.parametrize(("name", "shape"), REFUSED)
 def test_examples_a_network_cannot_take_are_refused_by_flag(name, shape):
-    with pytest.raises(UsageError, match=f"^--model: {name} takes .*give --"):
-        models.build(name, shape, 2)
+    for flag in ("model", "teacher_model"):
+        with pytest.raises(UsageError, match=f"^--{flag}: {name} takes .*; use "):
+            models.build(name, shape, 2, flag=flag)
     with pytest.raises(UsageError, match="--model: expected one of mlp, .*got nonsense"):
         models.build("nonsense", shape, 2)
 

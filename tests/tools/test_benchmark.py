@@ -64,3 +64,12 @@ def test_pil_policy_keeps_shape_and_its_operations_are_pils():
 def test_bad_flags_are_one_line(flags, capsys):
     assert benchmark.main(flags) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_loop_shares_and_steps(capsys, tmp_path):
+    flags = [*STEP, "--steps_per_execution=2", "--steps_per_epoch=2", "--train_steps=2"]
+    assert benchmark.main(["--what=loop", f"--json={tmp_path / 'loop.json'}", *flags]) == 0
+    report = json.loads((tmp_path / "loop.json").read_text())
+    assert 0 < report["python_loop_share"] < 1
+    assert 0 < report["input_wait_share"] < 1
+    assert report["seconds_per_step"] > 0
