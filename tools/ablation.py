@@ -13,13 +13,13 @@ import queue
 import statistics
 import subprocess
 import sys
-from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from absl import flags
 
 from mpl_tf.errors import UsageError
-from tools import report, studies
+from tools import figures, report, studies
 from tools.sweep import parse_seeds
 
 
@@ -34,11 +34,12 @@ def main(argv=None):
     flags.DEFINE_integer("jobs", 1, "rows at a time, each on its own core if more than 1", 1, flag_values=values)
     try:
         values(["ablation", *(sys.argv[1:] if argv is None else argv)])
-        rows = studies.STUDIES[values.study]
-        seeds, output = parse_seeds(values.seeds), Path(values.output)
+        rows, seeds, output = studies.STUDIES[values.study], parse_seeds(values.seeds), Path(values.output)
+        own = {name: arguments for name, arguments in rows.items() if not isinstance(arguments, studies.Network)}
         first = [f"--dataset={values.dataset}"]
-        run_rows({name: [*first, *row, *values.extra] for name, row in rows.items()}, seeds, output, values.jobs)
-        runs = [_run(name, seed, output) for name in rows for seed in seeds]
+        run_rows(
+            {name: [*first, *arguments, *values.extra] for name, arguments in own.items()}, seeds, output, values.jobs
+        )
     except (flags.Error, UsageError, subprocess.CalledProcessError) as error:
         print(f"ablation: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, (flags.Error, UsageError)) else 1
@@ -46,8 +47,15 @@ def main(argv=None):
         f"python -m tools.ablation --study={values.study} --dataset={values.dataset} --seeds={values.seeds} "
         f"--output={values.output} --jobs={values.jobs}" + "".join(f" --extra={flag}" for flag in values.extra)
     )
+    runs = [_run(name, rows[name], seed, output) for name in rows for seed in seeds]
     references = {name: studies.reference(values.study, name) for name in rows}
-    report.write(runs, references, command, " ".join(studies.common(values.study)), output)
+    groups = report.write(runs, references, command, " ".join(studies.common(values.study)), output)
+    if values.study == "labels":
+        figures.against_labels(groups, output / "labels")
+    if values.study in studies.CURVES:
+        curves = studies.CURVES[values.study].items()
+        drawn = {legend: [_curve(row, column, seed, output) for seed in seeds] for legend, (row, column) in curves}
+        figures.over_steps(drawn, output / "training")
     return 0
 
 
@@ -81,9 +89,9 @@ def run_rows(rows, seeds, output, jobs):
             cores.put(core)
         print(f"{name}: {len(left)} runs done", flush=True)
 
-    with futures.ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(run, name) for name in rows]
-        for task in futures.as_completed(tasks):
+        for task in as_completed(tasks):
             if task.exception():
                 pool.shutdown(cancel_futures=True)
                 raise task.exception()
@@ -101,23 +109,29 @@ def _folder(name, output):
     return output / "runs" / name.replace(", ", "-").replace(" ", "_")
 
 
-def _run(name, seed, output):
-    """A run's line of runs.csv."""
-    folder = _folder(name, output) / f"seed{seed}"
-    results = json.loads((folder / "results.json").read_text())
-    with open(folder / "metrics.csv", newline="") as file:
-        shares = [float(row.get("feedback_share", 0)) for row in csv.DictReader(file)]
+def _run(name, row, seed, output):
+    """A line of runs.csv: the run of that seed, or another network of the run that the row names."""
+    of, role = (row.of, row.role) if isinstance(row, studies.Network) else (name, None)
+    results = json.loads((_folder(of, output) / f"seed{seed}" / "results.json").read_text())
+    scores = results["other_networks"][role] if role else results["test"]
+    shares = [share for _, share in _curve(of, "feedback_share", seed, output)]
     return {
         "name": name,
         "seed": seed,
-        "top1": results["test"]["top1"],
-        "loss": results["test"]["loss"],
-        "examples": results["test"]["n"],
+        "top1": scores["top1"],
+        "loss": scores["loss"],
+        "examples": scores["n"],
         "labels": results["num_labeled"],
         "feedback_share": results["means"].get("feedback_share", 0.0),
         "feedback_share_sd": statistics.stdev(shares) if len(shares) > 1 else 0.0,
         "seconds": results["seconds"],
     }
+
+
+def _curve(name, column, seed, output):
+    """[(step, value)] of a column of a run's metrics.csv, 0 where the method logs no such quantity."""
+    with open(_folder(name, output) / f"seed{seed}" / "metrics.csv", newline="") as file:
+        return [(int(row["step"]), float(row.get(column, 0))) for row in csv.DictReader(file)]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ def write(rows, references, command, settings, output):
         command: that made them.
         settings: the flags that all rows have.
         output: Path of a folder.
+    Returns:
+        dict of row name to its runs.
     """
     files.write(output / "runs.csv", lambda path: _save_csv(path, rows))
     groups = {}
@@ -38,6 +40,7 @@ def write(rows, references, command, settings, output):
     files.write_text(output / "table.md", "\n".join(text) + "\n")
     figures.dots(groups, output / "table")
     print("\n".join(text))
+    return groups
 
 
 def compare(groups, references):

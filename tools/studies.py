@@ -1,6 +1,7 @@
 """The studies: rows of runs to set side by side, each a name and the flags that make it."""
 
 import dataclasses
+import itertools
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,6 +13,19 @@ class Network:
 
 
 MPL = ["--method=mpl"]
+METHODS = (
+    "supervised",
+    "label_smoothing",
+    "randaugment",
+    "pseudo_labels",
+    "noisy_student",
+    "mean_teacher",
+    "fixmatch",
+    "uda",
+    "mpl",
+    "reduced_mpl",
+    "meta_semi",
+)
 # For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images. UDA's weight and threshold, one
 # RandAugment operation and no dropout are what a trial over three seeds found to raise UDA above supervised learning.
 SHORT = [
@@ -60,20 +74,43 @@ STUDIES = {
         "split passes": [*MPL, "--teacher_passes=split"],
         "mixed_bfloat16": [*MPL, "--precision=mixed_bfloat16"],
     },
-    "methods": {
+    "methods": {name: [f"--method={name}"] for name in METHODS} | {"mpl, feedback off": [*MPL, "--feedback=off"]},
+    "breakdown": {  # Paper, Figure 3; its teacher and student also make Figure 4.
         "supervised": ["--method=supervised"],
+        "randaugment": ["--method=randaugment"],
         "uda": ["--method=uda"],
-        "mpl, feedback off": [*MPL, "--feedback=off"],
-        "mpl": MPL,
+        "mpl before finetuning": Network("mpl, finetuned", "before_finetune"),
+        "mpl, finetuned": MPL,
+    },
+    "regulariser": {  # Paper, Table 9: no data but the labeled; the teacher without UDA.
+        "supervised": ["--method=supervised"],
+        "label_smoothing": ["--method=label_smoothing"],
+        "mpl": [*MPL, "--unlabeled_source=labeled", "--uda_weight=0"],
+    },
+    "labels": {  # Paper, Figure 5.
+        f"{method}, {count} labels": [f"--method={method}", *SHORT, "--uda_weight=1", f"--num_labels={count}"]
+        for count in (10, 20, 50, 100, 200)
+        for method in ("supervised", "randaugment", "mpl")
     },
 }
 # What a row is compared with; the study's first row where none is given. Feedback is compared with no feedback to a
-# teacher that labels in the same way.
+# teacher that labels in the same way, and each component of the breakdown with the one before it.
 REFERENCES = {
     "feedback": {
         f"{name}{end}": f"off, {'soft' if '--pseudo_labels=soft' in form else 'sampled'}{end}"
         for end in UDA
         for name, form in FORMS.items()
+    },
+    "breakdown": dict(itertools.pairwise(reversed(STUDIES["breakdown"]))),
+    "labels": {name: f"supervised, {name.rpartition(', ')[2]}" for name in STUDIES["labels"]},
+}
+# Quantities of metrics.csv to draw over the steps: legend to row and column. The student of mpl never sees labels: what
+# it is trained to predict are the pseudo labels.
+CURVES = {
+    "breakdown": {
+        "supervised": ("supervised", "accuracy"),
+        "mpl's teacher": ("mpl, finetuned", "accuracy"),
+        "mpl's student, on its pseudo labels": ("mpl, finetuned", "student_agreement"),
     },
 }
 

@@ -1,11 +1,14 @@
 """Studies: every row's flags are valid, runs are run once, one a core, and bad flags end in one line."""
 
 import csv
+import json
 import os
 
 import pytest
+from PIL import Image
 
 from mpl_tf import flags as program_flags
+from mpl_tf.methods import METHODS
 from tools import ablation, studies
 
 
@@ -52,6 +55,48 @@ def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch, capsys):
     assert ablation.main([*command, jobs]) == 0
     assert capsys.readouterr().out in first
     assert results.stat().st_mtime_ns == written
+
+
+def write_runs(study, output, seeds):
+    """Finished runs of a study, as files: students at 0.8, before finetuning 0.7, and two rows of metrics."""
+    for name, arguments in studies.STUDIES[study].items():
+        for seed in () if isinstance(arguments, studies.Network) else seeds:
+            folder = ablation._folder(name, output) / f"seed{seed}"
+            folder.mkdir(parents=True)
+            scores = {"top1": 0.8, "loss": 1.0, "n": 10}
+            labels = int(name.split()[-2]) if study == "labels" else 50
+            found = {"test": scores, "num_labeled": labels, "means": {}, "seconds": 5.0}
+            found["other_networks"] = {"before_finetune": scores | {"top1": 0.7}}
+            (folder / "results.json").write_text(json.dumps(found))
+            (folder / "metrics.csv").write_text("step,accuracy,student_agreement\n2,0.5,0.25\n4,1.0,0.5\n")
+
+
+def test_one_run_serves_both_rows_of_the_breakdown(tmp_path, monkeypatch):
+    write_runs("breakdown", tmp_path, (0, 1))
+    drawn = {}
+    monkeypatch.setattr(ablation.figures, "over_steps", lambda curves, path: drawn.update(curves))
+    assert ablation.main(["--study=breakdown", "--seeds=0,1", f"--output={tmp_path}"]) == 0
+    text = (tmp_path / "table.md").read_text()
+    assert "| mpl before finetuning | 2 | 70.00 ± 0.00 | uda | -10.00 (-10.00 to -10.00) | 0.5 |" in text
+    assert "| mpl, finetuned | 2 | 80.00 ± 0.00 | mpl before finetuning | +10.00 (+10.00 to +10.00) | 0.5 |" in text
+    assert drawn == {
+        "supervised": [[(2, 0.5), (4, 1.0)]] * 2,
+        "mpl's teacher": [[(2, 0.5), (4, 1.0)]] * 2,
+        "mpl's student, on its pseudo labels": [[(2, 0.25), (4, 0.5)]] * 2,
+    }
+
+
+@pytest.mark.parametrize(("study", "figure"), [("breakdown", "training"), ("labels", "labels")])
+def test_figures_are_drawn(tmp_path, study, figure):
+    write_runs(study, tmp_path, (0, 1))
+    assert ablation.main([f"--study={study}", "--seeds=0,1", f"--output={tmp_path}"]) == 0
+    for name in ("table", figure):
+        assert Image.open(tmp_path / f"{name}.png").size[0] > 500
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_the_methods_study_leaves_no_method_out():
+    assert set(METHODS) <= set(studies.STUDIES["methods"])
 
 
 def test_a_failed_row_ends_the_study(tmp_path, monkeypatch, capfd):
