@@ -4,6 +4,7 @@ python -m mpl_tf.main --dataset=digits_50
 """
 
 import contextlib
+import functools
 import json
 import signal
 import sys
@@ -15,8 +16,15 @@ from mpl_tf import files, flags, quiet
 from mpl_tf.errors import Interrupted, RunError, UsageError
 
 
-def main(argv=None):
-    """Run a command line; sys.argv if None. Returns the exit status: 0, 1 (failed), 2 (usage) or 75 (go on later)."""
+def main(argv=None, make=None):
+    """Run a command line.
+
+    Args:
+        argv: list of str without the program's name; sys.argv's if None.
+        make: see `train`.
+    Returns:
+        The exit status: 0, 1 (failed), 2 (usage) or 75 (go on later).
+    """
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv or "--debug=true" in argv
     try:
@@ -24,7 +32,8 @@ def main(argv=None):
         if not config.debug:
             quiet.import_tensorflow()
         with _sigterm_raises():
-            {"train": train, "evaluate": score, "predict": predict}[config.mode](config)
+            modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
+            modes[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, error.status, debug)
     except KeyboardInterrupt:
@@ -38,9 +47,12 @@ def main(argv=None):
     return 0
 
 
-def train(config):
+def train(config, make=None):
     """Train, finetune, evaluate, export; go on with what the workdir holds of the same run.
 
+    Args:
+        config: Config.
+        make: function that makes the method of the phase "train", as methods.make does and in its place.
     Raises:
         UsageError: a workdir with another configuration, or what the parts refuse.
         RunError, Interrupted: see training.run_phase.
@@ -69,7 +81,7 @@ def train(config):
         dataset, fixed = teachers.label(config, dataset, workdir, strategy)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        method = methods.make(config, dataset.shape, dataset.num_classes)
+        method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
     phase = training.run_phase("train", method, dataset, config, workdir, strategy)
     scored = {role: export.deployable(part.network, dataset) for role, part in method.image_networks().items()}
     if method.finetuned and config.finetune_steps:

@@ -1,58 +1,117 @@
-"""The table of runs: numbers by hand, a run of the program, and no run twice."""
+"""Studies: every row's flags are valid, runs are run once, one a core, and bad flags end in one line."""
 
 import csv
+import json
+import os
 
 import pytest
 from PIL import Image
 
-from mpl_tf.errors import UsageError
-from tools import ablation
+from mpl_tf import flags as program_flags
+from mpl_tf.methods import METHODS
+from tools import ablation, studies
 
 
-def test_seeds():
-    assert ablation.parse_seeds("0-4") == [0, 1, 2, 3, 4]
-    assert ablation.parse_seeds("3") == [3]
-    assert ablation.parse_seeds("0,3,7") == [0, 3, 7]
-    with pytest.raises(UsageError, match="--seeds: expected first-last .* got x"):
-        ablation.parse_seeds("x")
+@pytest.mark.parametrize("study", list(studies.STUDIES))
+def test_rows_are_valid_command_lines(study):
+    rows = studies.STUDIES[study]
+    for name, arguments in rows.items():
+        if not isinstance(arguments, studies.Network):
+            program_flags.parse(["--dataset=digits_50", *arguments])
+        assert studies.reference(study, name) in rows
 
 
-def test_table_by_hand(tmp_path):
-    base = {"loss": 1.0, "feedback_share": 0.0, "wall_seconds": 10.0}
-    rows = [
-        {"name": "uda", "seed": 0, "top1": 0.90} | base,
-        {"name": "uda", "seed": 1, "top1": 0.92} | base,
-        {"name": "mpl", "seed": 0, "top1": 0.93} | base | {"feedback_share": 0.1},
-        {"name": "mpl", "seed": 1, "top1": 0.94} | base | {"feedback_share": 0.3},
-    ]
-    ablation.write_table(rows, "the command", tmp_path)
-    text = (tmp_path / "table.md").read_text()
-    assert "| uda | 2 | 91.00 ± 1.41 | +0.00 | 0.000 | 10 |" in text
-    assert "| mpl | 2 | 93.50 ± 0.71 | +2.50 | 0.200 | 10 |" in text
-    assert "`the command`" in text
-    assert "TensorFlow" in text
-    with open(tmp_path / "runs.csv", newline="") as file:
-        assert [float(row["top1"]) for row in csv.DictReader(file)] == [0.90, 0.92, 0.93, 0.94]
-    assert Image.open(tmp_path / "table.png").size[0] > 500
-    assert "<svg" in (tmp_path / "table.svg").read_text()
+def test_feedback_is_compared_with_none_of_the_same_labels_and_objective():
+    rows = studies.STUDIES["feedback"]
+    assert len(rows) == 18
+    for name, arguments in rows.items():
+        other = rows[studies.reference("feedback", name)]
+        assert "--feedback=off" in other
+        for flag in ("--pseudo_labels=soft", "--pseudo_labels=sampled", "--uda_weight=0", "--uda_weight=1"):
+            assert (flag in arguments) == (flag in other)
+
+
+def test_flags_that_all_rows_have(monkeypatch):
+    monkeypatch.setitem(studies.STUDIES, "x", {"a": ["--u", "--v", "--w"], "b": ["--w", "--v"]})
+    assert studies.common("x") == ["--v", "--w"]
+    assert "--train_steps=500" in studies.common("feedback")
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(ablation.STUDIES, "methods", {"supervised": ["--method=supervised"]})
+    monkeypatch.setitem(studies.STUDIES, "methods", {name: ["--method=supervised"] for name in ("a", "b")})
     extra = ["--train_steps=2", "--steps_per_epoch=2", "--steps_per_execution=1", "--labeled_batch=10"]
-    command = ["--study=methods", "--seeds=1", f"--output={tmp_path}", *(f"--extra={flag}" for flag in extra)]
-    assert ablation.main(command) == 0
+    command = ["--study=methods", "--seeds=1,2", f"--output={tmp_path}", *(f"--extra={flag}" for flag in extra)]
+    jobs = f"--jobs={min(2, len(os.sched_getaffinity(0)))}"
+    assert ablation.main([*command, jobs]) == 0
     first = capsys.readouterr().out
-    results = tmp_path / "runs" / "supervised-seed1" / "results.json"
+    assert "| b | 2 |" in first
+    assert "| a | +0.00 (+0.00 to +0.00) | 1 | 1 |" in first
+    results = tmp_path / "runs" / "a" / "seed1" / "results.json"
     written = results.stat().st_mtime_ns
-    assert ablation.main(command) == 0
-    assert capsys.readouterr().out == first
+    with open(tmp_path / "runs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["name"], row["seed"]) for row in rows] == [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2")]
+    monkeypatch.setattr(ablation, "_sweep", None)
+    assert ablation.main([*command, jobs]) == 0
+    assert capsys.readouterr().out in first
     assert results.stat().st_mtime_ns == written
 
 
-def test_bad_flags_are_one_line(capsys):
+def write_runs(study, output, seeds):
+    """Finished runs of a study, as files: students at 0.8, before finetuning 0.7, and two rows of metrics."""
+    for name, arguments in studies.STUDIES[study].items():
+        for seed in () if isinstance(arguments, studies.Network) else seeds:
+            folder = ablation._folder(name, output) / f"seed{seed}"
+            folder.mkdir(parents=True)
+            scores = {"top1": 0.8, "loss": 1.0, "n": 10}
+            labels = int(name.split()[-2]) if study == "labels" else 50
+            found = {"test": scores, "num_labeled": labels, "means": {}, "seconds": 5.0}
+            found["other_networks"] = {"before_finetune": scores | {"top1": 0.7}}
+            (folder / "results.json").write_text(json.dumps(found))
+            (folder / "metrics.csv").write_text("step,accuracy,student_agreement\n2,0.5,0.25\n4,1.0,0.5\n")
+
+
+def test_one_run_serves_both_rows_of_the_breakdown(tmp_path, monkeypatch):
+    write_runs("breakdown", tmp_path, (0, 1))
+    drawn = {}
+    monkeypatch.setattr(ablation.figures, "over_steps", lambda curves, path: drawn.update(curves))
+    assert ablation.main(["--study=breakdown", "--seeds=0,1", f"--output={tmp_path}"]) == 0
+    text = (tmp_path / "table.md").read_text()
+    assert "| mpl before finetuning | 2 | 70.00 ± 0.00 | uda | -10.00 (-10.00 to -10.00) | 0.5 |" in text
+    assert "| mpl, finetuned | 2 | 80.00 ± 0.00 | mpl before finetuning | +10.00 (+10.00 to +10.00) | 0.5 |" in text
+    assert drawn == {
+        "supervised": [[(2, 0.5), (4, 1.0)]] * 2,
+        "mpl's teacher": [[(2, 0.5), (4, 1.0)]] * 2,
+        "mpl's student, on its pseudo labels": [[(2, 0.25), (4, 0.5)]] * 2,
+    }
+
+
+@pytest.mark.parametrize(("study", "figure"), [("breakdown", "training"), ("labels", "labels")])
+def test_figures_are_drawn(tmp_path, study, figure):
+    write_runs(study, tmp_path, (0, 1))
+    assert ablation.main([f"--study={study}", "--seeds=0,1", f"--output={tmp_path}"]) == 0
+    for name in ("table", figure):
+        assert Image.open(tmp_path / f"{name}.png").size[0] > 500
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_the_methods_study_leaves_no_method_out():
+    assert set(METHODS) <= set(studies.STUDIES["methods"])
+
+
+def test_a_failed_row_ends_the_study(tmp_path, monkeypatch, capfd):
+    monkeypatch.setitem(studies.STUDIES, "methods", {"a": ["--method=supervised", "--nonsense"]})
+    assert ablation.main(["--study=methods", "--seeds=1", f"--output={tmp_path}"]) == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 2
+    assert "nonsense" in lines[0]
+    assert lines[1].startswith("ablation: error: ")
+
+
+def test_bad_flags_are_one_line(tmp_path, capsys):
     assert ablation.main(["--study=nonsense"]) == 2
     assert ablation.main(["--seeds=a-b"]) == 2
+    assert ablation.main(["--jobs=999", f"--output={tmp_path}"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line.startswith("ablation: error: ") for line in lines)

@@ -1,0 +1,95 @@
+"""A sweep leaves what runs of their own leave, to the bit, and refuses in one line."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+
+from tools import sweep
+
+TINY = ["--dataset=digits_50", "--model=narrow_cnn", "--mu=1", "--train_steps=4", "--steps_per_epoch=2"]
+TINY += ["--steps_per_execution=2", "--labeled_batch=10", "--finetune_steps=10", "--finetune_batch=10"]
+SAMPLED = ["--feedback=taylor", "--pseudo_labels=sampled"]  # Draws labels by the method's own seed.
+TIMES = {"seconds", "images_per_second"}
+
+
+def results(folder):
+    """results.json but for times."""
+    return {key: value for key, value in json.loads((folder / "results.json").read_text()).items() if key not in TIMES}
+
+
+def metrics(folder):
+    """Rows of metrics.csv but for times."""
+    with open(folder / "metrics.csv", newline="") as file:
+        return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+
+
+def weights(folder):
+    """Weights of the exported student."""
+    return keras.models.load_model(folder / "student.keras").get_weights()
+
+
+def test_each_seed_equals_a_run_of_its_own_and_a_finished_one_is_kept(tmp_path, capfd):
+    arguments = [*TINY, *SAMPLED]
+    command = [sys.executable, "-m", "tools.sweep", "--seeds=1,2", f"--output={tmp_path}/sweep", "--", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
+    assert done.returncode == 0, done.stderr
+    alone = tmp_path / "alone"
+    command = [sys.executable, "-m", "mpl_tf.main", *arguments, "--seed=2", f"--workdir={alone}"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    swept = tmp_path / "sweep" / "seed2"
+    assert results(swept) == results(alone)
+    assert metrics(swept) == metrics(alone)
+    for a, b in zip(weights(swept), weights(alone), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(weights(swept), weights(tmp_path / "sweep" / "seed1"), strict=True))
+    assert {p.relative_to(swept).parts[0] for p in swept.rglob("*")} == {
+        p.relative_to(alone).parts[0] for p in alone.rglob("*")
+    }
+    written = (swept / "results.json").stat().st_mtime_ns
+    assert sweep.main(["--seeds=2", f"--output={tmp_path}/sweep", "--", *arguments]) == 0
+    assert "holds the finished run" in capfd.readouterr().out
+    assert (swept / "results.json").stat().st_mtime_ns == written
+
+
+def test_the_step_is_traced_once(tmp_path, monkeypatch):
+    from mpl_tf.methods.supervised import Supervised
+
+    traced, step = [], Supervised.step
+    monkeypatch.setattr(Supervised, "step", lambda self, batch: traced.append(1) or step(self, batch))
+    arguments = [*TINY, "--method=supervised", "--finetune_steps=0"]
+    assert sweep.main(["--seeds=0", f"--output={tmp_path}", "--", *arguments]) == 0
+    once = len(traced)
+    assert sweep.main(["--seeds=1-3", f"--output={tmp_path}", "--", *arguments]) == 0
+    assert len(traced) == 2 * once > 0
+
+
+def test_a_failed_seed_ends_the_sweep_with_its_line(tmp_path, capsys):
+    full = tmp_path / "seed1"
+    full.mkdir()
+    (full / "something").write_text("else")
+    assert sweep.main(["--seeds=1-3", f"--output={tmp_path}", "--", *TINY]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("mpl_tf: error: --workdir: expected an empty or new folder")
+    assert not (tmp_path / "seed2").exists()
+
+
+def test_bad_flags_are_one_line_each(tmp_path, capsys):
+    output = f"--output={tmp_path}"
+    for argv in (
+        [output],
+        ["--seeds=a-b", output, "--"],
+        ["--seeds=0", "--"],
+        [output, "--core=99999", "--"],
+        [output, "--", "--seed=3"],
+        [output, "stray", "--"],
+        ["--nonsense", output, "--"],
+    ):
+        assert sweep.main(argv) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 7
+    assert all(line.startswith("sweep: error: ") for line in lines)

@@ -1,0 +1,142 @@
+"""All finished runs below a folder in one table, beside the papers' figures.
+
+    python -m tools.results --runs=runs
+
+Groups the runs by data set, method and the flags in which the runs of that method differ, prints the table and writes
+it to --output. Files that are no results of this program are named on stderr and left out.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from mpl_tf import files
+from mpl_tf.errors import RunError, UsageError
+from tools.report import mean_sd
+
+NOT_SETTINGS = ("dataset", "method", "seed", "workdir", "mode", "debug", "data_dir", "images", "store")
+MPL_2, MPL_9 = "MPL, Table 2", "MPL, Table 9"
+META_SEMI = "Meta-Semi, Table 1, CNN-13"
+# Test top-1 in percent, mean ± sd where the paper gives one, and where it stands. Table 9 has no unlabeled data.
+PAPERS = {
+    ("cifar10_4k", "supervised"): ("82.14 ± 0.25", MPL_9),
+    ("cifar10_4k", "label_smoothing"): ("82.21 ± 0.18", MPL_9),
+    ("cifar10_4k", "mean_teacher"): ("84.13 ± 0.28", MPL_2),
+    ("cifar10_4k", "fixmatch"): ("95.74 ± 0.05", MPL_2),
+    ("cifar10_4k", "uda"): ("94.53 ± 0.18", MPL_2),
+    ("cifar10_4k", "mpl"): ("96.11 ± 0.07", MPL_2),
+    ("cifar10_4k", "mpl", "labeled"): ("83.71 ± 0.21", MPL_9),
+    ("cifar10_4k", "meta_semi"): ("92.95", META_SEMI),
+    ("cifar100_10k", "meta_semi"): ("69.49", META_SEMI),
+    ("svhn_1k", "supervised"): ("88.17 ± 0.47", MPL_9),
+    ("svhn_1k", "label_smoothing"): ("89.39 ± 0.25", MPL_9),
+    ("svhn_1k", "mean_teacher"): ("94.35 ± 0.47", MPL_2),
+    ("svhn_1k", "fixmatch"): ("97.72 ± 0.38", MPL_2),
+    ("svhn_1k", "uda"): ("97.11 ± 0.17", MPL_2),
+    ("svhn_1k", "mpl"): ("98.01 ± 0.07", MPL_2),
+    ("svhn_1k", "mpl", "labeled"): ("91.89 ± 0.14", MPL_9),
+    ("imagenet_10", "fixmatch"): ("71.5", MPL_2),
+    ("imagenet_10", "uda"): ("68.07", MPL_2),
+    ("imagenet_10", "mpl"): ("73.89", MPL_2),
+}
+
+
+def main(argv=None):
+    """Make the table; returns the exit status."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("runs", "runs", "folder with finished runs at any depth", flag_values=values)
+    flags.DEFINE_string("output", "", "file of the table; empty: RUNS/results.md", flag_values=values)
+    try:
+        values(["results", *(sys.argv[1:] if argv is None else argv)])
+        folder = Path(values.runs)
+        runs = read(folder)
+        lines = table(runs)
+        files.write_text(values.output or folder / "results.md", "\n".join(lines) + "\n")
+    except (flags.Error, UsageError, RunError) as error:
+        print(f"results: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.status if isinstance(error, RunError) else 2
+    print("\n".join(lines))
+    return 0
+
+
+def read(folder):
+    """The finished runs below a folder.
+
+    Args:
+        folder: Path.
+    Returns:
+        list of dict: dataset, method, seed, top1, settings (dict of flag to value).
+    Raises:
+        UsageError: no such folder, or no finished run in it.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--runs: expected a folder of runs, got {folder}")
+    runs = []
+    for path in sorted(folder.rglob("results.json")):
+        try:
+            runs.append(_read_run(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"results: {path} left out, expected the results of a finished run ({reason})", file=sys.stderr)
+    if not runs:
+        raise UsageError(f"--runs: expected finished runs below {folder}, found no results.json of one")
+    return runs
+
+
+def table(runs):
+    """Lines of a Markdown table, a row for each data set, method and settings.
+
+    Args:
+        runs: as `read` returns them.
+    """
+    lines = [
+        "| data set | method | settings | runs | test top-1, % (mean ± sd over seeds) | the papers' | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    groups = {}
+    for run in sorted(runs, key=lambda run: (run["dataset"], run["method"], run["seed"])):
+        groups.setdefault((run["dataset"], run["method"]), []).append(run)
+    for (dataset, method), members in groups.items():
+        varying = _varying([run["settings"] for run in members])
+        settings = {}
+        for run in members:
+            key = " ".join(f"--{name}={run['settings'].get(name)}" for name in varying)
+            settings.setdefault(key, []).append(run)
+        for key, same in sorted(settings.items(), key=lambda item: -statistics.mean(run["top1"] for run in item[1])):
+            accuracy = mean_sd([100 * run["top1"] for run in same])
+            figure, source = _paper(dataset, method, same[0]["settings"])
+            lines.append(f"| {dataset} | {method} | {key} | {len(same)} | {accuracy} | {figure} | {source} |")
+    return lines
+
+
+def _read_run(path):
+    results = json.loads(path.read_text())
+    settings = json.loads((path.parent / "config.json").read_text())["flags"]
+    return {
+        "dataset": str(results["dataset"]),
+        "method": str(results["method"]),
+        "seed": int(results["seed"]),
+        "top1": float(results["test"]["top1"]),
+        "settings": {name: value for name, value in settings.items() if name not in NOT_SETTINGS},
+    }
+
+
+def _varying(settings):
+    """Names of the flags that do not have the same value in all of these dicts, in the order of the flags."""
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in names if any(one.get(name) != settings[0].get(name) for one in settings)]
+
+
+def _paper(dataset, method, settings):
+    """(figure, source) of the papers, empty where they have none for such runs."""
+    key = (dataset, method)
+    if settings.get("unlabeled_source") == "labeled":
+        key += ("labeled",)
+    return PAPERS.get(key, ("", ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The studies: rows of runs to set side by side, each a name and the flags that make it."""
+
+import dataclasses
+import itertools
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A row that needs no runs: another network of the runs of the row `of`, by its role in results.json."""
+
+    of: str
+    role: str
+
+
+MPL = ["--method=mpl"]
+METHODS = (
+    "supervised",
+    "label_smoothing",
+    "randaugment",
+    "pseudo_labels",
+    "noisy_student",
+    "mean_teacher",
+    "fixmatch",
+    "uda",
+    "mpl",
+    "reduced_mpl",
+    "meta_semi",
+)
+# For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images. UDA's weight and threshold, one
+# RandAugment operation and no dropout are what a trial over three seeds found to raise UDA above supervised learning.
+SHORT = [
+    "--model=narrow_cnn",
+    "--train_steps=500",
+    "--labeled_batch=10",
+    "--mu=7",
+    "--teacher_passes=split",
+    "--uda_threshold=0.9",
+    "--randaugment_ops=1",
+    "--dropout=0",
+    "--finetune_steps=0",
+    "--steps_per_epoch=50",
+    "--steps_per_execution=50",
+]
+# The paper's form is the batch mean without a baseline. The sum, whose noise is larger, gets the released baseline.
+FORMS = {
+    "off, sampled": ["--feedback=off", "--pseudo_labels=sampled"],
+    "off, soft": ["--feedback=off", "--pseudo_labels=soft"],
+    "taylor, mean": ["--feedback=taylor", "--feedback_scale=mean", "--pseudo_labels=sampled"],
+    "taylor, sum": [
+        "--feedback=taylor",
+        "--feedback_scale=sum",
+        "--pseudo_labels=sampled",
+        "--baseline=moving_average",
+    ],
+    "dot_product, mean": ["--feedback=dot_product", "--feedback_scale=mean", "--pseudo_labels=sampled"],
+} | {
+    f"exact, weight {weight}": [
+        "--feedback=exact",
+        "--feedback_scale=sum",
+        "--pseudo_labels=soft",
+        f"--feedback_weight={weight}",
+    ]
+    for weight in (1, 3, 10, 30)
+}
+UDA = {"": ["--uda_weight=1"], ", no UDA": ["--uda_weight=0"]}
+
+# A study is a dict of row name to the flags that make it.
+STUDIES = {
+    "feedback": {
+        f"{name}{end}": [*MPL, *SHORT, *form, *uda] for end, uda in UDA.items() for name, form in FORMS.items()
+    },
+    "speed": {
+        "mpl": MPL,
+        "split passes": [*MPL, "--teacher_passes=split"],
+        "mixed_bfloat16": [*MPL, "--precision=mixed_bfloat16"],
+    },
+    "methods": {name: [f"--method={name}"] for name in METHODS} | {"mpl, feedback off": [*MPL, "--feedback=off"]},
+    "breakdown": {  # Paper, Figure 3; its teacher and student also make Figure 4.
+        "supervised": ["--method=supervised"],
+        "randaugment": ["--method=randaugment"],
+        "uda": ["--method=uda"],
+        "mpl before finetuning": Network("mpl, finetuned", "before_finetune"),
+        "mpl, finetuned": MPL,
+    },
+    "regulariser": {  # Paper, Table 9: no data but the labeled; the teacher without UDA.
+        "supervised": ["--method=supervised"],
+        "label_smoothing": ["--method=label_smoothing"],
+        "mpl": [*MPL, "--unlabeled_source=labeled", "--uda_weight=0"],
+    },
+    "labels": {  # Paper, Figure 5.
+        f"{method}, {count} labels": [f"--method={method}", *SHORT, "--uda_weight=1", f"--num_labels={count}"]
+        for count in (10, 20, 50, 100, 200)
+        for method in ("supervised", "randaugment", "mpl")
+    },
+}
+# What a row is compared with; the study's first row where none is given. Feedback is compared with no feedback to a
+# teacher that labels in the same way, and each component of the breakdown with the one before it.
+REFERENCES = {
+    "feedback": {
+        f"{name}{end}": f"off, {'soft' if '--pseudo_labels=soft' in form else 'sampled'}{end}"
+        for end in UDA
+        for name, form in FORMS.items()
+    },
+    "breakdown": dict(itertools.pairwise(reversed(STUDIES["breakdown"]))),
+    "labels": {name: f"supervised, {name.rpartition(', ')[2]}" for name in STUDIES["labels"]},
+}
+# Quantities of metrics.csv to draw over the steps: legend to row and column. The student of mpl never sees labels: what
+# it is trained to predict are the pseudo labels.
+CURVES = {
+    "breakdown": {
+        "supervised": ("supervised", "accuracy"),
+        "mpl's teacher": ("mpl, finetuned", "accuracy"),
+        "mpl's student, on its pseudo labels": ("mpl, finetuned", "student_agreement"),
+    },
+}
+
+
+def common(study):
+    """Flags that all rows of a study have, in their order."""
+    first, *others = (set_ for set_ in STUDIES[study].values() if not isinstance(set_, Network))
+    return [flag for flag in first if all(flag in other for other in others)]
+
+
+def reference(study, row):
+    """Name of the row that `row` is compared with; its own where it is such a one."""
+    return REFERENCES.get(study, {}).get(row, next(iter(STUDIES[study])))
