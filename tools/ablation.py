@@ -19,8 +19,9 @@ from pathlib import Path
 from absl import flags
 
 from mpl_tf.errors import UsageError
-from tools import figures, report, studies
-from tools.sweep import parse_seeds
+
+from . import figures, report, studies
+from .sweep import parse_seeds
 
 
 def main(argv=None):
@@ -102,7 +103,7 @@ def _sweep(arguments, seeds, folder, core):
     own += [] if core is None else [f"--core={core}"]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "a") as log:
-        subprocess.run([sys.executable, "-m", "tools.sweep", *own, "--", *arguments], check=True, stdout=log)
+        subprocess.run([sys.executable, "-m", f"{__package__}.sweep", *own, "--", *arguments], check=True, stdout=log)
 
 
 def _folder(name, output):

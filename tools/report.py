@@ -7,7 +7,8 @@ import statistics
 
 from mpl_tf import config as configuration
 from mpl_tf import files
-from tools import figures, paired
+
+from . import figures, paired
 
 HEAD = (
     "| row | runs | test top-1, % (mean ± sd) | compared with | paired difference, points (95 % interval) | p | "

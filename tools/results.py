@@ -15,7 +15,8 @@ from absl import flags
 
 from mpl_tf import files
 from mpl_tf.errors import RunError, UsageError
-from tools.report import mean_sd
+
+from .report import mean_sd
 
 NOT_SETTINGS = ("dataset", "method", "seed", "workdir", "mode", "debug", "data_dir", "images", "store")
 MPL_2, MPL_9 = "MPL, Table 2", "MPL, Table 9"
