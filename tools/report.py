@@ -12,7 +12,7 @@ from . import figures, paired
 
 HEAD = (
     "| row | runs | test top-1, % (mean ± sd) | compared with | paired difference, points (95 % interval) | p | "
-    "p, Holm | feedback's share (mean ± sd over seeds) | sd over a run's epochs | seconds of training |"
+    "p, Holm | feedback's share (mean ± sd over seeds) | sd over a run's epochs |"
 )
 
 
@@ -20,8 +20,8 @@ def write(rows, references, command, settings, output):
     """Write runs.csv, table.md, table.png and table.svg into `output` and print the table.
 
     Args:
-        rows: list of dict, one a run: name, seed, top1, examples, feedback_share, feedback_share_sd, seconds; more
-            columns go into runs.csv as they are.
+        rows: list of dict, one a run: name, seed, top1, examples, feedback_share, feedback_share_sd; more columns go
+            into runs.csv as they are.
         references: dict of row name to the name of the row it is compared with.
         command: that made them.
         settings: the flags that all rows have.
@@ -104,7 +104,7 @@ def _line(name, group, reference, comparison):
         interval = "" if math.isnan(c.low) else f" ({100 * c.low:+.2f} to {100 * c.high:+.2f})"
         cells += [reference, f"{100 * c.difference:+.2f}{interval}", f"{c.p:.2g}", f"{c.corrected:.2g}"]
     cells += [f"{statistics.mean(share):.4f}{between}", f"{statistics.mean(within):.4f}"]
-    return f"| {' | '.join(cells)} | {statistics.mean(column('seconds')):.0f} |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _save_csv(path, rows):

@@ -27,7 +27,8 @@ METHODS = (
     "meta_semi",
 )
 # For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images. UDA's weight and threshold, one
-# RandAugment operation and no dropout are what a trial over three seeds found to raise UDA above supervised learning.
+# RandAugment operation and no dropout were chosen for UDA without feedback, by its test accuracy at ten labels on seeds
+# 0 to 2 (600 steps: 74 %, supervised learning 58 %); nothing was chosen for a form of feedback.
 SHORT = [
     "--model=narrow_cnn",
     "--train_steps=500",

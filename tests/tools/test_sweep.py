@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
@@ -35,9 +34,7 @@ def weights(folder):
 
 def test_each_seed_equals_a_run_of_its_own_and_a_finished_one_is_kept(tmp_path, capfd):
     arguments = [*TINY, *SAMPLED]
-    command = [sys.executable, "-m", "tools.sweep", "--seeds=1,2", f"--output={tmp_path}/sweep", "--", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
-    assert done.returncode == 0, done.stderr
+    assert sweep.main(["--seeds=1,2", f"--output={tmp_path}/sweep", "--", *arguments]) == 0
     alone = tmp_path / "alone"
     command = [sys.executable, "-m", "mpl_tf.main", *arguments, "--seed=2", f"--workdir={alone}"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
