@@ -79,6 +79,11 @@ def methods(config):
             "--ema_decay: mean_teacher's teacher is the average of the weights, expected more than 0, got 0; "
             "give --ema_decay=0.99"
         )
+    if config.method == "meta_semi" and config.reweighting == "constant" and not config.with_labels:
+        raise UsageError(
+            "--with_labels: meta_semi with --reweighting=constant sees labels in its loss alone, expected true, "
+            "got false; give --with_labels, or --reweighting=sign"
+        )
 
 
 def folders(config):

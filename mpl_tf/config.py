@@ -149,7 +149,16 @@ class Config:
         identity=False,
     )
     generations: int = _flag("noisy_student: students trained one after the other, each the next one's teacher", low=0)
-    with_labels: bool = _flag("pseudo_labels: the student learns from the labeled data too")
+    with_labels: bool = _flag("pseudo_labels, meta_semi: the student learns from the labeled data too")
+
+    # Meta-Semi
+    reweighting: str = _flag(
+        "meta_semi: weights by the gradient's product with the labeled one: sign, 1 where it is positive, else 0 "
+        "(Meta-Semi paper); signed, 1 or -1; constant, 1",
+        ("sign", "constant", "signed"),
+    )
+    mixup: str = _flag("meta_semi: the batches that MixUp mixes", ("both", "labeled", "unlabeled", "none"))
+    mixup_alpha: float = _flag("meta_semi: MixUp mixes by Beta(mixup_alpha, mixup_alpha)", low=1e-2)
 
     # Finetuning of the student on the labeled data (paper section 3.2)
     finetune_steps: int = _flag(f"steps; 0: none ({PAPER}: 1,000)", low=0)

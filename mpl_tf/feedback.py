@@ -60,6 +60,23 @@ def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):
     return coefficient / batch * student.log_probability_derivative(old, direction, x_u)
 
 
+def similarities(student, labeled_loss, x_l, x_u, q, theta):
+    """<grad L_l(theta), grad CE(q_j, S(x_j; theta))> of each example j: Meta-Semi's meta gradient over minus its rate.
+
+    Linear in q as the table of `exact` is, and made of the same directional derivative.
+
+    Args:
+        student, labeled_loss, x_l: as in `taylor`.
+        x_u: this replica's examples, b of them.
+        q: their targets, float32 [b, C].
+        theta: weights, list of tensors.
+    Returns:
+        float32 [b].
+    """
+    direction = labeled_gradient(student, labeled_loss, x_l, theta)
+    return -tf.reduce_sum(q * student.log_probability_derivative(theta, direction, x_u), axis=-1)
+
+
 def labeled_gradient(student, labeled_loss, x_l, weights):
     """grad L_l at `weights` over the global batch, list of tensors; arguments as in `taylor`."""
     with tf.GradientTape() as tape:

@@ -6,6 +6,7 @@ from mpl_tf.errors import UsageError
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.label_smoothing import LabelSmoothing
 from mpl_tf.methods.mean_teacher import MeanTeacher
+from mpl_tf.methods.meta_semi import MetaSemi
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.methods.noisy_student import NoisyStudent
 from mpl_tf.methods.pseudo_labels import PseudoLabels
@@ -25,6 +26,7 @@ METHODS = {
     "uda": UDA,
     "mpl": MetaPseudoLabels,
     "reduced_mpl": ReducedMPL,
+    "meta_semi": MetaSemi,
 }
 
 UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps", "teacher_passes")
@@ -40,6 +42,7 @@ OPTIONS = {
     "uda": UDA_OPTIONS,
     "mpl": (*UDA_OPTIONS, "label_view", *FEEDBACK_OPTIONS),
     "reduced_mpl": ("label_smoothing", *FEEDBACK_OPTIONS),
+    "meta_semi": ("pseudo_labels", "reweighting", "mixup", "mixup_alpha", "with_labels"),
 }
 
 

@@ -36,8 +36,18 @@ def sample(q, seed):
     Returns:
         int32 [b].
     """
-    part = tf.shape(q)[0]
-    uniform = tf.random.stateless_uniform([part * distribute.replicas()], seed)
-    mine = tf.reshape(uniform, [-1, part])[distribute.replica_id()]  # [b]
-    below = tf.cast(tf.cumsum(q, axis=-1) <= mine[:, None], tf.int32)
+    below = tf.cast(tf.cumsum(q, axis=-1) <= uniform(tf.shape(q)[0], seed)[:, None], tf.int32)
     return tf.minimum(tf.reduce_sum(below, axis=-1), q.shape[-1] - 1)  # [b]; the sum may round to below 1.
+
+
+def uniform(count, seed):
+    """Uniform numbers in [0, 1), the same for any number of replicas.
+
+    Args:
+        count: b, examples in this replica's part of the global batch, int32 scalar.
+        seed: int32 [2].
+    Returns:
+        float32 [b].
+    """
+    numbers = tf.random.stateless_uniform([count * distribute.replicas()], seed)
+    return tf.reshape(numbers, [-1, count])[distribute.replica_id()]  # [b]

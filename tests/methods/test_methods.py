@@ -34,6 +34,9 @@ EVERY = [
     *(("mpl", form | {"uda_ramp_steps": 2}) for form in FORMS),
     ("reduced_mpl", {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft"}),
     ("reduced_mpl", {"feedback": "taylor", "baseline": "moving_average"}),
+    ("meta_semi", {}),
+    ("meta_semi", {"reweighting": "signed", "pseudo_labels": "sampled", "with_labels": False}),
+    ("meta_semi", {"reweighting": "constant", "pseudo_labels": "argmax", "mixup": "unlabeled", "mixup_alpha": 0.5}),
 ]
 
 

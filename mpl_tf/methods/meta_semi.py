@@ -1,0 +1,137 @@
+"""Meta-Semi (Wang et al. 2020), Algorithm 1: an example counts if its gradient agrees with that of the labeled batch.
+
+Glossary: theta the weights; x_l, y_l the labeled batch and x_u the weak view of the unlabeled one, mixed by MixUp (the
+paper's X-tilde and U-tilde); y_hat the pseudo labels of x_u, by the average of theta; w_j the weight of an example.
+
+Lines 6 to 10 take a virtual step with weights w, and the gradient by w of the labeled loss after it, at w = 0. There
+the step goes nowhere, and the gradient is -alpha <grad of the labeled loss, grad of L_j>, both at theta. A directional
+derivative gives these products for all j, of the very pass (batch-norm statistics, dropout) that the step learns from.
+
+Deviations, and what Algorithm 1 leaves open:
+- No labeled example stands in L_meta. Yet the ablation's row "Reweighting with the constant 1" (Table 5) would then see
+  no label at all, and the whole algorithm stays at chance level on digits_50. With `with_labels`, as the flagfile has
+  it, the mixed labeled batch is part of U-tilde; its examples get weights as all others do.
+- The averaged network labels x_u before MixUp, in inference mode, its statistics averaged like its weights.
+- MixUp is of each batch within itself, by Beta(mixup_alpha, mixup_alpha); mixup.py says who is mixed with whom.
+- w is 0 where the meta gradient is 0, as in line 11; equation 9 has 1 there.
+- Weights -1 and 1 (Table 5) are normalised by the sum of their absolute values, as their own sum may be 0.
+- The virtual step is plain gradient descent, whatever the optimizer.
+"""
+
+import tensorflow as tf
+
+from mpl_tf import distribute, losses, optim
+from mpl_tf import feedback as forms
+from mpl_tf.methods import labels, mixup
+from mpl_tf.methods.base import Method, logit_gradients, summed
+from mpl_tf.methods.supervised import accuracy
+from mpl_tf.methods.trained import Trained
+
+
+class MetaSemi(Method):
+    """theta' = theta - eta grad of sum_j w_j CE(y_hat_j, S(x_u_j; theta)) / sum_j w_j.
+
+    Args:
+        network: keras.Model of logits.
+        pseudo_labels: "soft", "argmax" or "sampled"; see labels.targets.
+        reweighting: "sign": w_j is 1 where the two gradients' product is positive, else 0; "constant": 1; "signed": 1
+            or -1, the sign of the product.
+        mixup: which batches are mixed: "both", "labeled", "unlabeled" or "none".
+        mixup_alpha: both parameters of MixUp's Beta distribution, > 0.
+        with_labels: whether the labeled batch is part of U-tilde.
+        ema_decay: decay of the average of the weights, which labels and is deployed; 0: the network itself does both.
+    """
+
+    batch_keys = ("x_l", "y_l", "x_u_weak")
+    log_names = (
+        "loss",
+        "student_loss",
+        "student_agreement",
+        "selected",
+        "similarity",
+        "gradient_norm",
+        "learning_rate",
+    )
+
+    def __init__(
+        self,
+        network,
+        pseudo_labels="soft",
+        reweighting="sign",
+        mixup="both",
+        mixup_alpha=1.0,
+        with_labels=True,
+        ema_decay=0.99,
+        **kwargs,
+    ):
+        super().__init__(network, ema_decay, **kwargs)
+        self.pseudo_labels, self.reweighting, self.with_labels = pseudo_labels, reweighting, with_labels
+        self.mixup, self.mixup_alpha = mixup, mixup_alpha
+
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
+        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        super().compile(optimizer, **kwargs)
+
+    def networks(self):
+        """The one network, in the student's role."""
+        return {"student": self.student}
+
+    def step(self, batch):
+        """One step of Algorithm 1; see Method.step."""
+        student = self.student
+        theta, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
+        # The average labels; both batches are mixed (line 4).
+        y_hat = labels.targets(tf.nn.softmax(self(batch["x_u_weak"])), self.pseudo_labels, self.seed, t)
+        x_l, y_l, x_u, y_hat = self._mixed(batch, y_hat, t)
+        if self.with_labels:
+            x_u, y_hat = tf.concat([x_u, x_l], axis=0), tf.concat([y_hat, y_l], axis=0)  # [b_u + b_l, ...]
+
+        w, similarity = self._weights(x_l, y_l, x_u, y_hat, theta)
+        total = distribute.mean(tf.reduce_sum(tf.abs(w)))  # Of one replica's share; the step averages over replicas.
+
+        # theta' = theta - eta grad L_meta (lines 12 and 13).
+        def loss(z):
+            return tf.math.divide_no_nan(tf.reduce_sum(w * losses.soft_cross_entropy(y_hat, z)), total)
+
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            (z_u,), state = student.forward(theta, [x_u])
+        at_logits = logit_gradients([z_u], lambda z: {"meta": loss(z)})
+        gradients = student.backward(tape, [z_u], theta, summed(at_logits))
+        new, updates, norm, _ = student.update(theta, gradients, state)
+        updates += self.average(new, state, t)
+
+        z_l = z_u[-tf.shape(x_l)[0] :] if self.with_labels else student.forward(theta, [x_l])[0][0]
+        logs = {
+            "loss": tf.reduce_mean(losses.soft_cross_entropy(y_l, z_l)),
+            "student_loss": loss(z_u),
+            "student_agreement": accuracy(tf.argmax(y_hat, -1, tf.int32), z_u),
+            "selected": tf.reduce_mean(tf.cast(w > 0, tf.float32)),
+            "similarity": tf.reduce_mean(similarity),
+        }
+        return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
+
+    def _mixed(self, batch, y_hat, t):
+        """(x_l, y_l, x_u, y_hat), mixed where asked for; y_l as distributions."""
+        x_l, y_l = batch["x_l"], tf.one_hot(batch["y_l"], y_hat.shape[-1])
+        x_u = batch["x_u_weak"]
+        seeds = tf.random.split(tf.stack([tf.convert_to_tensor(self.seed), tf.cast(t, tf.int32)]), 2)
+        if self.mixup in ("both", "labeled"):
+            x_l, y_l = mixup.mix(x_l, y_l, self.mixup_alpha, seeds[0])
+        if self.mixup in ("both", "unlabeled"):
+            x_u, y_hat = mixup.mix(x_u, y_hat, self.mixup_alpha, seeds[1])
+        return x_l, y_l, x_u, y_hat
+
+    def _weights(self, x_l, y_l, x_u, y_hat, theta):
+        """(w, the gradients' products) of x_u (lines 6 to 11), float32 [b] each."""
+        if self.reweighting == "constant":
+            return tf.ones_like(y_hat[:, 0]), tf.zeros_like(y_hat[:, 0])
+
+        def labeled_loss(z):
+            return tf.reduce_mean(losses.soft_cross_entropy(y_l, z))
+
+        similarity = forms.similarities(self.student, labeled_loss, x_l, x_u, y_hat, theta)
+        w = tf.sign(similarity)
+        return ((w + tf.abs(w)) / 2 if self.reweighting == "sign" else w), similarity  # NaN stays NaN: no step.
