@@ -47,7 +47,7 @@ def rows(workdir, name="metrics.csv"):
 def wait_for_rows(process, workdir, count, name="metrics.csv"):
     """Wait until the run has logged `count` rows more than before it started."""
     goal = rows(workdir, name) + count
-    for _ in range(1200):
+    for _ in range(3600):
         if rows(workdir, name) >= goal or process.poll() is not None:
             return
         time.sleep(0.05)
