@@ -19,7 +19,7 @@ NAMES = {
     "pseudo_labels": "Pseudo Labels",
     "uda": "UDA alone",
     "mpl": "Meta Pseudo Labels",
-    "mpl_feedback_off": "Meta Pseudo Labels, feedback off",
+    "mpl_feedback_off": "Meta Pseudo Labels with its feedback off",
 }
 PANELS = ("supervised", "pseudo_labels", "mpl")
 CLASS_COLORS, CLASS_MARKERS = ("#d95f02", "#1b6ca8"), ("o", "s")
@@ -70,7 +70,7 @@ def _write_rows(path, table):
 
 def _table(table):
     lines = [
-        "| method | data sets | right classifier (at least 98 % of the points) | its teacher too | "
+        "| method | data sets | right classifier (at least 98 % of the points) | its teacher | "
         "points right, %, mean (least to most) | training, seconds a data set |",
         "|---|---|---|---|---|---|",
     ]
@@ -119,6 +119,11 @@ def _verdict(table, first, second, gain):
 
 def _text(table, config):
     teachers = [successes(table[name], "teacher") for name in ("mpl", "mpl_feedback_off")]
+    points = next(iter(table["mpl"].values()))["points"]
+    objective = "nothing, it is off here (`--uda_weight=0`)."
+    if config.uda_weight:
+        objective = _verdict(table, "uda", "supervised", "the UDA objective")
+        objective += " " + _verdict(table, "mpl_feedback_off", "pseudo_labels", "a teacher trained by UDA")
     return [
         "![Decisions of three methods on one data set](figure2.png)",
         "",
@@ -126,14 +131,12 @@ def _text(table, config):
         + _verdict(table, "mpl", "mpl_feedback_off", "the feedback")
         + f" Their teachers find it on {teachers[0]} and {teachers[1]}.",
         "",
-        "What the UDA objective adds: "
-        + _verdict(table, "uda", "supervised", "the UDA objective")
-        + " "
-        + _verdict(table, "mpl_feedback_off", "pseudo_labels", "a teacher trained by UDA"),
+        "What the UDA objective adds: " + objective,
         "",
-        f"Each data set has its own 2,000 points (noise {MOON_NOISE}) and labels at random, {config.num_labels} in "
+        f"Each data set has its own {points:,} points (noise {MOON_NOISE}) and labels at random, {config.num_labels} in "
         "all; scored are all points, by the student of Meta Pseudo Labels and of Pseudo Labels and by the only "
-        f"network of the others (both networks: [runs.csv](runs.csv)). Settings of `flags/two_moons.flags`: "
+        f"network of the others (both networks: [runs.csv](runs.csv)). Settings, of "
+        "`flags/two_moons.flags` and the command: "
         f"{config.train_steps:,} steps of SGD at {config.teacher_learning_rate:g}, each on all labeled points and "
         f"{config.mu * config.labeled_batch} unlabeled ones drawn afresh; UDA of weight {config.uda_weight:g}, "
         f"temperature {config.uda_temperature:g} and noise {config.noise:g}; feedback `{config.feedback}`, weight "
@@ -178,13 +181,13 @@ def draw(table, config, output):
         *_, (role, weights) = run["weights"].items()
         _regions(panel, dataset, config, weights)
         share = 100 * run["correct"][role] / run["points"]
-        panel.set_title(f"{NAMES[name]}\n{share:.1f} % of {run['points']:,} points right")
+        panel.set_title(f"{NAMES[name]}\n{share:.2f} % of {run['points']:,} points right")
         panel.set(xticks=[], yticks=[], aspect="equal")
     figure.suptitle(f"two_moons of seed {seed}; the shade is the network's decision", fontsize="medium")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     for ending in ("png", "svg"):
-        files.write(output / f"figure2.{ending}", lambda path, e=ending: figure.savefig(path, format=e, dpi=150))
+        files.write(output / f"figure2.{ending}", lambda path, e=ending: figure.savefig(path, format=e, dpi=110))
     pyplot.close(figure)
 
 
@@ -199,7 +202,8 @@ def _regions(panel, dataset, config, weights):
     grid = np.stack([first.ravel(), second.ravel()], axis=1).astype(np.float32)  # [160000, 2]
     network = models.build(config.model, training.SHAPE, training.CLASSES)
     classes = training.predict(network, [np.array(part, np.float32)[None] for part in weights], grid[None])
-    panel.contourf(first, second, classes.reshape(first.shape), levels=[-0.5, 0.5, 1.5], colors=CLASS_COLORS, alpha=0.3)
+    shades = {"levels": [-0.5, 0.5, 1.5], "colors": CLASS_COLORS, "alpha": 0.3}
+    panel.contourf(first, second, classes.reshape(first.shape), **shades).set_rasterized(True)
     panel.plot(*dataset.unlabeled.images.T, ".", color="#404040", markersize=2, label="unlabeled", rasterized=True)
     for label, (color, marker) in enumerate(zip(CLASS_COLORS, CLASS_MARKERS, strict=True)):
         chosen = dataset.labeled.images[dataset.labeled.labels == label]
