@@ -133,10 +133,10 @@ def _text(table, config):
         "",
         "What the UDA objective adds: " + objective,
         "",
-        f"Each data set has its own {points:,} points (noise {MOON_NOISE}) and labels at random, {config.num_labels} in "
-        "all; scored are all points, by the student of Meta Pseudo Labels and of Pseudo Labels and by the only "
-        f"network of the others (both networks: [runs.csv](runs.csv)). Settings, of "
-        "`flags/two_moons.flags` and the command: "
+        f"Each data set has its own {points:,} points (noise {MOON_NOISE}) and labels at random, {config.num_labels} "
+        "in all; scored are all points, by the student of Meta Pseudo Labels and of Pseudo Labels and by the only "
+        "network of the others (both networks: [runs.csv](runs.csv)). Settings, of `flags/two_moons.flags` and the "
+        "command: "
         f"{config.train_steps:,} steps of SGD at {config.teacher_learning_rate:g}, each on all labeled points and "
         f"{config.mu * config.labeled_batch} unlabeled ones drawn afresh; UDA of weight {config.uda_weight:g}, "
         f"temperature {config.uda_temperature:g} and noise {config.noise:g}; feedback `{config.feedback}`, weight "
