@@ -1,0 +1,190 @@
+"""Several two_moons data sets trained at once, each with networks of its own.
+
+The step is the method's own (mpl_tf.methods): tf.vectorized_map runs it for all data sets together, so that every
+weight has a leading data-set axis [D, ...] and every product is a batched one, while losses and feedback stay those of
+one data set. A chunk of steps is one call, compiled with XLA. Unlabeled batches are drawn with NumPy between the calls:
+inside XLA on a CPU, random numbers alone would take a third of the time.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf import data, methods, models
+
+SHAPE, CLASSES = (2,), 2
+CHOICE, NOISE = range(2)  # Streams of randomness: which points a batch holds, and the strong view's noise.
+
+
+class Points:
+    """D generated data sets and the first weights of their networks, as the main program has them for these seeds.
+
+    Args:
+        config: Config of two_moons.
+        seeds: one a data set.
+
+    Attributes:
+        seeds: int32 [D].
+        x_l, y_l: the labeled points, float32 [D, L, 2] and int32 [D, L].
+        x_u: the unlabeled points, float32 [D, U, 2].
+        x, y: all points and their classes, float32 [D, N, 2] and int32 [D, N].
+        teacher, student: first weights of the networks, lists of float32 [D, ...]; supervised and uda train the first.
+
+    Raises:
+        UsageError: a data set without unlabeled points.
+    """
+
+    def __init__(self, config, seeds):
+        self.seeds = np.array(seeds, np.int32)
+        datasets = [data.load(config.replace(seed=int(seed))) for seed in seeds]
+        methods.check_data(config.method, datasets[0])
+        self.x_l = np.stack([dataset.labeled.images for dataset in datasets])
+        self.y_l = np.stack([dataset.labeled.labels for dataset in datasets])
+        self.x_u = np.stack([dataset.unlabeled.images for dataset in datasets])
+        self.x = np.stack([dataset.test.images for dataset in datasets])
+        self.y = np.stack([dataset.test.labels for dataset in datasets])
+        weights = []
+        for seed in seeds:
+            keras.utils.set_random_seed(int(seed))
+            networks = [models.build(config.model, SHAPE, CLASSES) for _ in range(2)]  # The teacher, then the student.
+            weights.append([network.get_weights() for network in networks])
+        self.teacher, self.student = (stacked(one) for one in zip(*weights, strict=True))
+
+    def batches(self, steps, size, stddev):
+        """Unlabeled batches for ever, a chunk of steps at a time; a data set's do not depend on the others.
+
+        Args:
+            steps: steps in a chunk, S.
+            size: points in a batch, B, drawn afresh with replacement.
+            stddev: of the strong view's noise.
+        Yields:
+            (points, views): dict of x_u_weak and x_u_strong, float32 [S, D, B, 2], and the points' places in x_u,
+            int32 [S, D, B].
+        """
+        streams = [[np.random.default_rng([stream, seed]) for seed in self.seeds] for stream in (CHOICE, NOISE)]
+        while True:
+            places = np.empty((steps, len(self.seeds), size), np.int32)
+            weak, strong = (np.empty((*places.shape, 2), np.float32) for _ in range(2))
+            for k, (choice, noise) in enumerate(zip(*streams, strict=True)):
+                places[:, k] = choice.integers(0, self.x_u.shape[1], (steps, size), np.int32)
+                weak[:, k] = self.x_u[k][places[:, k]]
+                strong[:, k] = weak[:, k] + np.float32(stddev) * noise.standard_normal((steps, size, 2), np.float32)
+            yield {"x_u_weak": weak, "x_u_strong": strong}, places
+
+
+class Trainer:
+    """The steps of a method on D data sets at once; the same object serves any D.
+
+    Args:
+        config: Config of the method.
+    """
+
+    def __init__(self, config):
+        self.method = methods.make(config, SHAPE, CLASSES)
+        self.variables = [variable for part in self.method.state().values() for variable in part]
+        self.networks = {role: part.network for role, part in self.method.networks().items()}
+        self.run = tf.function(self._run, jit_compile=config.jit_compile, autograph=False)
+
+    def start(self, weights):
+        """A new run's values of `variables`, [D, ...] each.
+
+        Args:
+            weights: of each network, lists of [D, ...].
+        """
+        given = {}
+        for network, values in zip(self.networks.values(), weights, strict=True):
+            given |= {id(variable): value for variable, value in zip(network.weights, values, strict=True)}
+        count = len(weights[0][0])
+        return [
+            tf.constant(given[id(v)] if id(v) in given else np.stack([v.numpy()] * count), v.dtype)
+            for v in self.variables
+        ]
+
+    def step(self, values, batch, seeds):
+        """One step of each data set.
+
+        Args:
+            values: of `variables`, [D, ...] each.
+            batch: dict of what the method reads, [D, B, ...] each.
+            seeds: of the labels' sampling, int32 [D].
+        Returns:
+            The new values.
+        """
+
+        def one(arguments):
+            values, batch, self.method.seed = arguments
+            with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))):
+                updates, _, _ = self.method.step(batch)
+            new = {id(variable): value for variable, value in updates}
+            return [tf.cast(new.get(id(v), old), old.dtype) for v, old in zip(self.variables, values, strict=True)]
+
+        return tf.vectorized_map(one, (values, batch, seeds))
+
+    def _run(self, values, fixed, changing, seeds, steps):
+        """`steps` steps (a scalar tensor): `fixed` parts of the batch are [D, ...], `changing` ones [S, D, ...]."""
+
+        def step(s, values):
+            batch = fixed | {name: part[s] for name, part in changing.items()}
+            return s + 1, self.step(values, batch, seeds)
+
+        return tf.while_loop(lambda s, _: s < steps, step, (0, values))[1]
+
+    def weights(self, values):
+        """Weights of each network among `values`: {role: list of float32 [D, ...]}."""
+        found = {id(variable): value.numpy() for variable, value in zip(self.variables, values, strict=True)}
+        return {role: [found[id(variable)] for variable in network.weights] for role, network in self.networks.items()}
+
+
+def train(trainer, config, points, weights, labels=None, stopped=lambda: False):
+    """Train the networks of D data sets.
+
+    Args:
+        trainer: Trainer of the method.
+        config: its Config.
+        points: Points.
+        weights: first weights of each network, lists of [D, ...].
+        labels: classes of the unlabeled points to learn from instead of the labeled points, int32 [D, U].
+        stopped: a function asked between chunks whether to give up.
+    Returns:
+        Weights of each network, {role: list of float32 [D, ...]}; None where it gave up.
+    """
+    steps, values = config.steps_per_execution, trainer.start(weights)
+    fixed = {} if labels is not None else {"x_l": tf.constant(points.x_l), "y_l": tf.constant(points.y_l)}
+    for changing in _chunks(trainer, config, points, labels):
+        if stopped():
+            return None
+        values = trainer.run(values, fixed, changing, tf.constant(points.seeds), tf.constant(steps))
+    return trainer.weights(values)
+
+
+def _chunks(trainer, config, points, labels):
+    """The parts of the batches that change with the step, dict of [S, D, B, ...], chunk by chunk to the run's end."""
+    unlabeled = labels is not None or "x_u_weak" in trainer.method.batch_keys
+    draws = points.batches(config.steps_per_execution, config.mu * config.labeled_batch, config.noise)
+    for _ in range(config.train_steps // config.steps_per_execution):
+        changing, places = next(draws) if unlabeled else ({}, None)
+        if labels is not None:
+            y = np.take_along_axis(labels[None], places, axis=2)  # [S, D, B]
+            changing = {"x_l": changing["x_u_weak"], "y_l": y}
+        yield {name: tf.constant(part) for name, part in changing.items()}
+
+
+def predict(network, weights, x):
+    """Classes that D sets of weights of one network give: int32 [D, N].
+
+    Args:
+        network: keras.Model.
+        weights: list of [D, ...].
+        x: float32 [D, N, 2].
+    """
+
+    def one(arguments):
+        weights, x = arguments
+        return tf.argmax(network.stateless_call(weights, [], x)[0], axis=-1, output_type=tf.int32)
+
+    return tf.vectorized_map(one, ([tf.constant(part) for part in weights], tf.constant(x))).numpy()
+
+
+def stacked(weights):
+    """[weights of a network] of D data sets as a list of [D, ...]."""
+    return [np.stack(parts) for parts in zip(*weights, strict=True)]
