@@ -63,13 +63,13 @@ FORMS = {
     ]
     for weight in (1, 3, 10, 30)
 }
-UDA = {"": ["--uda_weight=1"], ", no UDA": ["--uda_weight=0"]}
+FEEDBACK = {"feedback": 1, "feedback_without_uda": 0}  # Study to the weight of UDA in the teacher's objective.
 
 # A study is a dict of row name to the flags that make it.
 STUDIES = {
-    "feedback": {
-        f"{name}{end}": [*MPL, *SHORT, *form, *uda] for end, uda in UDA.items() for name, form in FORMS.items()
-    },
+    study: {name: [*MPL, *SHORT, *form, f"--uda_weight={weight}"] for name, form in FORMS.items()}
+    for study, weight in FEEDBACK.items()
+} | {
     "speed": {
         "mpl": MPL,
         "split passes": [*MPL, "--teacher_passes=split"],
@@ -97,11 +97,9 @@ STUDIES = {
 # What a row is compared with; the study's first row where none is given. Feedback is compared with no feedback to a
 # teacher that labels in the same way, and each component of the breakdown with the one before it.
 REFERENCES = {
-    "feedback": {
-        f"{name}{end}": f"off, {'soft' if '--pseudo_labels=soft' in form else 'sampled'}{end}"
-        for end in UDA
-        for name, form in FORMS.items()
-    },
+    study: {name: f"off, {'soft' if '--pseudo_labels=soft' in form else 'sampled'}" for name, form in FORMS.items()}
+    for study in FEEDBACK
+} | {
     "breakdown": dict(itertools.pairwise(reversed(STUDIES["breakdown"]))),
     "labels": {name: f"supervised, {name.rpartition(', ')[2]}" for name in STUDIES["labels"]},
 }

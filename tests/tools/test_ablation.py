@@ -21,11 +21,12 @@ def test_rows_are_valid_command_lines(study):
         assert studies.reference(study, name) in rows
 
 
-def test_feedback_is_compared_with_none_of_the_same_labels_and_objective():
-    rows = studies.STUDIES["feedback"]
-    assert len(rows) == 18
+@pytest.mark.parametrize("study", studies.FEEDBACK)
+def test_feedback_is_compared_with_none_of_the_same_labels_and_objective(study):
+    rows = studies.STUDIES[study]
+    assert len(rows) == 9
     for name, arguments in rows.items():
-        other = rows[studies.reference("feedback", name)]
+        other = rows[studies.reference(study, name)]
         assert "--feedback=off" in other
         for flag in ("--pseudo_labels=soft", "--pseudo_labels=sampled", "--uda_weight=0", "--uda_weight=1"):
             assert (flag in arguments) == (flag in other)
