@@ -14,14 +14,14 @@ the average of the student's.
 
 import tensorflow as tf
 
-from mpl_tf import losses, optim
+from mpl_tf import losses
 from mpl_tf.errors import UsageError
-from mpl_tf.methods.base import Method, logit_gradients, norms, summed
+from mpl_tf.methods.base import logit_gradients, norms, summed
+from mpl_tf.methods.single import SingleNetwork
 from mpl_tf.methods.supervised import accuracy
-from mpl_tf.methods.trained import Trained
 
 
-class MeanTeacher(Method):
+class MeanTeacher(SingleNetwork):
     """theta_S' = theta_S - eta grad (CE(y_l, S(x_l)) + w(t) |S(x_u^w) - T(x_u^v)|^2 / C); theta_T is deployed.
 
     Args:
@@ -50,16 +50,6 @@ class MeanTeacher(Method):
             raise UsageError("ema_decay: expected more than 0, got 0; the average of the weights is the teacher")
         super().__init__(network, ema_decay, **kwargs)
         self.weight, self.ramp_steps = uda_weight, uda_ramp_steps
-
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
-
-    def networks(self):
-        """The student; the teacher is its average."""
-        return {"student": self.student}
 
     def step(self, batch):
         """One step; see Method.step."""

@@ -20,15 +20,15 @@ Deviations, and what Algorithm 1 leaves open:
 
 import tensorflow as tf
 
-from mpl_tf import distribute, losses, optim
+from mpl_tf import distribute, losses
 from mpl_tf import feedback as forms
 from mpl_tf.methods import labels, mixup
-from mpl_tf.methods.base import Method, logit_gradients, summed
+from mpl_tf.methods.base import logit_gradients, summed
+from mpl_tf.methods.single import SingleNetwork
 from mpl_tf.methods.supervised import accuracy
-from mpl_tf.methods.trained import Trained
 
 
-class MetaSemi(Method):
+class MetaSemi(SingleNetwork):
     """theta' = theta - eta grad of sum_j w_j CE(y_hat_j, S(x_u_j; theta)) / sum_j w_j.
 
     Args:
@@ -67,16 +67,6 @@ class MetaSemi(Method):
         super().__init__(network, ema_decay, **kwargs)
         self.pseudo_labels, self.reweighting, self.with_labels = pseudo_labels, reweighting, with_labels
         self.mixup, self.mixup_alpha = mixup, mixup_alpha
-
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
-
-    def networks(self):
-        """The one network, in the student's role."""
-        return {"student": self.student}
 
     def step(self, batch):
         """One step of Algorithm 1; see Method.step."""

@@ -6,14 +6,14 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 
 import tensorflow as tf
 
-from mpl_tf import losses, optim
+from mpl_tf import losses
 from mpl_tf.methods import labels
-from mpl_tf.methods.base import Method, logit_gradients, summed
+from mpl_tf.methods.base import logit_gradients, summed
+from mpl_tf.methods.single import SingleNetwork
 from mpl_tf.methods.supervised import accuracy
-from mpl_tf.methods.trained import Trained
 
 
-class PseudoLabels(Method):
+class PseudoLabels(SingleNetwork):
     """theta_S' = theta_S - eta grad CE(y_u, S(x_u^w; theta_S)); with the labels, of the mean over both batches.
 
     Args:
@@ -32,16 +32,6 @@ class PseudoLabels(Method):
         super().__init__(network, ema_decay, **kwargs)
         self.pseudo_labels, self.label_smoothing, self.with_labels = pseudo_labels, label_smoothing, with_labels
         self.batch_keys = (self.labeled_view, "y_l", self.unlabeled_view, "q_u")
-
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
-
-    def networks(self):
-        """The student."""
-        return {"student": self.student}
 
     def step(self, batch):
         """One step; see Method.step."""

@@ -5,12 +5,12 @@ Glossary: theta the network's weights, x_l and y_l the labeled batch.
 
 import tensorflow as tf
 
-from mpl_tf import losses, optim
-from mpl_tf.methods.base import Method, logit_gradients, summed
-from mpl_tf.methods.trained import Trained
+from mpl_tf import losses
+from mpl_tf.methods.base import logit_gradients, summed
+from mpl_tf.methods.single import SingleNetwork
 
 
-class Supervised(Method):
+class Supervised(SingleNetwork):
     """theta' = theta - eta grad CE(y_l, f(x_l; theta)).
 
     Args:
@@ -18,26 +18,14 @@ class Supervised(Method):
         ema_decay: decay of the deployed average of the weights; 0 for none.
     """
 
+    role = "network"
     image_key = "x_l"  # The view of the labeled examples that a subclass learns from.
     batch_keys = (image_key, "y_l")
     log_names = ("loss", "accuracy", "gradient_norm", "learning_rate")
 
-    def __init__(self, network, ema_decay=0.0, **kwargs):
-        super().__init__(network, ema_decay, **kwargs)
-
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.network = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
-
-    def networks(self):
-        """The one network."""
-        return {"network": self.network}
-
     def step(self, batch):
         """One step; see Method.step."""
-        network = self.network
+        network = self.student
         theta = network.weights()
         with tf.GradientTape() as tape:
             tape.watch(theta)

@@ -127,7 +127,7 @@ def test_accumulation_takes_statistics_of_each_part():
     for parts in (1, 2):
         method = tiny.make("supervised", norm=True, compiled={"accumulate": parts})
         run(method, tiny.repeated(batch), 1)
-        statistics.append([np.asarray(v) for v in method.network.network.non_trainable_variables])
+        statistics.append([np.asarray(v) for v in method.student.network.non_trainable_variables])
     np.testing.assert_allclose(statistics[0][0], statistics[1][0], rtol=1e-5)
     assert np.abs(statistics[0][1] - statistics[1][1]).max() > 1e-4
 
