@@ -23,9 +23,9 @@ from mpl_tf import files, quiet
 from mpl_tf import flags as program_flags
 from mpl_tf.errors import UsageError
 
-from . import loop, measure
+from . import loop, measure, peaks
 
-WHAT = ("step", "profile", "loop", "input", "startup")
+WHAT = ("step", "profile", "convolutions", "loop", "input", "startup")
 
 
 def main(argv=None):
@@ -64,6 +64,9 @@ def _measure(values, config):
         seconds = measure.kinds(config)
         whole = sum(seconds.values())
         return {kind: {"seconds": part, "share": part / whole} for kind, part in seconds.items()}
+    if values.what == "convolutions":
+        network = measure.prepare(config)[0].deployed()
+        return peaks.convolutions(network, config.labeled_batch * config.mu, config.precision, values.repeats)
     if values.what == "loop":
         return loop.loop(config, values.repeats)
     if values.what == "input":

@@ -1,5 +1,6 @@
 """What this machine can do at most: matrix products and the network's own convolutions, timed alone."""
 
+import collections
 import statistics
 import time
 
@@ -22,24 +23,69 @@ def convolution(network, batch, precision):
         batch: images a pass.
         precision: of the policy.
     """
+    shapes = {shape: count for shape, count in _shapes(network).items() if shape[1] == (3, 3)}
+    flops = sum(_flops(shape, batch) * count for shape, count in shapes.items())
+    seconds = sum(_directions(shape, batch, precision)["forward"](3) * count for shape, count in shapes.items())
+    return flops / seconds if seconds else None
+
+
+def convolutions(network, batch, precision, repeats):
+    """All of the network's convolutions in each direction, each shape run alone, medians.
+
+    Args:
+        network, batch, precision: as in `convolution`.
+        repeats: runs of a shape.
+    Returns:
+        dict: DIRECTION_seconds (of one pass of the batch) and DIRECTION_flops_per_second for the directions forward,
+        input_gradient and kernel_gradient.
+    """
+    shapes, seconds = _shapes(network), {}
+    for shape, count in shapes.items():
+        for name, run in _directions(shape, batch, precision).items():
+            seconds[name] = seconds.get(name, 0.0) + count * run(repeats, best=False)
+    flops = sum(_flops(shape, batch) * count for shape, count in shapes.items())
+    return {f"{name}_seconds": value for name, value in seconds.items()} | {
+        f"{name}_flops_per_second": flops / value for name, value in seconds.items()
+    }
+
+
+def _shapes(network):
+    """How often each (input shape, kernel size, stride, filters) occurs among the network's convolutions."""
     import keras
+
+    layers = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
+    return collections.Counter((x.input.shape[1:], x.kernel_size, x.strides[0], x.filters) for x in layers)
+
+
+def _flops(shape, batch):
+    (height, width, channels), kernel, stride, filters = shape
+    outputs = batch * -(-height // stride) * -(-width // stride)
+    return 2 * kernel[0] * kernel[1] * channels * filters * outputs
+
+
+def _directions(shape, batch, precision):
+    """Functions (repeats, best) -> seconds of one convolution in each direction."""
     import tensorflow as tf
 
-    layers = [x for x in network._flatten_layers() if isinstance(x, keras.layers.Conv2D) and x.kernel_size == (3, 3)]
-    flops = seconds = 0
-    done = {}
-    for layer in layers:
-        shape, stride, width = (batch, *layer.input.shape[1:]), layer.strides[0], layer.filters
-        key = (shape, stride, width)
-        if key not in done:
-            x = tf.cast(tf.random.stateless_uniform(shape, [1, 2]), precision.removeprefix("mixed_"))
-            kernel = tf.cast(tf.random.stateless_uniform([3, 3, shape[-1], width], [3, 4]), x.dtype)
-            one = tf.function(lambda x=x, kernel=kernel, s=stride: tf.nn.conv2d(x, kernel, s, "SAME")[0, 0, 0, 0])
-            done[key] = times(lambda one=one: wait(one()), 3, 2, best=True)
-        outputs = batch * -(-shape[1] // stride) * -(-shape[2] // stride)
-        flops += 2 * 9 * shape[-1] * width * outputs
-        seconds += done[key]
-    return flops / seconds if seconds else None
+    image, kernel_size, stride, filters = shape
+    kind = precision.removeprefix("mixed_")
+    x = tf.cast(tf.random.stateless_uniform([batch, *image], [1, 2]), kind)
+    kernel = tf.cast(tf.random.stateless_uniform([*kernel_size, image[-1], filters], [3, 4]), kind)
+    upstream = tf.nn.conv2d(x, kernel, stride, "SAME")
+    common = {"strides": [1, stride, stride, 1], "padding": "SAME"}
+
+    def by_kernel():
+        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=upstream, **common)
+
+    def by_input():
+        return tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=upstream, **common)
+
+    def timer(operation):
+        run = tf.function(lambda: operation()[0, 0, 0, 0])
+        return lambda repeats, best=True: times(lambda: wait(run()), repeats, 2, best)
+
+    forward = timer(lambda: tf.nn.conv2d(x, kernel, stride, "SAME"))
+    return {"forward": forward, "input_gradient": timer(by_input), "kernel_gradient": timer(by_kernel)}
 
 
 def times(run, repeats, warmup, best=False):

@@ -73,3 +73,12 @@ def test_loop_shares_and_steps(capsys, tmp_path):
     assert 0 < report["python_loop_share"] < 1
     assert 0 < report["input_wait_share"] < 1
     assert report["seconds_per_step"] > 0
+
+
+def test_convolutions_by_direction_have_the_networks_flops(capsys, tmp_path):
+    """small_cnn on 8 x 8 pixels, 4 x 2 images: 2 x 9 x channels x filters at each output."""
+    assert benchmark.main(["--what=convolutions", f"--json={tmp_path / 'c.json'}", *STEP]) == 0
+    report = json.loads((tmp_path / "c.json").read_text())
+    flops = 2 * 9 * 8 * (64 * (3 * 32 + 32 * 32) + 16 * (32 * 64 + 64 * 64))
+    for name in ("forward", "input_gradient", "kernel_gradient"):
+        assert report[f"{name}_seconds"] * report[f"{name}_flops_per_second"] == pytest.approx(flops)
