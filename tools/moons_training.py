@@ -58,17 +58,16 @@ class Points:
             size: points in a batch, B, drawn afresh with replacement.
             stddev: of the strong view's noise.
         Yields:
-            (points, views): dict of x_u_weak and x_u_strong, float32 [S, D, B, 2], and the points' places in x_u,
+            (views, places): dict of x_u_weak and x_u_strong, float32 [S, D, B, 2], and the points' places in x_u,
             int32 [S, D, B].
         """
-        streams = [[np.random.default_rng([stream, seed]) for seed in self.seeds] for stream in (CHOICE, NOISE)]
+        choice, noise = ([np.random.default_rng([stream, seed]) for seed in self.seeds] for stream in (CHOICE, NOISE))
         while True:
-            places = np.empty((steps, len(self.seeds), size), np.int32)
-            weak, strong = (np.empty((*places.shape, 2), np.float32) for _ in range(2))
-            for k, (choice, noise) in enumerate(zip(*streams, strict=True)):
-                places[:, k] = choice.integers(0, self.x_u.shape[1], (steps, size), np.int32)
-                weak[:, k] = self.x_u[k][places[:, k]]
-                strong[:, k] = weak[:, k] + np.float32(stddev) * noise.standard_normal((steps, size, 2), np.float32)
+            drawn = [one.integers(0, self.x_u.shape[1], (steps, size), np.int32) for one in choice]
+            added = [one.standard_normal((steps, size, 2), np.float32) for one in noise]
+            places = np.stack(drawn, axis=1)  # [S, D, B]
+            weak = np.stack([x.take(at, axis=0) for x, at in zip(self.x_u, drawn, strict=True)], axis=1)
+            strong = weak + np.float32(stddev) * np.stack(added, axis=1)  # [S, D, B, 2], as weak
             yield {"x_u_weak": weak, "x_u_strong": strong}, places
 
 

@@ -60,7 +60,7 @@ def main(argv=None):
         extra = values(["two_moons", *argv], known_only=True)[1:]
         output, seeds = Path(values.output), range(values.seed, values.seed + values.num_datasets)
         config = read_config(extra, seeds)
-        _check_folder(output)
+        _make_folder(output)
         if "tensorflow" not in sys.modules:
             os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # The trainings side by side take the cores.
         quiet.import_tensorflow()
@@ -105,10 +105,13 @@ def read_config(extra, seeds):
     return config
 
 
-def _check_folder(output):
-    for path in (output, *output.parents):
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"--output: expected a folder, {path} is a file; give another")
+def _make_folder(output):
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--output: expected a folder, or a place for a new one, got {output} ({error.strerror}); give another"
+        ) from error
 
 
 def run_study(config, seeds, folder):
@@ -225,7 +228,8 @@ def _groups(seeds):
 def _tell(name, seeds, trained):
     right = sum(moons_report.success(run) for run in trained)
     seconds = sum(run["seconds"] for run in trained)
-    print(f"{name}, seeds {seeds[0]}-{seeds[-1]}: {right} of {len(seeds)} succeed, {seconds:.1f} s", flush=True)
+    span = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    print(f"{name}, {span}: {right} of {len(seeds)} succeed, {seconds:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -240,4 +240,4 @@ def test_an_output_that_is_a_file_or_below_one_is_one_line(tmp_path, capsys):
     (tmp_path / "taken").write_text("")
     for output in (tmp_path / "taken", tmp_path / "taken" / "below"):
         assert two_moons.main([f"--output={output}"]) == 2
-        assert "--output: expected a folder, " in capsys.readouterr().err
+        assert "--output: expected a folder, or a place for a new one, got " in capsys.readouterr().err
