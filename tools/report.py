@@ -37,7 +37,8 @@ def write(rows, references, command, settings, output):
     lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     lines += [_line(name, group, references[name], comparisons.get(name)) for name, group in groups.items()]
     text = [*lines, "", *conclusions(groups, references, comparisons), "", f"Command: `{command}`"]
-    text += ["", f"Flags of every row: `{settings}`", "", _machine()]
+    text += ["", f"Flags of every row: `{settings}`"] if settings else []
+    text += ["", _machine()]
     files.write_text(output / "table.md", "\n".join(text) + "\n")
     figures.dots(groups, output / "table")
     print("\n".join(text))
@@ -67,6 +68,9 @@ def conclusions(groups, references, comparisons):
         f"exact two-sided sign-flip permutation test (p), Holm's correction for the {len(comparisons)} comparisons of "
         f"this table. A difference is called significant where the corrected p is below {paired.LEVEL}."
     ]
+    seeds = min(len(group) for group in groups.values())
+    if comparisons and 2 / 2**seeds > paired.LEVEL:
+        lines[0] += f" With {seeds} seeds this test gives no p below {2 / 2**seeds:.2g}: see the intervals."
     for word, sign in (("better", 1), ("worse", -1)):
         found = [
             f"{name} ({100 * c.difference:+.2f})"

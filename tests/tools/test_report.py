@@ -25,6 +25,7 @@ def test_table_by_hand(tmp_path):
     line = "| taylor | 3 | 92.67 ± 1.53 | off | +1.67 (-2.13 to +5.46) | 0.5 | 0.5 | 0.1667 ± 0.1155 | 0.0200 |"
     assert line in text
     assert "Significantly better: none." in text
+    assert "With 3 seeds this test gives no p below 0.25" in text
     assert "Best mean among off and the rows compared with it: taylor." in text
     assert "Command: `the command`" in text
     assert "Flags of every row: `--mu=7`" in text
@@ -41,6 +42,7 @@ def test_the_text_follows_the_numbers(gain, line):
     references = dict.fromkeys(rows, "a")
     text = "\n".join(report.conclusions(rows, references, report.compare(rows, references)))
     assert "Holm's correction for the 2 comparisons" in text
+    assert "gives no p below" not in text
     assert f"Significantly {line}." in text
     assert text.count("none.") == 1
     assert f"compared with it: {'b' if gain > 0 else 'c'}." in text
