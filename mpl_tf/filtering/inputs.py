@@ -1,0 +1,211 @@
+"""Where the images are: folders, patterns, lists, TFRecord shards and TFDS data sets, cut into chunks of work.
+
+The list of a run is written once, PLAN/images.jsonl with a line [id, path] a file, so that neither memory nor a run
+that goes on depends on listing it again; chunks point into it.
+"""
+
+import dataclasses
+import functools
+import glob
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mpl_tf import files
+from mpl_tf.data import shards
+from mpl_tf.data.standard import Files
+from mpl_tf.errors import UsageError
+
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+)  # Taken from a folder; a pattern takes all.
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A unit of work: images `start` to `stop` of a list of files or of a TFRecord shard.
+
+    Attributes:
+        number: from 0.
+        place: the file of the list, or of the shard.
+        start, stop: of the place's images.
+        offset: byte of the first line or record in the place.
+        feature: of a shard's records, that holds the image; empty for a list of files.
+        name: of a shard in ids, as the user wrote it.
+        shift: added to the numbers of a shard's records in ids: images of the shards before it.
+    """
+
+    number: int
+    place: str
+    start: int
+    stop: int
+    offset: int
+    feature: str = ""
+    name: str = ""
+    shift: int = 0
+
+    def __len__(self):
+        return self.stop - self.start
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """An image of a chunk.
+
+    Attributes:
+        row: in the chunk, from 0.
+        source: where it is: a path, or SHARD#number.
+        load: function that returns (id, encoded image: bytes); raises OSError or ValueError.
+        name: the id where `load` fails.
+    """
+
+    row: int
+    source: str
+    load: Callable
+    name: str
+
+
+def items(chunk):
+    """The Items of a chunk, in order; images are read when they are loaded."""
+    return _records_of(chunk) if chunk.feature else _files_of(chunk)
+
+
+def pick(chunk, rows):
+    """The Items of a chunk at `rows` (a set or dict of int), in order."""
+    return (item for item in items(chunk) if item.row in rows)
+
+
+def _files_of(chunk):
+    with open(chunk.place, "rb") as lines:
+        lines.seek(chunk.offset)
+        for row in range(len(chunk)):
+            name, path = json.loads(lines.readline())
+            yield Item(row, printable(path), functools.partial(_load_file, printable(name), path), printable(name))
+
+
+def _load_file(name, path):
+    return name, Path(path).read_bytes()
+
+
+def _records_of(chunk):
+    found = shards.records(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
+    file = open(chunk.place, "rb", buffering=0)  # noqa: SIM115 - closed with the last Item, wherever that is loaded.
+    for row, record in enumerate(found):
+        name = f"{chunk.name}#{chunk.shift + record.number}"
+        yield Item(row, printable(str(record)), functools.partial(_load_record, name, record, file), name)
+
+
+def _load_record(name, record, file):
+    example = record.example(file)
+    own = example.get("image/id")
+    return own.decode(errors="backslashreplace") if own else name, example[record.feature]
+
+
+def printable(path):
+    """A path as text that a table can hold, whatever bytes its name has."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def plan(specs, flag, data_dir, size, folder):
+    """Cut the images that a flag names into chunks, or read the plan that was made before.
+
+    Args:
+        specs: list of str: a folder (any depth), a pattern (`**` allowed), a .txt list of files (relative to its
+            folder), an image, a TFRecord shard, or tfds:NAME/SPLIT.
+        flag: its name, for messages.
+        data_dir: folder of TFDS data sets; empty: ~/tensorflow_datasets.
+        size: images a chunk at most.
+        folder: Path; gets images.jsonl and chunks.jsonl.
+    Returns:
+        list of Chunk.
+    Raises:
+        UsageError: nothing found.
+        RunError: a data set or a shard that cannot be read.
+    """
+    record = folder / "chunks.jsonl"
+    if not record.exists():
+        chunks = []
+
+        def write(temporary):
+            with open(temporary, "wb") as listing:
+                for spec in specs:
+                    chunks.extend(_chunks_of(spec, flag, data_dir, size, listing, folder / "images.jsonl"))
+
+        files.write(folder / "images.jsonl", write)
+        numbered = [dataclasses.asdict(chunk) | {"number": number} for number, chunk in enumerate(chunks)]
+        files.write_text(record, "".join(json.dumps(chunk) + "\n" for chunk in numbered))
+    with open(record) as lines:
+        return [Chunk(**json.loads(line)) for line in lines]
+
+
+def _chunks_of(spec, flag, data_dir, size, listing, path):
+    if spec.startswith("tfds:"):
+        yield from _tfds_chunks(spec, flag, data_dir, size)
+        return
+    start, offset, count, found = 0, listing.tell(), 0, 0
+    for name in _paths(spec, flag):
+        found += 1
+        if shards.is_shard(name):
+            records = shards.records(name)
+            yield from _shard_chunks(records, size, "image/encoded", printable(name), 0)
+            continue
+        listing.write(json.dumps([name, os.path.abspath(name)]).encode() + b"\n")
+        count += 1
+        if count - start == size:
+            yield Chunk(0, str(path.absolute()), start, count, offset)
+            start, offset = count, listing.tell()
+    if count > start:
+        yield Chunk(0, str(path.absolute()), start, count, offset)
+    if not found:
+        raise UsageError(f"{flag}: expected images or TFRecord shards, found none in {spec}")
+
+
+def _shard_chunks(records, size, feature, name, shift):
+    for start in range(0, len(records), size):
+        first, last = records[start], records[min(start + size, len(records)) - 1]
+        offset = first.offset - shards.HEADER
+        yield Chunk(0, os.path.abspath(first.path), first.number, last.number + 1, offset, feature, name, shift)
+
+
+def _tfds_chunks(spec, flag, data_dir, size):
+    name, _, split = spec.removeprefix("tfds:").rpartition("/")
+    if not name:
+        raise UsageError(f"{flag}: expected tfds:NAME/SPLIT, got {spec}")
+    done = 0
+    for path, skip, take in Files(name, data_dir).shards(split, flag):
+        records = shards.records(path)[skip : skip + take]
+        yield from _shard_chunks(records, size, "image", spec, done - skip)
+        done += take
+
+
+def _paths(spec, flag):
+    """Paths of image files and shards that a spec other than tfds: names, sorted within each folder."""
+    if os.path.isdir(spec):
+        for parent, folders, names in os.walk(spec):
+            folders[:] = sorted(name for name in folders if name[0] != ".")
+            wanted = [
+                name for name in names if name[0] != "." and (name.lower().endswith(ENDINGS) or shards.is_shard(name))
+            ]
+            yield from (os.path.join(parent, name) for name in sorted(wanted))
+    elif os.path.isfile(spec):
+        if not spec.endswith(".txt"):
+            yield spec
+            return
+        with open(spec, errors="surrogateescape") as lines:
+            parent = os.path.dirname(spec)
+            yield from (os.path.join(parent, line.rstrip("\r\n")) for line in lines if line.strip())
+    elif glob.has_magic(spec):
+        yield from (path for path in sorted(glob.iglob(spec, recursive=True)) if os.path.isfile(path))
+    else:
+        raise UsageError(
+            f"{flag}: expected a folder, a pattern, a .txt list of files, TFRecord shards or tfds:NAME/SPLIT, "
+            f"got {spec}, which does not exist"
+        )

@@ -1,0 +1,203 @@
+"""What a run leaves: the tables of kept, rejected and odd images, the shards of the kept ones, and the counts."""
+
+import collections
+import dataclasses
+import functools
+
+import numpy as np
+import pyarrow as pa
+
+from mpl_tf.filtering import pipeline, select, tables
+
+BINS = 20  # Of the probability histograms.
+SHOWN = 24  # Overlaps noted for the report.
+
+
+@dataclasses.dataclass
+class Selected:
+    """What was chosen.
+
+    Attributes:
+        kept: table of tables.CANDIDATES in select.ORDER.
+        copies: int32 [N], how often each counts.
+        limits: int64 [C].
+        duplicates: dict of the (chunk, row) of an image left out as a duplicate to (id, chunk, row, distance) of the
+            kept one.
+    """
+
+    kept: pa.Table
+    copies: np.ndarray
+    limits: np.ndarray
+    duplicates: dict
+
+    @functools.cached_property
+    def images(self):
+        """Kept images, each once: dict of (chunk, row) to (id, class, probability, copies), of its most probable class;
+        copies are those of all its classes together. In the order of chunks and rows."""
+        found = {}
+        columns = [self.kept[name].to_pylist() for name in ("chunk", "row", "id", "class", "probability")]
+        for chunk, row, name, label, probability, copies in zip(*columns, self.copies.tolist(), strict=True):
+            before = found.get((chunk, row))
+            best = (name, label, probability) if before is None or probability > before[2] else before[:3]
+            found[chunk, row] = (*best, copies + (before[3] if before else 0))
+        return dict(sorted(found.items()))
+
+
+@dataclasses.dataclass
+class Counts:
+    """What was counted while the tables were written.
+
+    Attributes:
+        classes: C.
+        min_probability: of the selection.
+        images: all.
+        reasons: Counter of the reasons for leaving out.
+        problems: Counter of (problem, whether the image was used).
+        predicted: int64 [C], images by best class.
+        histogram: int64 [C, BINS], the same by probability, bins of equal width over [0, 1].
+        overlaps: list of at most SHOWN (what, (chunk, row), (chunk, row) of the other, distance), what being
+            "evaluation" or "unlabeled", the set that the other is from.
+    """
+
+    classes: int
+    min_probability: float
+    images: int = 0
+    reasons: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    problems: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    overlaps: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        self.predicted = np.zeros([self.classes], np.int64)
+        self.histogram = np.zeros([self.classes, BINS], np.int64)
+
+    def add(self, table):
+        """Count the images of a chunk's scores."""
+        self.images += len(table)
+        flags = zip(table["problem"].to_pylist(), table["usable"].to_pylist(), strict=True)
+        self.problems.update(flag for flag in flags if flag[0])
+        scored = table.filter(table["usable"])
+        classes, probability = scored["class_1"].to_numpy(), scored["probability_1"].to_numpy()
+        self.predicted += np.bincount(classes, minlength=self.classes)
+        bins = np.minimum((probability * BINS).astype(int), BINS - 1)
+        np.add.at(self.histogram, (classes, bins), 1)
+
+    def summary(self, chosen, names):
+        """The counts as summary.json has them.
+
+        Args:
+            chosen: Selected.
+            names: of the classes.
+        """
+        classes, probability = chosen.kept["class"].to_numpy(), chosen.kept["probability"].to_numpy()
+        kept = np.bincount(classes, minlength=self.classes)
+        least, shown = np.full([self.classes], np.nan), np.zeros([self.classes], np.int64)
+        np.fmin.at(least, classes, probability)
+        np.add.at(shown, classes, chosen.copies)
+        reasons = ("unreadable", "overlaps", "below_threshold", "beyond_top_k")
+        return {
+            "images": self.images,
+            "kept_images": len(chosen.images),
+            "images_an_epoch": int(chosen.copies.sum()),
+            "rejected": {reason: self.reasons[reason] for reason in reasons},
+            "problems": {
+                problem: {"count": count, "used": used} for (problem, used), count in sorted(self.problems.items())
+            },
+            "classes": [
+                {
+                    "class": number,
+                    "name": name,
+                    "wanted": int(chosen.limits[number]),
+                    "predicted": int(self.predicted[number]),
+                    "kept": int(kept[number]),
+                    "copies": int(shown[number]),
+                    "least_probability": None if np.isnan(least[number]) else float(least[number]),
+                }
+                for number, name in enumerate(names)
+            ],
+        }
+
+
+def write_tables(chunks, scores, work, chosen, min_probability, output):
+    """Write kept.parquet, rejected.parquet and problems.parquet; one chunk in memory at a time.
+
+    Args:
+        chunks: list of inputs.Chunk.
+        scores: folder of their scores.
+        work: folder of their overlaps; None where nothing was compared.
+        chosen: Selected.
+        min_probability: of the selection.
+        output: folder of the tables.
+    Returns:
+        Counts.
+    """
+    counts = Counts(len(chosen.limits), min_probability)
+    sources, problems = np.full([len(chosen.kept)], None, object), []
+    places, kept_rows = (chosen.kept[name].to_numpy() for name in ("chunk", "row"))
+    order = np.argsort(places, kind="stable")
+    places = places[order]
+    duplicates = collections.defaultdict(dict)
+    for (chunk, row), other in chosen.duplicates.items():
+        duplicates[chunk][row] = other
+
+    def rejected():
+        for chunk in chunks:
+            table = tables.read(pipeline.scores_path(scores, chunk))
+            counts.add(table)
+            odd = table.filter(pa.array([bool(problem) for problem in table["problem"].to_pylist()], pa.bool_()))
+            problems.append(odd.select(tables.PROBLEMS.names))
+            first, stop = np.searchsorted(places, [chunk.number, chunk.number + 1])
+            mine = order[first:stop]
+            rows = kept_rows[mine]
+            sources[mine] = table["source"].to_numpy(zero_copy_only=False)[rows]
+            overlaps = tables.read(pipeline.overlaps_path(work, chunk)) if work else tables.OVERLAPS.empty_table()
+            yield _rejected(table, chunk.number, rows, overlaps, duplicates[chunk.number], counts)
+
+    tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected())
+    tables.write_parts(output / "problems.parquet", tables.PROBLEMS, problems)
+    kept = chosen.kept
+    columns = [kept["id"], pa.array(sources, pa.string()), kept["class"], kept["probability"]]
+    columns += [select.ranks(kept["class"].to_numpy()), chosen.copies]
+    tables.write(output / "kept.parquet", pa.table(columns, schema=tables.KEPT))
+    return counts
+
+
+def _rejected(table, chunk, kept, overlaps, duplicates, counts):
+    """The images of a chunk that are not kept: table of tables.REJECTED."""
+    count = len(table)
+    usable = table["usable"].to_numpy(zero_copy_only=False)
+    reason = np.where(usable, "", "unreadable").astype(object)
+    other, distance = np.full([count], None, object), np.full([count], None, object)
+    found = [("evaluation", *values) for values in zip(*(column.to_pylist() for column in overlaps), strict=True)]
+    found += [("unlabeled", row, *values) for row, values in sorted(duplicates.items())]
+    is_kept = np.zeros([count], bool)
+    is_kept[kept] = True
+    for what, row, name, other_chunk, other_row, bits in found:
+        if is_kept[row]:  # As another of its classes.
+            continue
+        reason[row], other[row], distance[row] = "overlaps", name, bits
+        if len(counts.overlaps) < SHOWN:
+            counts.overlaps.append((what, (chunk, row), (other_chunk, other_row), bits))
+    reason[(reason == "") & ~is_kept] = "beyond_top_k"
+    low = table["probability_1"].fill_null(1.0).to_numpy() < np.float32(counts.min_probability)
+    reason[(reason == "beyond_top_k") & low] = "below_threshold"
+    rows = np.flatnonzero(~is_kept)
+    counts.reasons.update(reason[rows].tolist())
+    taken = table.take(pa.array(rows))
+    columns = [taken["id"], taken["source"], taken["class_1"], taken["probability_1"], pa.nulls(len(rows), pa.int32())]
+    columns += [pa.array(values[rows], kind) for values, kind in ((reason, pa.string()), (other, pa.string()))]
+    return pa.table([*columns, pa.array(distance[rows], pa.int32()), taken["detail"]], schema=tables.REJECTED)
+
+
+def write_shards(chunks, chosen, size, output, beam_arguments):
+    """Write the kept images into shards of about equal size, at most `size` images each."""
+    found = list(chosen.images.items())
+    count = -(-len(found) // size)
+    elements = []
+    for number, part in enumerate(np.array_split(np.arange(len(found)), count) if count else []):
+        wanted = collections.defaultdict(dict)
+        for index in part:
+            (chunk, row), values = found[index]
+            wanted[chunk][row] = values
+        elements.append((number, [(chunks[chunk], rows) for chunk, rows in wanted.items()]))
+    if elements:
+        pipeline.write_shards(elements, str(output), beam_arguments)

@@ -1,0 +1,163 @@
+"""Overlaps: equal pixels by SHA-256, near ones by the Hamming distance of perceptual hashes.
+
+Hashes within a distance d of each other agree wholly on at least one of d + 1 parts of their bits (the pigeonhole
+principle; Norouzi et al., CVPR 2012, "Fast search in Hamming space with multi-index hashing"), so looking up each part
+in a sorted list finds all of them without comparing every pair.
+"""
+
+import collections
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mpl_tf.filtering import select, tables
+from mpl_tf.filtering.images import HASH_BYTES
+
+BITS = 8 * HASH_BYTES
+PART_BITS = 32  # Of a part that are looked up: more would separate no better.
+BLOCK = 1 << 19  # Pairs compared at once: 32 MB.
+PLACE = ("id", "chunk", "row")
+EXACT = -1  # As distance: equal pixels alone.
+
+
+class Index:
+    """Perceptual hashes that are searched.
+
+    Args:
+        hashes: uint8 [M, HASH_BYTES].
+        distance: largest Hamming distance that is found, bits, in [0, BITS).
+    """
+
+    def __init__(self, hashes, distance):
+        self.distance, self._words = distance, np.ascontiguousarray(hashes).view(np.uint64)
+        self._parts = []
+        for keys in self._keys(hashes):
+            order = np.argsort(keys, kind="stable")
+            self._parts.append((keys[order], order))
+
+    def _keys(self, hashes):
+        """int64 [M] for each of the distance + 1 parts: bits spread over the whole hash."""
+        bits = np.unpackbits(hashes, axis=1)
+        for part in range(self.distance + 1):
+            chosen = bits[:, part :: self.distance + 1][:, :PART_BITS]
+            yield chosen.astype(np.int64) @ (1 << np.arange(chosen.shape[1], dtype=np.int64))
+
+    def pairs(self, hashes):
+        """All pairs within the distance: (query, found, distance), int [P] each, without order; some come twice.
+
+        Args:
+            hashes: uint8 [N, HASH_BYTES].
+        """
+        words = np.ascontiguousarray(hashes).view(np.uint64)
+        results = [np.zeros([3, 0], np.int64)]
+        for keys, (sorted_keys, order) in zip(self._keys(hashes), self._parts, strict=True):
+            first = np.searchsorted(sorted_keys, keys)
+            counts = np.searchsorted(sorted_keys, keys, side="right") - first
+            ends = np.cumsum(counts)
+            for start in range(0, int(ends[-1]) if len(ends) else 0, BLOCK):
+                number = np.arange(start, min(start + BLOCK, int(ends[-1])))
+                query = np.searchsorted(ends, number, side="right")
+                found = order[first[query] + number - (ends[query] - counts[query])]
+                distance = np.bitwise_count(words[query] ^ self._words[found]).sum(axis=1, dtype=np.int64)
+                near = distance <= self.distance
+                results.append(np.stack([query[near], found[near], distance[near]]))
+        return np.concatenate(results, axis=1)
+
+
+class Evaluation:
+    """The images that no kept image may overlap.
+
+    Args:
+        table: of tables.EVALUATION; each image has one hash or more.
+        distance: largest Hamming distance that overlaps, bits; EXACT: equal pixels alone.
+    """
+
+    def __init__(self, table, distance):
+        table = table.filter(table["usable"])
+        self._table = table.select(PLACE)
+        self._exact = {}
+        for position, digest in enumerate(table["sha256"].to_pylist()):
+            self._exact.setdefault(digest, position)
+        self._index = None
+        if distance != EXACT and len(table):
+            column = table["hashes"].combine_chunks()
+            self._owner = np.repeat(np.arange(len(table)), column.value_lengths().to_numpy())
+            self._index = Index(unpacked(column.flatten()), distance)
+
+    def overlaps(self, scores):
+        """The images of a chunk that overlap: table of tables.OVERLAPS, each with the nearest evaluation image.
+
+        Args:
+            scores: table with usable, sha256 and hash.
+        """
+        rows = np.flatnonzero(scores["usable"].to_numpy(zero_copy_only=False))
+        taken = scores.take(pa.array(rows))
+        found = {}
+        if self._index and len(rows):
+            query, hit, distance = self._index.pairs(unpacked(taken["hash"].combine_chunks()))
+            owner = self._owner[hit]
+            for place in np.lexsort([owner, distance, query])[::-1]:  # The nearest is written last.
+                found[int(query[place])] = (int(owner[place]), int(distance[place]))
+        for row, digest in enumerate(taken["sha256"].to_pylist()):
+            if digest in self._exact:
+                found[row] = (self._exact[digest], 0)
+        order = sorted(found)
+        others = self._table.take(pa.array([found[row][0] for row in order], pa.int64()))
+        distances = [found[row][1] for row in order]
+        return pa.table([rows[order], *(others[name] for name in PLACE), distances], schema=tables.OVERLAPS)
+
+
+def unpacked(hashes):
+    """uint8 [N, HASH_BYTES] of an Arrow array of hashes."""
+    return np.frombuffer(b"".join(hashes.to_pylist()), np.uint8).reshape(-1, HASH_BYTES)
+
+
+def without_duplicates(pool, limits, distance):
+    """The best of each class of which no two overlap, the more probable of two being kept.
+
+    The images are gone through from the most probable down, whatever their class; one is kept if its class has room
+    and no image kept before overlaps it.
+
+    Args:
+        pool: table of tables.CANDIDATES with hashes, in select.ORDER.
+        limits: int [C].
+        distance: as Evaluation's.
+    Returns:
+        (kept, dropped): the table of those kept, in select.ORDER; dict of the (chunk, row) of an image that overlaps
+        a kept one to (its place in `pool`, distance).
+    """
+    ids = pool["id"].to_pylist()
+    near = _neighbours(pool, distance)
+    images = list(zip(pool["chunk"].to_pylist(), pool["row"].to_pylist(), strict=True))
+    classes, room = pool["class"].to_pylist(), list(map(int, limits))
+    kept, dropped = set(), {}
+    for place in pc.sort_indices(pool, sort_keys=select.ORDER[1:]).to_pylist():
+        if not room[classes[place]]:
+            continue
+        others = [o for o in near.get(place, ()) if o in kept and images[o] != images[place]]
+        if others:
+            bits, _, other = min((near[place][o], ids[o], o) for o in others)
+            dropped.setdefault(images[place], (other, bits))
+        else:
+            kept.add(place)
+            room[classes[place]] -= 1
+    return pool.take(pa.array(sorted(kept), pa.int64())), dropped
+
+
+def _neighbours(pool, distance):
+    """dict of place to {place of each image that overlaps it: distance}."""
+    near = collections.defaultdict(dict)
+    if distance == EXACT:
+        same = collections.defaultdict(list)
+        for place, digest in enumerate(pool["sha256"].to_pylist()):
+            same[digest].append(place)
+        for places in same.values():
+            for place in places if len(places) > 1 else ():
+                near[place] = {other: 0 for other in places if other != place}
+        return near
+    hashes = unpacked(pool["hash"].combine_chunks())
+    for query, found, bits in Index(hashes, distance).pairs(hashes).T.tolist():
+        if query != found:
+            near[query][found] = bits
+    return near

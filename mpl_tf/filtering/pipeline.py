@@ -1,0 +1,226 @@
+"""The work on chunks, as Apache Beam pipelines: any runner of Beam's, the local one by default.
+
+An element is a chunk of images, not an image: it is scored at the model's full speed, its scores go into a file, and
+what it hands on is a table of its best candidates a class. Image bytes never pass between workers: who writes a shard
+reads its images itself. Workers and the launching program see the same files (a shared file system).
+"""
+
+import functools
+import threading
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from mpl_tf import files
+from mpl_tf.data import shards
+from mpl_tf.errors import RunError
+from mpl_tf.filtering import images, inputs, overlap, runner, score, select, tables
+
+_lock = threading.Lock()
+
+
+def scores_path(folder, chunk):
+    """Where the scores of a chunk are."""
+    return Path(folder) / f"scores-{chunk.number:05d}.parquet"
+
+
+def evaluation_path(folder, chunk):
+    """Where the fingerprints of a chunk of evaluation images are."""
+    return Path(folder) / f"fingerprints-{chunk.number:05d}.parquet"
+
+
+def overlaps_path(folder, chunk):
+    """Where the overlaps of a chunk with the evaluation images are."""
+    return Path(folder) / f"overlaps-{chunk.number:05d}.parquet"
+
+
+def shard_path(folder, number, count):
+    """Where a shard of kept images is."""
+    return Path(folder) / f"kept-{number:05d}-of-{count:05d}.tfrecord"
+
+
+@functools.lru_cache(maxsize=1)
+def _scorer(*arguments):
+    return score.Scorer(*arguments)
+
+
+def scorer(scoring):
+    """The Scorer of these settings, one a process."""
+    with _lock:
+        return _scorer(scoring.model, scoring.image_size, scoring.batch, scoring.precision, scoring.outputs)
+
+
+@functools.lru_cache(maxsize=1)
+def _evaluation(folder, paths, distance):
+    return overlap.Evaluation(pa.concat_tables(tables.read(path) for path in paths), distance)
+
+
+class Score(runner.Told):
+    """Scores of a chunk into their file, unless it is there; hands the chunk on."""
+
+    def __init__(self, scoring, folder):
+        self.scoring, self.folder = scoring, folder
+
+    def work(self, chunk):
+        """Chunk -> the same chunk."""
+        path = scores_path(self.folder, chunk)
+        if not path.exists():
+            own = self.scoring
+            table = score.score(chunk, scorer(own), own.top_classes, own.fingerprints)
+            tables.write(path, table)
+            beam.metrics.Metrics.counter("filter", "images").inc(len(table))
+        yield chunk
+
+
+class Fingerprint(runner.Told):
+    """Fingerprints of a chunk of evaluation images into their file, unless it is there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def work(self, chunk):
+        """Chunk -> the same chunk."""
+        path = evaluation_path(self.folder, chunk)
+        if not path.exists():
+            tables.write(path, score.fingerprint(chunk))
+        yield chunk
+
+
+class Candidates(runner.Told):
+    """The best of each class of a chunk that has been scored; its overlaps go into their file.
+
+    Args:
+        scores: folder of the scores.
+        selection: settings.Selection.
+        limits: int [C].
+        work: folder for overlaps.
+        evaluation: tuple of files of fingerprints; empty: nothing to compare with.
+    """
+
+    def __init__(self, scores, selection, limits, work, evaluation):
+        self.scores, self.selection, self.limits = scores, selection, limits
+        self.folder, self.evaluation = work, evaluation
+
+    def work(self, chunk):
+        """Chunk -> table of tables.CANDIDATES."""
+        own, table = self.selection, tables.read(scores_path(self.scores, chunk))
+        barred = overlapping(self.folder, self.evaluation, own.distance, chunk, table)
+        found = select.candidates(table, chunk.number, own.top_classes, own.min_probability, barred, own.dedup)
+        yield select.best(found, self.limits)
+
+
+def overlapping(folder, evaluation, distance, chunk, table):
+    """bool [N]: the images of a chunk that overlap the evaluation images; found once, then read from their file."""
+    barred = np.zeros([len(table)], bool)
+    if evaluation:
+        path = overlaps_path(folder, chunk)
+        if not path.exists():
+            with _lock:
+                known = _evaluation(folder, evaluation, distance)
+            tables.write(path, known.overlaps(table))
+        barred[tables.read(path)["row"].to_numpy()] = True
+    return barred
+
+
+class Best(beam.CombineFn):
+    """Tables of candidates -> the best of each class."""
+
+    def __init__(self, limits):
+        self.limits = limits
+
+    def create_accumulator(self):
+        """A select.Pool."""
+        return select.Pool(self.limits)
+
+    def add_input(self, accumulator, element):
+        """Pool and table -> Pool."""
+        return accumulator.add(element)
+
+    def merge_accumulators(self, accumulators):
+        """Pools -> Pool."""
+        merged = self.create_accumulator()
+        for pool in accumulators:
+            merged.add(pool.best())
+        return merged
+
+    def extract_output(self, accumulator):
+        """Pool -> table in select.ORDER."""
+        return accumulator.best()
+
+
+class Write(runner.Told):
+    """A shard of kept images, unless it is there.
+
+    Args:
+        folder: of the shards.
+        count: of shards.
+    """
+
+    def __init__(self, folder, count):
+        self.folder, self.count = folder, count
+
+    def work(self, element):
+        """(number, [(Chunk, {row: (id, class, probability, copies)})]) -> number."""
+        number, parts = element
+        path = shard_path(self.folder, number, self.count)
+        if not path.exists():
+            files.write(path, lambda temporary: self._write(temporary, parts))
+        yield number
+
+    def _write(self, temporary, parts):
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for chunk, wanted in parts:
+                for item in inputs.pick(chunk, wanted):
+                    try:
+                        encoded = images.storable(item.load()[1])
+                    except (OSError, ValueError) as error:
+                        raise RunError(f"{item.source}: scored, but now it cannot be read ({error})") from error
+                    writer.write(shards.serialize(encoded, *wanted[item.row]))
+
+
+class _Keep(beam.DoFn):
+    """Puts the one result of a pipeline where `run` finds it: a file, as a worker may be another machine."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def process(self, table):
+        """Table -> nothing."""
+        tables.write(self.path, table)
+
+
+def fingerprint(chunks, folder, arguments):
+    """Fingerprint evaluation images: a file a chunk in `folder`."""
+    runner.run(arguments, lambda p: p | beam.Create(chunks) | beam.ParDo(Fingerprint(folder)))
+
+
+def select_best(chunks, scoring, scores, candidates, output, arguments):
+    """Score what has not been scored and find the best of each class.
+
+    Args:
+        chunks: list of inputs.Chunk.
+        scoring: settings.Scoring; None where all are scored.
+        scores: folder of the scores.
+        candidates: the DoFn Candidates.
+        output: file for the best, a table in select.ORDER.
+        arguments: list of str, Beam's own flags.
+    """
+
+    def build(p):
+        found = p | beam.Create(chunks) | beam.Reshuffle()
+        if scoring:
+            found = found | beam.ParDo(Score(scoring, scores))
+        best = found | beam.ParDo(candidates) | beam.CombineGlobally(Best(candidates.limits))
+        return best | beam.ParDo(_Keep(output))
+
+    runner.run(arguments, build)
+
+
+def write_shards(elements, folder, arguments):
+    """Write the shards of kept images; `elements` as Write.work takes them."""
+    runner.run(
+        arguments, lambda p: p | beam.Create(elements) | beam.Reshuffle() | beam.ParDo(Write(folder, len(elements)))
+    )

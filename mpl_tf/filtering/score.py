@@ -1,0 +1,159 @@
+"""Scoring a chunk: images decoded by threads while the model works on the batch before."""
+
+import collections
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from mpl_tf import export
+from mpl_tf.errors import UsageError
+from mpl_tf.filtering import images, inputs, progress, tables
+
+THREADS = os.cpu_count() or 1
+PROBABILITY_SUM = 1e-3  # Outputs >= 0 whose sums are this near to 1 are taken for probabilities.
+
+
+class Scorer:
+    """A model that gives class probabilities for batches of one fixed size.
+
+    Args:
+        path: of a Keras model from images [B, S, S, 3] in [0, 255] to logits [B, C], such as RUN/student.keras.
+        size: S, pixels; 0: the model's own.
+        batch: images a batch; a smaller one is filled up, so that a score does not depend on its neighbours.
+        precision: float32 or bfloat16, compute type of all layers but the first (normalisation) and the last.
+        outputs: logits or probabilities, what the model gives.
+    Raises:
+        UsageError: no such model, or one of other inputs and outputs.
+    """
+
+    def __init__(self, path, size=0, batch=256, precision="float32", outputs="logits"):
+        model = export.load(path, "model")
+        shape, given = model.input_shape, model.output_shape
+        if isinstance(shape, list) or len(shape) != 4 or shape[3] != 3:
+            raise UsageError(f"--model: expected a model of images [batch, side, side, 3], {path} takes {shape}")
+        if isinstance(given, list) or len(given) != 2 or (given[1] or 0) < 2:
+            raise UsageError(f"--model: expected a model that gives [batch, classes], {path} gives {given}")
+        if shape[1] != shape[2]:
+            raise UsageError(f"--model: expected a model of square images, {path} takes {shape[1]} x {shape[2]}")
+        if not (shape[1] or size):
+            raise UsageError(f"--image_size: {path} takes images of any size; say which, in pixels")
+        if size and shape[1] and size != shape[1]:
+            raise UsageError(f"--image_size: expected {shape[1]}, the size that {path} takes, got {size}")
+        self.size, self.classes, self.batch = size or shape[1], given[1], batch
+        self._path, self._outputs = path, outputs
+        if precision == "bfloat16":
+            _to_bfloat16(model)
+
+        @tf.function(input_signature=[tf.TensorSpec([batch, self.size, self.size, 3], tf.uint8)], autograph=False)
+        def run(x):
+            y = tf.cast(model(tf.cast(x, tf.float32), training=False), tf.float32)
+            return y if outputs == "probabilities" else tf.nn.softmax(y), y
+
+        self._run = run
+
+    def __call__(self, pixels):
+        """Probabilities float32 [n, C] of images uint8 [n, S, S, 3], n at most the batch.
+
+        Raises:
+            UsageError: the outputs are not what --outputs says.
+        """
+        count = len(pixels)
+        if count < self.batch:
+            pixels = np.concatenate([pixels, np.zeros([self.batch - count, *pixels.shape[1:]], np.uint8)])
+        probabilities, outputs = (part.numpy()[:count] for part in self._run(pixels))
+        normal = (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < PROBABILITY_SUM).all()
+        if count and np.isfinite(outputs).all() and bool(normal) != (self._outputs == "probabilities"):
+            other = "probabilities" if normal else "logits"
+            raise UsageError(f"--outputs: {self._path} gives {other}, got --outputs={self._outputs}")
+        return probabilities
+
+
+def _to_bfloat16(model):
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+    weighted = [layer for layer in layers if layer.weights]
+    for layer in layers:
+        if layer is not weighted[-1] and not isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+            layer.dtype_policy = "mixed_bfloat16"
+
+
+def score(chunk, scorer, top_classes, fingerprints):
+    """Scores of a chunk, a row an image, in order.
+
+    Args:
+        chunk: inputs.Chunk.
+        scorer: Scorer.
+        top_classes: best classes to note, n.
+        fingerprints: whether to note sha256 and hash.
+    Returns:
+        pyarrow.Table of tables.scores_schema(n).
+    """
+    schema, parts = tables.scores_schema(top_classes), []
+    for ids, found, decoded in decoded_batches(chunk, scorer.batch, scorer.size, fingerprints):
+        usable = np.array([one.usable for one in decoded], bool)
+        classes = np.zeros([len(decoded), top_classes], np.int32)
+        best = np.zeros([len(decoded), top_classes], np.float32)
+        if usable.any():
+            probabilities = scorer(np.stack([one.pixels for one in decoded if one.usable]))
+            finite = np.isfinite(probabilities).all(axis=1)
+            for place in np.flatnonzero(usable)[~finite]:
+                decoded[place] = images.refused("unreadable", "the model's outputs for it are not finite")
+            probabilities, usable[usable] = probabilities[finite], finite
+            classes[usable] = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_classes]
+            best[usable] = np.take_along_axis(probabilities, classes[usable], axis=1)
+        progress.add(len(decoded), classes[usable, 0], best[usable, 0])
+        columns = [[item.row for item in found], *_problems(decoded)]
+        columns += [[one.sha256 for one in decoded], [one.hashes[0] if one.hashes else None for one in decoded]]
+        columns = [ids, [item.source for item in found], *columns]
+        columns += [pa.array(values, mask=~usable) for values in (*classes.T, *best.T)]
+        parts.append(pa.table(columns, schema=schema))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def fingerprint(chunk):
+    """Fingerprints of a chunk of evaluation images, each with those of its slight crops: table of tables.EVALUATION."""
+    parts = []
+    for ids, found, decoded in decoded_batches(chunk, 256, 0, True, cropped=True):
+        columns = [ids, [item.source for item in found], *_problems(decoded), [chunk.number] * len(ids)]
+        columns += [
+            [item.row for item in found],
+            [one.sha256 for one in decoded],
+            [list(one.hashes) for one in decoded],
+        ]
+        parts.append(pa.table(columns, schema=tables.EVALUATION))
+    return pa.concat_tables(parts)
+
+
+def _problems(decoded):
+    return [[one.problem for one in decoded], [one.detail for one in decoded], [one.usable for one in decoded]]
+
+
+def decoded_batches(chunk, batch, size, fingerprints, cropped=False):
+    """Decode a chunk by threads, ahead of who takes it: iterator of (ids, Items, Decoded images), lists of `batch`."""
+
+    def work(found):
+        ids, encoded = [], []
+        for item in found:
+            try:
+                name, data = item.load()
+            except (OSError, ValueError) as error:
+                name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
+            ids.append(name)
+            encoded.append(data)
+        return ids, found, images.decode_all(encoded, size, fingerprints, cropped)
+
+    waiting, ahead, found = collections.deque(), 1, inputs.items(chunk)
+    left = iter(lambda: list(itertools.islice(found, batch)), [])
+    with ThreadPoolExecutor(THREADS) as pool:
+        for block in left:
+            waiting.append(pool.submit(work, block))
+            if len(waiting) > ahead:
+                # Threads that are not needed only take Python's lock from each other: another one when one is late.
+                ahead = min(ahead + (not waiting[0].done()), THREADS)
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

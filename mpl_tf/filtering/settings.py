@@ -1,0 +1,174 @@
+"""What a run is asked to do, checked, and written down so that a folder never mixes two runs."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mpl_tf import files
+from mpl_tf.errors import UsageError
+from mpl_tf.filtering.images import HASH_BYTES
+
+LARGEST_DISTANCE = 2 * HASH_BYTES  # A quarter of the bits; unrelated images differ in half of them.
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """What decides the scores; flags of tools/filter_unlabeled.py, where they are explained."""
+
+    images: tuple
+    model: str
+    data_dir: str = ""
+    image_size: int = 0
+    batch: int = 256
+    precision: str = "float32"
+    outputs: str = "logits"
+    chunk: int = 2048
+    top_classes: int = 1
+    fingerprints: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What decides which of the scored images are kept; flags likewise."""
+
+    per_class: str
+    min_probability: float = 0.0
+    top_classes: int = 1
+    upsample: bool = False
+    exclude: tuple = ()
+    data_dir: str = ""
+    distance: int = 18
+    dedup: bool = False
+    shard_images: int = 10_000
+
+    @property
+    def hashed(self):
+        """Whether the choice needs fingerprints."""
+        return bool(self.exclude) or self.dedup
+
+
+def check(scoring, selection):
+    """Check values that need no file; `scoring` may be None, where scores are given.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    given = dataclasses.asdict(selection) | (dataclasses.asdict(scoring) if scoring else {})
+    lowest = {"image_size": 0, "batch": 1, "chunk": 1, "top_classes": 1, "shard_images": 1, "distance": -1}
+    for name, low in lowest.items():
+        if name in given and given[name] < low:
+            raise UsageError(f"--{name}: expected at least {low}, got {given[name]}")
+    if selection.distance > LARGEST_DISTANCE:
+        raise UsageError(f"--distance: expected at most {LARGEST_DISTANCE} bits, got {selection.distance}")
+    if not 0 <= selection.min_probability <= 1:
+        raise UsageError(f"--min_probability: expected 0 to 1, got {selection.min_probability}")
+    if scoring and not scoring.images:
+        raise UsageError("--images: expected a folder, a pattern, shards, a list or tfds:NAME/SPLIT, got nothing")
+    if scoring and not scoring.model:
+        raise UsageError("--model: expected the student.keras of a finished run, got nothing")
+    if scoring and selection.hashed and not scoring.fingerprints:
+        raise UsageError("--nofingerprints: --exclude and --dedup compare fingerprints; leave it out")
+
+
+def limits(per_class, classes, class_names=None):
+    """How many images to keep of each class.
+
+    Args:
+        per_class: a number, or the path of a file of lines class,number, a class being its number or its name.
+        classes: C.
+        class_names: of the model, or None.
+    Returns:
+        int64 [C].
+    Raises:
+        UsageError: no number, none above 0, a class that the model does not have.
+    """
+    if not Path(per_class).is_file():
+        if not per_class.lstrip("+-").isdigit():
+            raise UsageError(f"--per_class: expected a number or a file of class,number, got {per_class or 'nothing'}")
+        if int(per_class) < 1:
+            raise UsageError(f"--per_class: expected at least 1 image a class, got {per_class}")
+        return np.full([classes], int(per_class), np.int64)
+    numbers = {name: number for number, name in enumerate(class_names or ())}
+    numbers |= {str(number): number for number in range(classes)}
+    result = np.zeros([classes], np.int64)
+    for line, text in enumerate(Path(per_class).read_text().splitlines(), 1):
+        if not text.strip():
+            continue
+        name, _, count = (part.strip() for part in text.rpartition(","))
+        if name not in numbers or not count.isdigit():
+            raise UsageError(
+                f"--per_class: {per_class}, line {line}: expected class,number with a class of the model's {classes}, "
+                f"got {text!r}"
+            )
+        result[numbers[name]] = int(count)
+    if not result.any():
+        raise UsageError(f"--per_class: expected at least one class with images to keep in {per_class}, found none")
+    return result
+
+
+def of_model(scoring, classes):
+    """Record of the scores' settings: scoring's, the model's SHA-256 and its classes.
+
+    Args:
+        scoring: Scoring.
+        classes: of the model, C.
+    Raises:
+        UsageError: results.json beside the model names another number of classes.
+    """
+    path = Path(scoring.model)
+    names, results = None, path.parent / "results.json"
+    if results.is_file():
+        names = json.loads(results.read_text()).get("class_names")
+    if names is not None and len(names) != classes:
+        raise UsageError(f"--model: {path} gives {classes} classes, {results} beside it names {len(names)}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    plain = json.loads(json.dumps(dataclasses.asdict(scoring)))
+    return {"scoring": plain, "model_sha256": digest, "classes": classes, "class_names": names}
+
+
+def claim(folder, record, flag):
+    """Write settings.json into a folder, or check that it is that of the same run.
+
+    Args:
+        folder: Path.
+        record: dict, as JSON gives it back.
+        flag: that names the folder.
+    Returns:
+        Whether the folder was empty or absent.
+    Raises:
+        UsageError: the folder belongs to another run, to something else, or is a file.
+    """
+    path = folder / "settings.json"
+    if path.is_file():
+        before = read(path, flag)
+        differing = sorted(_differences(before, record))
+        if differing:
+            raise UsageError(
+                f"--{flag}: {folder} holds the results of another run, with other {', '.join(differing)}; "
+                f"give another --{flag}"
+            )
+        return False
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--{flag}: expected a folder, {folder} is a file")
+    if folder.is_dir() and any(name for name in folder.iterdir() if not name.name.startswith(".partial-")):
+        raise UsageError(f"--{flag}: expected an empty or new folder, {folder} holds files of something else")
+    files.write_text(path, json.dumps(record, indent=2) + "\n")
+    return True
+
+
+def _differences(before, record, name="settings"):
+    if not (isinstance(before, dict) and isinstance(record, dict)):
+        return {name} if before != record else set()
+    keys = set(before) | set(record)
+    return set().union(*(_differences(before.get(key), record.get(key), key) for key in keys))
+
+
+def read(path, flag):
+    """A settings.json; UsageError where there is none."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--{flag}: expected {path}, cannot read it ({error})") from error

@@ -1,0 +1,86 @@
+"""The tables of a run, Parquet files each written in one step.
+
+scores/scores-00000.parquet, a row an image: id, source, row, problem, detail, usable, sha256, hash, class_1,
+    probability_1 and so on for --top_classes.
+kept.parquet, a row an image and class, by class and rank: id, source, class, probability, rank (0: the best), copies.
+rejected.parquet, a row an image: id, source, class, probability, rank (null), reason (unreadable, overlaps,
+    below_threshold or beyond_top_k), overlaps (the id that it overlaps), distance (bits), detail.
+problems.parquet, a row an odd image: id, source, problem, detail, usable (false: it was left out).
+"""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mpl_tf import files
+from mpl_tf.errors import RunError
+
+IMAGE = [("id", pa.string()), ("source", pa.string())]
+PROBLEM = [("problem", pa.string()), ("detail", pa.string()), ("usable", pa.bool_())]
+HASHES = [("sha256", pa.binary()), ("hash", pa.binary())]
+PROBLEMS = pa.schema(IMAGE + PROBLEM)
+PLACE = [("chunk", pa.int32()), ("row", pa.int32())]
+EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", pa.binary()), ("hashes", pa.list_(pa.binary()))])
+CANDIDATES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("class", pa.int32()),
+        ("probability", pa.float32()),
+        *PLACE,
+        *HASHES,
+    ]
+)
+PLACED = [("class", pa.int32()), ("probability", pa.float32()), ("rank", pa.int32())]
+KEPT = pa.schema([*IMAGE, *PLACED, ("copies", pa.int32())])
+REJECTED = pa.schema(
+    [*IMAGE, *PLACED, ("reason", pa.string()), ("overlaps", pa.string()), ("distance", pa.int32())]
+    + [("detail", pa.string())]
+)
+# An image's row in its chunk; id, chunk and row of the evaluation image that it overlaps.
+OVERLAPS = pa.schema(
+    [("row", pa.int32()), ("overlaps", pa.string()), ("other_chunk", pa.int32()), ("other_row", pa.int32())]
+    + [("distance", pa.int32())]
+)
+
+
+def scores_schema(top_classes):
+    """Schema of a chunk's scores, with the `top_classes` best classes of each image."""
+    best = [(f"class_{n}", pa.int32()) for n in range(1, top_classes + 1)]
+    best += [(f"probability_{n}", pa.float32()) for n in range(1, top_classes + 1)]
+    return pa.schema([*IMAGE, ("row", pa.int32()), *PROBLEM, *HASHES, *best])
+
+
+def write(path, table):
+    """Write a table in one step; RunError as files.write."""
+    files.write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def write_parts(path, schema, parts):
+    """Write a table that is made part by part, a row group each, in one step.
+
+    Args:
+        path: of the file.
+        schema: of it.
+        parts: iterable of tables.
+    """
+
+    def save(temporary):
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(part)
+
+    files.write(path, save)
+
+
+def read(path):
+    """A table.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return pq.ParquetFile(file).read()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{path}: expected a Parquet table ({error}); remove it and run the same command again"
+        ) from error

@@ -1,0 +1,155 @@
+"""Near hashes against all pairs; planted copies of an evaluation set; duplicates against a plain loop."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from mpl_tf.filtering import images, overlap, select, tables
+
+DISTANCE = 18  # The tool's default.
+
+
+@pytest.mark.parametrize("distance", [0, 3, 20, 60])
+def test_index_finds_every_near_pair(distance):
+    random = np.random.default_rng(distance)
+    hashes = random.integers(0, 256, (300, images.HASH_BYTES), dtype=np.uint8)
+    bits = np.unpackbits(np.concatenate([hashes[:100]] * 2), axis=1)
+    for row, flips in enumerate(random.integers(0, 80, len(bits))):
+        bits[row, random.permutation(overlap.BITS)[:flips]] ^= 1
+    queries = np.packbits(bits, axis=1)
+    every = (bits[:, None] != np.unpackbits(hashes, axis=1)[None]).sum(axis=2)
+    expected = {(q, h, every[q, h]) for q, h in np.argwhere(every <= distance)}
+    assert set(map(tuple, overlap.Index(hashes, distance).pairs(queries).T)) == expected
+    assert distance == 0 or len(expected) > 5
+
+
+def photograph(random):
+    """A random picture much like a photograph: noise of four scales, the coarse ones stronger and in colour."""
+    layers = [random.normal(size=(2**n, 2**n, 3 if n < 3 else 1)) * 1.4**-n for n in (1, 2, 3, 4)]
+    picture = sum(np.kron(layer, np.ones((32 // len(layer),) * 2 + (1,))) for layer in layers)
+    picture = 255 * (picture - picture.min()) / np.ptp(picture)
+    return Image.fromarray(picture.astype(np.uint8)).resize((40, 40), Image.Resampling.BICUBIC)
+
+
+def encoded(image, form="PNG", **how):
+    output = io.BytesIO()
+    image.save(output, form, **how)
+    return output.getvalue()
+
+
+def resized(image):
+    small = image.resize([round(0.9 * side) for side in image.size], Image.Resampling.BILINEAR)
+    return small.resize(image.size, Image.Resampling.BILINEAR)
+
+
+COPIES = {
+    "exact": encoded,
+    "jpeg": lambda image: encoded(image, "JPEG", quality=60),
+    "resized": lambda image: encoded(resized(image)),
+    "cropped": lambda image: encoded(image.crop((1, 1, image.width - 1, image.height - 1))),
+}
+
+
+def evaluation(pictures, distance):
+    decoded = images.decode_all([encoded(picture) for picture in pictures], 0, True, cropped=True)
+    count = range(len(pictures))
+    columns = [[f"test{i}" for i in count], ["" for i in count], ["" for i in count], ["" for i in count]]
+    columns += [[True for i in count], [7 for i in count], list(count)]
+    columns += [[one.sha256 for one in decoded], [list(one.hashes) for one in decoded]]
+    return overlap.Evaluation(pa.table(columns, schema=tables.EVALUATION), distance)
+
+
+def scores_of(files):
+    decoded = images.decode_all(files, 0, True)
+    columns = {"usable": [one.usable for one in decoded], "sha256": [one.sha256 for one in decoded]}
+    return pa.table(
+        columns | {"hash": pa.array([one.hashes[0] if one.hashes else None for one in decoded], pa.binary())}
+    )
+
+
+def test_copies_are_found_and_others_are_not():
+    random = np.random.default_rng(0)
+    tests, others = ([photograph(random) for _ in range(count)] for count in (60, 300))
+    known, exact_alone = evaluation(tests, DISTANCE), evaluation(tests, overlap.EXACT)
+    missed = 0
+    for kind, copy in COPIES.items():
+        files = [b"", *map(copy, tests)]
+        found = known.overlaps(scores_of(files)).to_pylist()
+        assert all(one["overlaps"] == f"test{one['row'] - 1}" and one["other_chunk"] == 7 for one in found)
+        assert all(one["other_row"] == one["row"] - 1 and one["distance"] <= DISTANCE for one in found)
+        assert kind != "exact" or [one["distance"] for one in found] == [0] * 60
+        missed += 60 - len(found)
+        assert len(exact_alone.overlaps(scores_of(files))) == (60 if kind == "exact" else 0)
+    assert missed <= 0.02 * 180
+    innocent = scores_of(map(encoded, others))
+    assert len(known.overlaps(innocent)) == 0 and len(exact_alone.overlaps(innocent)) == 0
+
+
+def test_equal_pixels_in_another_form_are_exact():
+    picture = photograph(np.random.default_rng(1))
+    first, second = images.decode_all([encoded(picture), encoded(picture, "BMP")], 0, True)
+    assert first.sha256 == second.sha256
+    turned = images.decode_all([encoded(picture.rotate(90, expand=True))], 0, True)[0]
+    assert turned.sha256 != first.sha256
+
+
+def slow_duplicates(pool, limits, distance):
+    """What without_duplicates promises, by comparing every pair."""
+    rows = pool.to_pylist()
+    bits = [np.unpackbits(np.frombuffer(row["hash"], np.uint8)) for row in rows]
+    kept, room, dropped = [], list(limits), set()
+    for place in sorted(range(len(rows)), key=lambda i: (-rows[i]["probability"], rows[i]["id"])):
+        row = rows[place]
+        image = row["chunk"], row["row"]
+        near = [
+            o
+            for o in kept
+            if (bits[o] != bits[place]).sum() <= distance and image != (rows[o]["chunk"], rows[o]["row"])
+        ]
+        if room[row["class"]] and near:
+            dropped.add(image)
+        elif room[row["class"]]:
+            kept.append(place)
+            room[row["class"]] -= 1
+    return sorted(kept), dropped
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_most_probable_of_duplicates_stays(seed):
+    random = np.random.default_rng(seed)
+    families = random.integers(0, 256, (12, images.HASH_BYTES), dtype=np.uint8)
+    count = 80
+    hashes = [families[random.integers(12)].copy() for _ in range(count)]
+    for one in hashes:
+        one[random.integers(images.HASH_BYTES)] ^= 1 << random.integers(8)
+    rows = [f"image{i:02d}" for i in range(count)]
+    columns = [rows, random.integers(0, 3, count), random.choice([0.5, 0.75, 1.0], count), np.zeros(count)]
+    columns += [random.permutation(count) // 2, [b"%d" % i for i in range(count)], [one.tobytes() for one in hashes]]
+    arrays = [pa.array(column if isinstance(column, list) else column.tolist()) for column in columns]
+    pool = pa.table(arrays, names=tables.CANDIDATES.names).cast(tables.CANDIDATES)
+    pool = select.best(pool, [100] * 3)
+    limits = [3, 4, 100]
+    kept, dropped = overlap.without_duplicates(pool, limits, DISTANCE)
+    expected, expected_dropped = slow_duplicates(pool, limits, DISTANCE)
+    assert kept["id"].to_pylist() == [pool["id"][i].as_py() for i in expected]
+    assert set(dropped) == expected_dropped and dropped
+    for other, bits in dropped.values():
+        assert other in expected and 0 <= bits <= DISTANCE
+
+
+def test_exact_duplicates_alone():
+    columns = [
+        ["a", "b", "c"],
+        [0, 0, 1],
+        [0.5, 0.75, 0.625],
+        [0, 0, 0],
+        [0, 1, 2],
+        [b"x", b"x", b"y"],
+        [b"", b"", b""],
+    ]
+    pool = select.best(pa.table(columns, names=tables.CANDIDATES.names).cast(tables.CANDIDATES), [9, 9])
+    kept, dropped = overlap.without_duplicates(pool, [9, 9], overlap.EXACT)
+    assert kept["id"].to_pylist() == ["b", "c"] and list(dropped) == [(0, 0)]
