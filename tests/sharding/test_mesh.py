@@ -1,0 +1,152 @@
+"""On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program."""
+
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+COMMON = [
+    "--dataset=digits_50",
+    "--model=wide_resnet_28_2",
+    "--train_steps=4",
+    "--steps_per_epoch=2",
+    "--steps_per_execution=1",
+    "--labeled_batch=4",
+    "--mu=1",
+    "--dropout=0",
+    "--finetune_steps=0",
+]
+
+
+def start(module, *arguments, **environment):
+    """A program of this project in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    """Its output, once it has ended well."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-2000:]
+    return out
+
+
+# ---- Layers ---------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def layers():
+    return json.loads(finish(start("tests.sharding.layers_on_mesh", "replica:2,core:2")).splitlines()[-1])
+
+
+def test_each_layer_has_the_output_and_the_gradients_of_the_one_it_stands_for():
+    assert len(layers()) == 13
+    for name, differences in layers().items():
+        assert max(differences) < 2e-6, name
+
+
+# ---- Whole steps ----------------------------------------------------------------------------------------------------
+
+# MPL by both forms of h and by a second derivative, on both kinds of network, one and two replicas; then bfloat16.
+STEPS = {
+    "efficientnet": ["--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2"],
+    "resnet": ["--mesh=replica:2,core:2", "--network=resnet", "--width=0.125", "--repeats=1", "--feedback=exact"],
+    "bfloat16": ["--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16"],
+}
+
+
+@functools.cache
+def compared(name):
+    arguments = ["--width=0.25", "--stages=1", "--steps=5", *STEPS[name]]
+    return json.loads(finish(start("tools.mesh", *arguments)))
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "resnet"])
+def test_five_steps_on_a_mesh_are_those_of_one_device(name):
+    result = compared(name)
+    assert {"loss", "student_loss", "h", "norm_feedback"} <= set(result["differences"])
+    assert max(result["differences"].values()) < 1e-4
+    assert set(result["variables"]) >= {"teacher", "student", "student_optimizer", "average"}
+    assert max(result["variables"].values()) < 1e-4
+
+
+def test_bfloat16_on_a_mesh_is_near_that_of_one_device():
+    result = compared("bfloat16")
+    assert 0 < result["differences"]["loss"] < 0.02
+    assert result["variables"]["teacher" if "teacher" in result["variables"] else "network"] < 0.02
+
+
+@pytest.mark.parametrize(("name", "cores"), [("efficientnet", 4), ("resnet", 2)])
+def test_a_device_holds_its_part_of_weights_slots_and_averages(name, cores):
+    held = compared(name)["bytes"]
+    assert held["device"] * cores == pytest.approx(held["whole"], rel=0.02)
+
+
+def test_checkpoints_move_between_meshes_and_one_device():
+    assert compared("efficientnet")["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
+
+
+# ---- The program ----------------------------------------------------------------------------------------------------
+
+
+def train(folder, strategy, *arguments, kill_at=0, **environment):
+    """The program with that strategy."""
+    flags = [*COMMON, f"--workdir={folder}", f"--strategy={strategy}", *arguments]
+    return start("tests.sharding.train_on_mesh", str(kill_at), *flags, **environment)
+
+
+def student(folder):
+    """All weights of RUN/student.keras, as one vector."""
+    return np.concatenate([w.ravel() for w in keras.models.load_model(folder / "student.keras").get_weights()])
+
+
+def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path):
+    whole = train(tmp_path / "whole", "one", "--method=supervised")
+    finish(whole)
+    mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
+    killed = train(tmp_path / "run", *mesh, kill_at=2)
+    killed.communicate(timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(["cp", "-r", tmp_path / "run", tmp_path / "other"], check=True)
+    on_mesh = train(tmp_path / "run", *mesh)
+    on_one = train(tmp_path / "other", "one", "--method=supervised")
+    finish(on_mesh), finish(on_one)
+    expected = student(tmp_path / "whole")
+    for folder in ("run", "other"):
+        assert np.linalg.norm(student(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
+        assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
+
+
+def test_two_hosts_train_as_one(tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as sock:
+            sock.bind(("localhost", 0))
+            ports.append(sock.getsockname()[1])
+    workers = [f"localhost:{port}" for port in sorted(ports)]
+    arguments = ("--method=supervised", "--mesh=replica:2,core:1")
+    hosts = [
+        train(
+            tmp_path / "two",
+            "dtensor",
+            *arguments,
+            TF_CONFIG=json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    for host in hosts:
+        finish(host)
+    finish(train(tmp_path / "one", "dtensor", *arguments))
+    assert np.allclose(student(tmp_path / "two"), student(tmp_path / "one"), rtol=1e-5, atol=1e-7)

@@ -1,0 +1,120 @@
+"""Whether a run fits its machines and how long it takes, before there are any: bytes a core, FLOPs and time of a step.
+
+    python -m tools.plan --model=efficientnet_l2 --mesh=replica:128,core:16 --image_size=512 --labeled_batch=2048 --mu=8
+
+Prints two columns, with and without --remat, of the memory of one core of the mesh; `--json` has the same numbers.
+Weights, slots and averages are those that a mesh holds; the rest is an estimate from shapes (tools/planning.py) which
+leaves out the compiler's own buffers, and the time is the operations at the utilisation that is given.
+"""
+
+import json
+import sys
+
+from absl import flags
+
+from mpl_tf import checks, files, quiet
+from mpl_tf.errors import RunError, UsageError
+
+GIB = 2**30
+SIZES = {"float32": 4, "mixed_bfloat16": 2}
+
+
+def main(argv=None):
+    """Plan; returns the exit status."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("model", None, "network of teacher and student", required=True, flag_values=values)
+    flags.DEFINE_string("mesh", None, "replica:R,core:S", required=True, flag_values=values)
+    flags.DEFINE_integer("image_size", 224, "side of the images, pixels", 8, flag_values=values)
+    flags.DEFINE_integer("num_classes", 1000, "classes", 2, flag_values=values)
+    flags.DEFINE_integer("labeled_batch", 2048, "labeled images a step over all replicas", 1, flag_values=values)
+    flags.DEFINE_integer("mu", 8, "unlabeled images per labeled one", 1, flag_values=values)
+    flags.DEFINE_enum("method", "mpl", ["supervised", "uda", "mpl"], "training method", flag_values=values)
+    forms = ["off", "taylor", "dot_product", "exact"]
+    flags.DEFINE_enum("feedback", "taylor", forms, "of mpl", flag_values=values)
+    flags.DEFINE_enum("teacher_passes", "joint", ["joint", "split"], "as mpl_tf.main has it", flag_values=values)
+    flags.DEFINE_enum("precision", "mixed_bfloat16", list(SIZES), "as mpl_tf.main has it", flag_values=values)
+    flags.DEFINE_bool("average", True, "whether the student's weights are averaged", flag_values=values)
+    flags.DEFINE_float("core_memory", 16.0, "memory of a core, GiB (TPU v3: 16)", 0.0, flag_values=values)
+    flags.DEFINE_float("peak_flops", 6.15e13, "operations a core and second (TPU v3: 6.15e13)", 1.0, flag_values=values)
+    flags.DEFINE_float("utilisation", 0.3, "share of the peak that is reached", 0.001, 1.0, flag_values=values)
+    flags.DEFINE_integer("train_steps", 0, "steps of the run, for its length", 0, flag_values=values)
+    flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
+    try:
+        rest = values(["plan", *(sys.argv[1:] if argv is None else argv)])
+        if len(rest) > 1:
+            raise UsageError(f"expected flags only, got {rest[1]!r}; write --name=value")
+        quiet.import_tensorflow()
+        report = plan(values)
+        _print(values, report)
+        if values.json:
+            files.write_text(values.json, json.dumps(report, indent=2) + "\n")
+    except (flags.Error, UsageError, RunError) as error:
+        print(f"plan: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.status if isinstance(error, RunError) else 2
+    return 0
+
+
+def plan(values):
+    """The figures of a run.
+
+    Args:
+        values: the flags.
+    Returns:
+        dict: weights, replicas, cores, images a replica holds at once; bytes a core by use, without and with remat,
+        their sums and whether they fit; flops and seconds a step.
+    Raises:
+        UsageError: a mesh that is none, or that the batch or the images do not divide by.
+    """
+    from . import planning
+
+    replicas, cores = checks.mesh_size(values.mesh)
+    if values.labeled_batch % replicas:
+        raise UsageError(f"--labeled_batch: expected a multiple of {replicas} replicas, got {values.labeled_batch}")
+    network = planning.build(values.model, values.image_size, values.num_classes, values.mesh)
+    labeled = values.labeled_batch // replicas
+    held, cost = planning.passes(values.method, values.feedback, values.teacher_passes, labeled, values.mu)
+    report = {"model": values.model, "weights": network.count, "replicas": replicas, "cores": cores}
+    report["images_held"] = held
+    for name, remat in (("kept", False), ("remat", True)):
+        if remat and values.feedback == "exact" and values.method == "mpl":
+            continue  # A second derivative does not go through what is computed again.
+        size = SIZES[values.precision]
+        parts = planning.memory(network, cores, values.method, held, size, values.average, remat)
+        total = sum(parts.values())
+        report[name] = {"bytes": parts, "total": total, "fits": total <= values.core_memory * GIB}
+        # What is made again costs the forward pass of every image that has a gradient once more: a third of the rest.
+        flops = network.flops * cost * replicas * (4 / 3 if remat else 1)
+        seconds = flops / (replicas * cores * values.peak_flops * values.utilisation)
+        report[name] |= {"flops": flops, "seconds_per_step": seconds}
+    return report
+
+
+def _print(values, report):
+    columns = {"kept": "without --remat", "remat": "with --remat"}
+    shown = {name: title for name, title in columns.items() if name in report}
+    print(
+        f"{report['model']}: {report['weights'] / 1e6:.1f} M weights; images {values.image_size} x {values.image_size} "
+        f"over {report['cores']} cores; {values.labeled_batch // report['replicas']} labeled images a replica of "
+        f"{report['replicas']}, {report['images_held']} in the passes held at once\n"
+    )
+    _row("a core, GiB", shown.values())
+    _row("---", ["---"] * len(shown))
+    for part in report["kept"]["bytes"]:
+        _row(part, [f"{report[name]['bytes'][part] / GIB:.3f}" for name in shown])
+    _row("in all", [f"{report[name]['total'] / GIB:.3f}" for name in shown])
+    fits = [("yes" if report[name]["fits"] else "no") for name in shown]
+    _row(f"fits {values.core_memory:g} GiB", fits)
+    _row("FLOPs a step, all cores", [f"{report[name]['flops']:.3g}" for name in shown])
+    share = f"{100 * values.utilisation:g} % of {values.peak_flops:.3g} FLOPs/s a core"
+    _row(f"seconds a step at {share}", [f"{report[name]['seconds_per_step']:.3g}" for name in shown])
+    if values.train_steps:
+        days = [report[name]["seconds_per_step"] * values.train_steps / 86400 for name in shown]
+        _row(f"days for {values.train_steps:,} steps", [f"{length:.3g}" for length in days])
+
+
+def _row(name, cells):
+    print("| " + " | ".join([name, *cells]) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
