@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import queue
+import re
 import statistics
 import subprocess
 import sys
@@ -29,13 +30,14 @@ def main(argv=None):
     values = flags.FlagValues()
     flags.DEFINE_enum("study", "methods", list(studies.STUDIES), "which rows to run", flag_values=values)
     flags.DEFINE_string("dataset", "digits_50", "data set of every row that names none", flag_values=values)
+    flags.DEFINE_string("rows", "", "run the rows that this regular expression finds", flag_values=values)
     flags.DEFINE_string("seeds", "0-4", "first-last, or a list: 0,3,7", flag_values=values)
     flags.DEFINE_string("output", "docs/methods", "folder of the table", flag_values=values)
     flags.DEFINE_multi_string("extra", [], "a flag for every run, as --extra=--train_steps=100", flag_values=values)
     flags.DEFINE_integer("jobs", 1, "rows at a time, each on its own core if more than 1", 1, flag_values=values)
     try:
         values(["ablation", *(sys.argv[1:] if argv is None else argv)])
-        rows, seeds, output = studies.STUDIES[values.study], parse_seeds(values.seeds), Path(values.output)
+        rows, seeds, output = _rows(values.study, values.rows), parse_seeds(values.seeds), Path(values.output)
         own = {name: arguments for name, arguments in rows.items() if not isinstance(arguments, studies.Network)}
         first = [f"--dataset={values.dataset}"]
         run_rows(
@@ -46,7 +48,9 @@ def main(argv=None):
         return 2 if isinstance(error, (flags.Error, UsageError)) else 1
     command = (
         f"python -m tools.ablation --study={values.study} --dataset={values.dataset} --seeds={values.seeds} "
-        f"--output={values.output} --jobs={values.jobs}" + "".join(f" --extra={flag}" for flag in values.extra)
+        + (f"--rows='{values.rows}' " if values.rows else "")
+        + f"--output={values.output} --jobs={values.jobs}"
+        + "".join(f" --extra={flag}" for flag in values.extra)
     )
     runs = [_run(name, rows[name], seed, output) for name in rows for seed in seeds]
     references = {name: studies.reference(values.study, name) for name in rows}
@@ -58,6 +62,20 @@ def main(argv=None):
         drawn = {legend: [_curve(row, column, seed, output) for seed in seeds] for legend, (row, column) in curves}
         figures.over_steps(drawn, output / "training")
     return 0
+
+
+def _rows(study, pattern):
+    """The rows whose names match, and those that they are compared with or are networks of."""
+    rows = studies.STUDIES[study]
+    try:
+        found = {name for name in rows if re.search(pattern, name)}
+    except re.error as error:
+        raise UsageError(f"--rows: expected a regular expression, got {pattern!r} ({error})") from error
+    if not found:
+        raise UsageError(f"--rows: expected a match among {'; '.join(rows)}, got {pattern!r}")
+    found |= {studies.reference(study, name) for name in found}
+    found |= {rows[name].of for name in found if isinstance(rows[name], studies.Network)}
+    return {name: arguments for name, arguments in rows.items() if name in found}
 
 
 def run_rows(rows, seeds, output, jobs):

@@ -4,6 +4,7 @@
     python -m tools.benchmark --what=loop --dataset=digits_50
     python -m tools.benchmark --what=input --cores=1 --dataset=cifar10_4k --labeled_batch=128
     python -m tools.benchmark --what=startup
+    python -m tools.benchmark --what=filter --repeats=3
     python -m tools.benchmark --what=step --compare=yardstick.json --dataset=cifar10_4k --labeled_batch=16
 
 Any flag of mpl_tf.main may follow; examples are random, so no data set is needed. Figures of one machine are compared
@@ -18,14 +19,13 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf import config as configuration
-from mpl_tf import files, quiet
+from mpl_tf import files, provenance, quiet
 from mpl_tf import flags as program_flags
 from mpl_tf.errors import UsageError
 
-from . import loop, measure, peaks
+from . import filter_speed, loop, measure, peaks
 
-WHAT = ("step", "profile", "convolutions", "loop", "input", "startup")
+WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter")
 
 
 def main(argv=None):
@@ -42,7 +42,7 @@ def main(argv=None):
     try:
         rest = values(["benchmark", *(sys.argv[1:] if argv is None else argv)], known_only=True)
         earlier = _read(values.compare) if values.compare else None
-        config = program_flags.parse(rest[1:]) if values.what != "startup" else None
+        config = program_flags.parse(rest[1:]) if values.what not in ("startup", "filter") else None
     except (flags.Error, UsageError) as error:
         print(f"benchmark: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -72,11 +72,11 @@ def _measure(values, config):
     if values.what == "input":
         views = measure.strong_views(config, 256, values.repeats)
         return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}
-    return measure.startup()
+    return filter_speed.throughput(values.repeats) if values.what == "filter" else measure.startup()
 
 
 def _machine():
-    found = configuration.versions()["versions"]
+    found = provenance.versions()["versions"]
     about = {name: found[name] for name in ("python", "tensorflow", "keras")}
     return {"machine": platform.machine(), "cores": os.cpu_count(), "versions": about}
 

@@ -15,7 +15,8 @@ import numpy as np
 from . import loop, peaks, pil_views
 
 SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3), "stl10_1k": (96, 96, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
-CLASSES = {"two_moons": 2, "cifar100_10k": 100}  # 10 elsewhere.
+IMAGENET = ("imagenet_10", "imagenet", "imagenet_jft")
+CLASSES = {"two_moons": 2, "cifar100_10k": 100} | dict.fromkeys(IMAGENET, 1000)  # 10 elsewhere.
 SYNTHETIC = 4096  # Examples of the stand-in data set.
 
 
@@ -23,7 +24,7 @@ def stand_in(config):
     """A Dataset of random examples shaped like the configured one, so that no data is needed."""
     from mpl_tf.data import Dataset, Source
 
-    side = config.image_size if config.dataset == "folder" else 32
+    side = config.image_size if config.dataset in ("folder", *IMAGENET) else 32
     shape, classes = SHAPES.get(config.dataset, (side, side, 3)), CLASSES.get(config.dataset, 10)
     random = np.random.default_rng(0)
     if len(shape) == 1:

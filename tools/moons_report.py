@@ -9,8 +9,7 @@ import time
 
 import numpy as np
 
-from mpl_tf import config as configuration
-from mpl_tf import files
+from mpl_tf import files, provenance
 from mpl_tf.data.two_moons import MOON_NOISE
 
 SUCCESS = 98  # % of the points that the right classifier gets at least.
@@ -147,7 +146,7 @@ def _text(table, config):
 
 
 def _about(table, spent):
-    found, (count, started) = configuration.versions()["versions"], spent
+    found, (count, started) = provenance.versions()["versions"], spent
     runs = sum(map(len, table.values()))
     there = f" ({runs - count} of {runs} runs were already there)" if count < runs else ""
     return (

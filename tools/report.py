@@ -5,8 +5,7 @@ import math
 import platform
 import statistics
 
-from mpl_tf import config as configuration
-from mpl_tf import files
+from mpl_tf import files, provenance
 
 from . import figures, paired
 
@@ -119,6 +118,6 @@ def _save_csv(path, rows):
 
 
 def _machine():
-    found = configuration.versions()["versions"]
+    found = provenance.versions()["versions"]
     about = f"Python {found['python']}, TensorFlow {found['tensorflow']}, Keras {found['keras']}, {platform.machine()}"
     return f"Machine: {about}, no accelerator unless said otherwise."

@@ -26,9 +26,10 @@ METHODS = (
     "reduced_mpl",
     "meta_semi",
 )
-# For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images. UDA's weight and threshold, one
-# RandAugment operation and no dropout were chosen for UDA without feedback, by its test accuracy at ten labels on seeds
-# 0 to 2 (600 steps: 74 %, supervised learning 58 %); nothing was chosen for a form of feedback.
+# For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images, the schedule and views of
+# flags/digits_50.flags on any data set. UDA's weight and threshold, one RandAugment operation and no dropout were
+# chosen for UDA without feedback, by its test accuracy with ten labels on seeds 0 to 2 (600 steps: 74 %, supervised
+# learning 58 %); nothing was chosen for a form of feedback.
 SHORT = [
     "--model=narrow_cnn",
     "--train_steps=500",
@@ -39,6 +40,15 @@ SHORT = [
     "--randaugment_ops=1",
     "--dropout=0",
     "--finetune_steps=0",
+    "--learning_rate_batch=0",
+    "--teacher_warmup_steps=50",
+    "--student_wait_steps=0",
+    "--student_warmup_steps=50",
+    "--uda_ramp_steps=100",
+    "--ema_decay=0.99",
+    "--label_smoothing=0",
+    "--randaugment_magnitude=5",
+    "--cutout=0.25",
     "--steps_per_epoch=50",
     "--steps_per_execution=50",
 ]
@@ -74,6 +84,8 @@ STUDIES = {
         "mpl": MPL,
         "split passes": [*MPL, "--teacher_passes=split"],
         "mixed_bfloat16": [*MPL, "--precision=mixed_bfloat16"],
+        "mixed_float16": [*MPL, "--precision=mixed_float16"],
+        "2 parts": [*MPL, "--accumulate=2"],
     },
     "methods": {name: [f"--method={name}"] for name in METHODS} | {"mpl, feedback off": [*MPL, "--feedback=off"]},
     "breakdown": {  # Paper, Figure 3; its teacher and student also make Figure 4.

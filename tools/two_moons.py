@@ -22,8 +22,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf import config as configuration
-from mpl_tf import files, quiet
+from mpl_tf import files, provenance, quiet
 from mpl_tf import flags as program_flags
 from mpl_tf.errors import RunError, UsageError
 
@@ -198,7 +197,7 @@ def train_group(trainer, config, points, teachers, stopped):
 def _settings(config):
     """What a run's numbers depend on, but for the seed: flags and versions."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata["identity"] and field.name != "seed"]
-    return {name: getattr(config, name) for name in names} | configuration.versions()["versions"]
+    return {name: getattr(config, name) for name in names} | provenance.versions()["versions"]
 
 
 def _read(path, settings):

@@ -38,6 +38,25 @@ def test_flags_that_all_rows_have(monkeypatch):
     assert "--train_steps=500" in studies.common("feedback")
 
 
+def test_rows_by_a_pattern_bring_those_they_are_compared_with():
+    assert list(ablation._rows("feedback", "mean|weight 1$")) == [
+        "off, sampled",
+        "off, soft",
+        "taylor, mean",
+        "dot_product, mean",
+        "exact, weight 1",
+    ]
+    assert list(ablation._rows("breakdown", "before")) == ["uda", "mpl before finetuning", "mpl, finetuned"]
+    assert ablation._rows("methods", "") == studies.STUDIES["methods"]
+
+
+@pytest.mark.parametrize("pattern", ["nothing", "("])
+def test_rows_that_are_none_end_in_one_line(pattern, capsys):
+    assert ablation.main(["--study=methods", f"--rows={pattern}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--rows" in line and repr(pattern) in line
+
+
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(studies.STUDIES, "methods", {"a": ["--method=supervised"]})
     extra = ["--train_steps=2", "--steps_per_epoch=2", "--steps_per_execution=1", "--labeled_batch=10"]
