@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_tf import main
 
@@ -112,9 +113,12 @@ def begun(tmp_path):
 
 
 def checkpoints(workdir):
-    """Data files of the training checkpoints, oldest first."""
-    found = (workdir / "checkpoints" / "train").glob("ckpt-*.data*")
-    return sorted(found, key=lambda path: int(path.name.split("-")[1].split(".")[0]))
+    """Data files of the training checkpoints a run goes on from, oldest first.
+
+    A run killed between writing a file and listing it leaves one that is not among them.
+    """
+    state = tf.train.get_checkpoint_state(workdir / "checkpoints" / "train")
+    return [Path(f"{prefix}.data-00000-of-00001") for prefix in state.all_model_checkpoint_paths]
 
 
 def damage(path):
