@@ -25,15 +25,17 @@ class Progress(keras.callbacks.Callback):
         start, steps: step to go on from, steps of the phase.
         images: examples a step over all replicas.
         flag: the flag that sets `steps`.
+        shown: whether anything is printed; of several workers, only the chief does.
     """
 
-    def __init__(self, name, start, steps, images, flag):
+    def __init__(self, name, start, steps, images, flag, shown=True):
         super().__init__()
+        self.shown = shown
         self.name, self.step, self.steps, self.images, self.flag = name, start, steps, images, flag
-        self.terminal = sys.stdout.isatty()
+        self.terminal = shown and sys.stdout.isatty()
         self.bar = keras.utils.Progbar(steps, stateful_metrics=SHOWN) if self.terminal else None
         self.after_first = None  # (step, time) after the first call, which compiles.
-        self.told = distribute.has_accelerator()
+        self.told = not shown or distribute.has_accelerator()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the epoch's clock."""
@@ -55,7 +57,7 @@ class Progress(keras.callbacks.Callback):
         """Complete the epoch's logs; a line where no bar is shown."""
         now = time.perf_counter()
         logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
-        if not self.terminal:
+        if self.shown and not self.terminal:
             since = self.after_first if self.step > self.after_first[0] else self.began
             left = (self.steps - self.step) / self._rate(since, now) * self.images
             values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
@@ -112,9 +114,11 @@ class Saver(keras.callbacks.Callback):
             )
         if self.terminated:
             self._save()
+            saved = "and saved; the same command goes on from there"
+            left = "; the first worker saves; start all workers again"
             raise Interrupted(
-                f"SIGTERM: stopped at step {step} of {self.progress.steps} and saved; "
-                "the same command goes on from there"
+                f"SIGTERM: stopped at step {step} of {self.progress.steps}"
+                f"{' ' + saved if self.checkpoints.writes else left}"
             )
 
     def on_epoch_end(self, epoch, logs=None):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from mpl_tf import sharding
 from mpl_tf.errors import RunError
 
 
@@ -21,10 +22,11 @@ class Checkpoints:
         method: compiled Method.
         folder: where the checkpoints lie.
         keep: how many of the newest are kept.
+        writes: whether this process writes them; of several workers, which share the folder, only the chief does.
     """
 
-    def __init__(self, method, folder, keep):
-        self.folder = Path(folder)
+    def __init__(self, method, folder, keep, writes=True):
+        self.method, self.folder, self.writes = method, Path(folder), writes
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(step=self.step, seconds=self.seconds, **method.state())
@@ -53,7 +55,7 @@ class Checkpoints:
         return 0
 
     def save(self, step, seconds):
-        """Write a checkpoint after `step` steps and `seconds` seconds of training.
+        """Write a checkpoint after `step` steps and `seconds` seconds of training; not where another process does.
 
         Raises:
             RunError: it cannot be written; the ones before it stay.
@@ -61,7 +63,9 @@ class Checkpoints:
         self.step.assign(step)
         self.seconds.assign(seconds)
         try:
-            self._manager.save(checkpoint_number=step)
+            with sharding.gathered(self.method):
+                if self.writes:
+                    self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()

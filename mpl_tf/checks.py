@@ -1,13 +1,22 @@
 """Checks of a configuration's values, alone and in combination; each raises UsageError in one line."""
 
 import math
+import re
 from pathlib import Path
 
 from mpl_tf.errors import UsageError
 
 LABELED_ONLY = ("supervised", "label_smoothing", "randaugment")  # Methods that see no unlabeled examples.
 
+ON_MESH = ("supervised", "label_smoothing", "randaugment", "fixmatch", "uda", "mpl")  # With --strategy=dtensor.
+
 FIXED_TEACHER = ("pseudo_labels", "noisy_student", "reduced_mpl")  # Methods that learn from a teacher trained before.
+
+FOLDERS = {  # Data sets that take folders of the user's, beside --data_dir.
+    "folder": ("labeled_dir", "unlabeled_dir", "test_dir"),
+    "imagenet_10": ("labeled_dir",),
+    "imagenet_jft": ("unlabeled_dir",),
+}
 
 
 def value(field, given):
@@ -35,6 +44,15 @@ def steps(config):
             raise UsageError(f"--accumulate: expected a divisor of --{name} ({batch}), got {config.accumulate}")
 
 
+def workdir(config):
+    """The workdir is on a disk: most of what is written there cannot be written to a bucket."""
+    if "://" in config.workdir:
+        raise UsageError(
+            f"--workdir: expected a folder on a disk, got {config.workdir}; tpu/launch.sh --bucket keeps a copy in a "
+            "bucket and goes on from it"
+        )
+
+
 def feedback(config):
     """The form of the feedback goes with the pseudo labels and the baseline."""
     if config.pseudo_labels == "soft" and config.feedback in ("taylor", "dot_product"):
@@ -46,6 +64,39 @@ def feedback(config):
         raise UsageError(
             f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
             f"subtract it from, got {config.baseline}"
+        )
+
+
+def mesh_size(mesh):
+    """(replicas, cores) of a --mesh such as "replica:2,core:4".
+
+    Raises:
+        UsageError: it does not read so.
+    """
+    found = re.fullmatch(r"replica:([1-9]\d*),core:([1-9]\d*)", mesh)
+    if not found:
+        raise UsageError(f"--mesh: expected replica:R,core:S, as in replica:2,core:4, got {mesh or 'nothing'}")
+    return int(found[1]), int(found[2])
+
+
+def mesh(config):
+    """What goes with --strategy=dtensor, and with it alone."""
+    if config.strategy != "dtensor":
+        if config.mesh or config.remat:
+            flag = "mesh" if config.mesh else "remat"
+            raise UsageError(f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}")
+        return
+    mesh_size(config.mesh)
+    if config.method not in ON_MESH:
+        raise UsageError(f"--method: expected one of {', '.join(ON_MESH)} with --strategy=dtensor, got {config.method}")
+    for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False)):
+        given = getattr(config, name)
+        if given != expected:
+            raise UsageError(f"--{name}: expected {expected} with --strategy=dtensor, got {given}")
+    if config.remat and config.feedback == "exact" and config.method == "mpl":
+        raise UsageError(
+            "--remat: a second derivative does not go through what is computed again, expected false with "
+            "--feedback=exact, got true; leave it out or give --feedback=taylor"
         )
 
 
@@ -87,15 +138,20 @@ def methods(config):
 
 
 def folders(config):
-    """The folders of --dataset=folder exist, and no other data set is given any."""
+    """The folders that the data set takes exist, and no others are given."""
     labeled_alone = config.method in LABELED_ONLY or config.unlabeled_source == "labeled"
-    optional = ("unlabeled_dir",) if labeled_alone else ()
+    optional = ("labeled_dir",) if config.dataset == "imagenet_10" else ("unlabeled_dir",) if labeled_alone else ()
     for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
-        given = getattr(config, name)
-        if config.dataset != "folder" and given:
-            raise UsageError(f"--{name}: goes with --dataset=folder, got --dataset={config.dataset}")
-        if config.dataset == "folder" and (given or name not in optional):
+        given, takers = getattr(config, name), [dataset for dataset, names in FOLDERS.items() if name in names]
+        if given and config.dataset not in takers:
+            raise UsageError(f"--{name}: goes with --dataset={' or '.join(takers)}, got --dataset={config.dataset}")
+        if config.dataset in takers and (given or name not in optional):
             folder(name, given)
+    if config.skip_bad_images and config.dataset.startswith("imagenet"):
+        raise UsageError(
+            f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
+            "those that are named"
+        )
 
 
 def folder(name, given):

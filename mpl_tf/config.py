@@ -1,23 +1,17 @@
-"""The configuration of a run: one frozen dataclass, checked before any device work, written to and read from JSON.
+"""The configuration of a run: one frozen dataclass, checked before any device work.
 
 Each field is one command-line flag of the same name (mpl_tf/flags.py); its metadata holds the flag's help (with unit,
 range and source), its choices and its range. Values come from flags/*.flags, never from here.
 """
 
 import dataclasses
-import json
-import subprocess
-import sys
-from importlib import metadata
-from pathlib import Path
 
 from mpl_tf import checks
-from mpl_tf.errors import UsageError
 
 PAPER = "paper section 3.2"
 RELEASED = "released CIFAR-10-4K hyper-parameters"
 MODES = ("train", "evaluate", "predict")
-SCALES = ("paper", "gpu", "smoke")
+SCALES = ("paper", "gpu", "laptop", "smoke")
 
 
 def _flag(text, choices=None, low=None, high=None, identity=True):
@@ -32,13 +26,23 @@ class Config:
     """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
 
     # What to run
-    dataset: str = _flag("data set: two_moons, digits_50, cifar10_4k, cifar100_10k, svhn_1k, stl10_1k or folder")
+    dataset: str = _flag(
+        "data set: two_moons, digits_50, cifar10_4k, cifar100_10k, svhn_1k, stl10_1k, imagenet_10, imagenet, "
+        "imagenet_jft or folder"
+    )
     method: str = _flag(
         "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
         "fixmatch, uda, mpl, reduced_mpl or meta_semi"
     )
-    model: str = _flag("network: mlp, small_cnn, narrow_cnn, cnn13, wide_resnet_28_2, wide_resnet_28_10")
+    model: str = _flag(
+        "network: mlp, small_cnn, narrow_cnn, cnn13, wide_resnet_28_2, wide_resnet_28_10, resnet_50, efficientnet_b0 "
+        "to b8, l2, b6_wide (the paper's factors) or b6_wide_390m (its number of weights)"
+    )
     teacher_model: str = _flag("network of the teacher in methods that have one; empty: that of --model")
+    pretrained: str = _flag(
+        "weights that resnet_50 and efficientnet_b0 to b7 start from; imagenet: those of keras.applications",
+        ("none", "imagenet"),
+    )
     scale: str = _flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", SCALES)
     mode: str = _flag(
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images", MODES, identity=False
@@ -51,16 +55,20 @@ class Config:
 
     # Data
     data_dir: str = _flag(
-        "folder of TFDS data sets, downloaded if absent; empty: ~/tensorflow_datasets", identity=False
+        "folder of TFDS data sets, downloaded if absent, or of ImageNet's usual TFRecord shards; empty: "
+        "~/tensorflow_datasets",
+        identity=False,
     )
-    labeled_dir: str = _flag("own labeled images: one folder a class, JPEG or PNG")
-    unlabeled_dir: str = _flag("own unlabeled images: any depth, JPEG or PNG")
+    labeled_dir: str = _flag("own labeled images: one folder a class, JPEG or PNG; imagenet_10: TFRecord shards")
+    unlabeled_dir: str = _flag("own unlabeled images: any depth, JPEG, PNG or TFRecord shards")
     test_dir: str = _flag("own test images: the class folders of --labeled_dir")
     num_labels: int = _flag("labeled examples in all, equally many a class; 0: all there are", low=0)
     unlabeled_source: str = _flag(
         "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)", ("rest", "labeled")
     )
-    image_size: int = _flag("side of own images after resizing, pixels; standard data sets keep theirs", low=1)
+    image_size: int = _flag(
+        "side of own and of ImageNet's images after resizing, pixels; small data sets keep theirs", low=1
+    )
     skip_bad_images: bool = _flag("leave unreadable images out and count them; otherwise they end the run")
     flip: bool = _flag("own images: whether a mirrored image keeps its class (digits and text: no)")
     images: str = _flag("--mode=predict: folder of images to label", identity=False)
@@ -108,8 +116,28 @@ class Config:
     precision: str = _flag(
         "compute type of the networks; weights and losses stay float32", ("float32", "mixed_bfloat16", "mixed_float16")
     )
-    jit_compile: bool = _flag("compile the step with XLA; on a CPU it is faster for mlp, slower for convolutions")
-    strategy: str = _flag("tf.distribute: auto takes what the machine has", ("auto", "one", "mirrored", "tpu"))
+    jit_compile: bool = _flag(
+        "compile the step with XLA, where one device trains; on a CPU it is faster for mlp, slower for convolutions"
+    )
+    strategy: str = _flag(
+        "tf.distribute: one device, mirrored over a machine's, multi_worker over the machines of TF_CONFIG, tpu; auto "
+        "takes what there is; dtensor: --mesh",
+        ("auto", "one", "mirrored", "multi_worker", "tpu", "dtensor"),
+        identity=False,
+    )
+    mesh: str = _flag(
+        "--strategy=dtensor: replica:R,core:S; images are split in width and weights over S cores (paper section 4: "
+        "replica:128,core:16)",
+        identity=False,
+    )
+    remat: bool = _flag(
+        "--strategy=dtensor: gather weights and compute convolutions again in the backward pass", identity=False
+    )
+    batch_norm_groups: int = _flag(
+        "groups of replicas whose images share batch-norm statistics; divides the replicas; 1: all replicas (released "
+        "CIFAR); released ImageNet: groups of 1,024 images",
+        low=1,
+    )
 
     # UDA, the teacher's objective on unlabeled data, and those like it
     uda_weight: float = _flag(
@@ -182,56 +210,12 @@ class Config:
         """
         for field in dataclasses.fields(self):
             checks.value(field, getattr(self, field.name))
+        checks.workdir(self)
         checks.steps(self)
         checks.feedback(self)
         checks.methods(self)
+        checks.mesh(self)
         if self.mode == "predict":
             checks.folder("images", self.images)
         else:
             checks.folders(self)
-
-
-def versions():
-    """Versions of Python and of the packages that decide a run's numbers, and the git revision of a checkout."""
-    names = ("tensorflow", "keras", "tensorflow-datasets", "keras-cv", "numpy", "scikit-learn")
-    found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-        )
-        revision = done.stdout.strip() or None
-    except OSError:
-        revision = None
-    return {"versions": found, "git_revision": revision}
-
-
-def to_json(config):
-    """The configuration and the versions as the text of config.json."""
-    return json.dumps({"flags": dataclasses.asdict(config)} | versions(), indent=2) + "\n"
-
-
-def from_json(path):
-    """Read the flags of a config.json as a dict of name to value.
-
-    Raises:
-        UsageError: no such file, not JSON, or not a configuration of this program.
-    """
-    try:
-        flags = dict(json.loads(Path(path).read_text())["flags"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
-    names = {field.name for field in dataclasses.fields(Config)}
-    if set(flags) != names:
-        differing = ", ".join(sorted(set(flags) ^ names))
-        raise UsageError(f"--config: {path} was written by another version: it differs in {differing}")
-    return flags
-
-
-def differences(config, flags):
-    """Names of the flags that make `config` another run than the one with the values `flags`."""
-    return [
-        field.name
-        for field in dataclasses.fields(Config)
-        if field.metadata["identity"] and getattr(config, field.name) != flags[field.name]
-    ]

@@ -6,13 +6,15 @@ import numpy as np
 
 from mpl_tf import files
 
+PIECE = 1024  # Examples in memory at a time, at least; so much of a test set that streams.
+
 
 def evaluate(model, source, batch):
     """Score a deployable model (export.deployable) on labeled examples.
 
     Args:
         model: keras.Model of examples as Source.images has them -> logits.
-        source: Source with labels, N examples.
+        source: Source or Streamed with labels, N examples.
         batch: examples a batch.
     Returns:
         (scores, confusion): dict of top1 and top5 (fractions in [0, 1]; top5 is top-C where there are C < 5 classes),
@@ -20,18 +22,43 @@ def evaluate(model, source, batch):
     """
     from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-    logits = np.asarray(model.predict(source.images, batch_size=batch, verbose=0), np.float64)
+    logits, labels = _predictions(model, source, batch)
     classes = np.arange(logits.shape[-1])
     best = logits.argmax(axis=-1)
     five = min(5, len(classes))
-    top5 = 1.0 if five == len(classes) else top_k_accuracy_score(source.labels, logits, k=five, labels=classes)
+    top5 = 1.0 if five == len(classes) else top_k_accuracy_score(labels, logits, k=five, labels=classes)
     scores = {
-        "top1": float(np.mean(best == source.labels)),
+        "top1": float(np.mean(best == labels)),
         "top5": float(top5),
-        "loss": float(log_loss(source.labels, softmax(logits), labels=classes)),
+        "loss": float(log_loss(labels, softmax(logits), labels=classes)),
         "n": len(source),
     }
-    return scores, confusion_matrix(source.labels, best, labels=classes)
+    return scores, confusion_matrix(labels, best, labels=classes)
+
+
+def evaluate_real(model, source, batch):
+    """Score a deployable model by ImageNet-ReaL: precision at 1 (Beyer et al. 2020).
+
+    A prediction is right if it is among the image's accepted classes; images that have none are left out.
+
+    Args:
+        model, batch: as in `evaluate`.
+        source: Streamed, its labels bool [classes], the accepted ones.
+    Returns:
+        dict of top1 (fraction in [0, 1]) and n, the images that have accepted classes.
+    """
+    logits, accepted = _predictions(model, source, batch)
+    right = np.take_along_axis(accepted, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    counted = accepted.any(axis=-1)
+    return {"top1": float(right[counted].mean()), "n": int(counted.sum())}
+
+
+def _predictions(model, source, batch):
+    """Logits float64 [N, C] and labels [N, ...] of all examples."""
+    pieces = source.pieces(batch * -(-PIECE // batch))
+    parts = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
+    logits, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return np.asarray(logits, np.float64), labels
 
 
 def softmax(logits):

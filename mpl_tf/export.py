@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from mpl_tf import files
+from mpl_tf import files, sharding
 from mpl_tf.data.pipeline import normalisation
 from mpl_tf.errors import UsageError
 from mpl_tf.models.layers import BatchNorm
@@ -25,6 +25,7 @@ def deployable(network, dataset):
         kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
         return kind.from_config(config)
 
+    network = sharding.whole(network)
     copy = keras.models.clone_model(network, clone_function=stock)
     copy.set_weights(network.get_weights())
     inputs = keras.Input(dataset.shape, dtype="float32")

@@ -37,8 +37,7 @@ def dot_product(student, labeled_loss, x_l, new, pseudo_gradient, coefficient):
         pseudo_gradient: g_u over the global batch, list of tensors.
         coefficient: eta_S, float32 scalar.
     """
-    pairs = zip(labeled_gradient(student, labeled_loss, x_l, new), pseudo_gradient, strict=True)
-    return coefficient * tf.add_n([tf.reduce_sum(a * b) for a, b in pairs])
+    return coefficient * distribute.dot(labeled_gradient(student, labeled_loss, x_l, new), pseudo_gradient)
 
 
 def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):

@@ -1,8 +1,8 @@
 """Command line to Config: the only module that touches absl.flags.
 
 Values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
-flags/method_METHOD.flags where there is one, flags/scale_SCALE.flags, the command line. `--config=RUN/config.json`
-stands in for the files; so does
+flags/DATASET.MODEL.flags where there is one, flags/scale_SCALE.flags, flags/DATASET.SCALE.flags and
+flags/method_METHOD.flags where there are, the command line. `--config=RUN/config.json` stands in for the files; so does
 WORKDIR/config.json with --mode=evaluate and --mode=predict.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
-from mpl_tf import config as configuration
+from mpl_tf import provenance
 from mpl_tf.config import Config
 from mpl_tf.errors import UsageError
 
@@ -30,7 +30,7 @@ USAGE = """Train image classifiers with Meta Pseudo Labels.
   python -m mpl_tf.main --config=RUN/config.json --workdir=NEW
   python -m mpl_tf.main --mode=predict --workdir=RUN --images=FOLDER
 
-Defaults stand in flags/defaults.flags, DATASET.flags, method_METHOD.flags and scale_SCALE.flags.
+Defaults stand in flags/defaults.flags, DATASET.flags, scale_SCALE.flags and method_METHOD.flags.
 """
 
 
@@ -45,7 +45,8 @@ def known(prefix=""):
     """Names of the flagfiles that start with `prefix`, without it; data sets where the prefix is empty."""
     names = sorted(path.stem for path in recipes().glob(f"{prefix}*.flags"))
     if not prefix:
-        return [name for name in names if name != "defaults" and not name.startswith(("scale_", "method_"))]
+        others = ("defaults", "scale_", "method_")
+        return [name for name in names if not name.startswith(others) and "." not in name]
     return [name.removeprefix(prefix) for name in names]
 
 
@@ -73,7 +74,7 @@ def parse(argv):
         if not Path(asked["config"]).is_file():
             raise UsageError(f"--workdir: expected the folder of a finished run, found no {asked['config']}")
     if asked["config"]:
-        base = _unparse(configuration.from_json(asked["config"]) | {"mode": "train", "workdir": ""})
+        base = _unparse(provenance.from_json(asked["config"]) | {"mode": "train", "workdir": ""})
     else:
         base = _recipe(asked)
     values = _read(base + argv)
@@ -129,7 +130,7 @@ def _read(arguments):
 
 
 def _recipe(asked):
-    """Arguments that read the flagfiles of the data set, the method and the scale asked for."""
+    """Arguments that read the flagfiles of the data set, the scale and the method asked for."""
     dataset, scale = asked["dataset"], asked["scale"] or "paper"
     if dataset is None and asked["labeled_dir"]:
         dataset = "folder"
@@ -137,10 +138,9 @@ def _recipe(asked):
         raise UsageError(f"--dataset: expected one of {', '.join(known())}, got {dataset or 'nothing'}")
     if scale not in known("scale_"):
         raise UsageError(f"--scale: expected one of {', '.join(known('scale_'))}, got {scale}")
-    files = [recipes() / f"{name}.flags" for name in ("defaults", dataset, f"scale_{scale}")]
-    if asked["method"] in known("method_"):
-        files.insert(2, recipes() / f"method_{asked['method']}.flags")
-    return [f"--flagfile={path}" for path in files] + [f"--dataset={dataset}", f"--scale={scale}"]
+    names = [f"{dataset}.{asked['model']}", f"scale_{scale}", f"{dataset}.{scale}", f"method_{asked['method']}"]
+    files = [recipes() / f"{name}.flags" for name in ("defaults", dataset, *names)]
+    return [f"--flagfile={path}" for path in files if path.exists()] + [f"--dataset={dataset}", f"--scale={scale}"]
 
 
 def _unparse(values):

@@ -11,8 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from mpl_tf import config as configuration
-from mpl_tf import files, flags, quiet
+from mpl_tf import cluster, files, flags, provenance, quiet
 from mpl_tf.errors import Interrupted, RunError, UsageError
 
 
@@ -29,8 +28,9 @@ def main(argv=None, make=None):
     debug = "--debug" in argv or "--debug=true" in argv
     try:
         config = flags.parse(argv)
+        joins = config.mode == "train" and (config.strategy == "dtensor" or cluster.wanted(config.strategy))
         if not config.debug:
-            quiet.import_tensorflow()
+            quiet.import_tensorflow(start=not joins)
         with _sigterm_raises():
             modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
             modes[config.mode](config)
@@ -62,6 +62,18 @@ def train(config, make=None):
     if (workdir / "results.json").exists():
         print(f"{workdir} holds the finished run: {_headline(json.loads((workdir / 'results.json').read_text()))}")
         return
+    from mpl_tf import distribute
+
+    batches, groups = config.labeled_batches(), config.batch_norm_groups
+    strategy = distribute.make_strategy(config.strategy, batches, config.accumulate, groups, config.mesh, config.remat)
+    with distribute.peers(strategy):
+        if not distribute.same(strategy, provenance.fingerprint(config)):
+            raise UsageError("TF_CONFIG: expected the same flags on all workers, got different ones; start all alike")
+        _train(config, workdir, strategy, make)
+        distribute.meet(strategy)  # No worker leaves while another still needs it.
+
+
+def _train(config, workdir, strategy, make):
     import keras
     import tensorflow as tf
 
@@ -70,12 +82,14 @@ def train(config, make=None):
     methods.check(config.method)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
-    tf.config.experimental.enable_op_determinism()
+    if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
+        tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(config.precision)
-    strategy = distribute.make_strategy(config.strategy, config.labeled_batches(), config.accumulate)
-    weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
-    files.write_text(workdir / "config.json", configuration.to_json(config))
-    print(_about(config, dataset, weights), flush=True)
+    with strategy.scope():
+        weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
+    if distribute.writes(strategy):
+        files.write_text(workdir / "config.json", provenance.to_json(config))
+        print(_about(config, dataset, weights), flush=True)
     fixed = {}
     if methods.METHODS[config.method].fixed_teacher:
         dataset, fixed = teachers.label(config, dataset, workdir, strategy)
@@ -90,8 +104,10 @@ def train(config, make=None):
         with strategy.scope():
             finetune = methods.make_finetune(method.deployed(), config)
         training.run_phase("finetune", finetune, dataset, short, workdir, strategy, "finetune_steps")
-    scored |= {role: export.load(path) for role, path in fixed.items()}
-    _finish(config, dataset, workdir, export.deployable(method.deployed(), dataset), scored, phase)
+    student = export.deployable(method.deployed(), dataset)
+    if distribute.writes(strategy):
+        scored |= {role: export.load(path) for role, path in fixed.items()}
+        _finish(config, dataset, workdir, student, scored, phase)
 
 
 def score(config):
@@ -103,8 +119,9 @@ def score(config):
     from mpl_tf import data, evaluate, export
 
     model = export.load(Path(config.workdir) / "student.keras")
-    scores, _ = evaluate.evaluate(model, data.load(config).test, config.eval_batch)
-    print(json.dumps({"test": scores}))
+    dataset = data.load(config)
+    scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
+    print(json.dumps({"test": scores} | _real(model, dataset, config)))
 
 
 def predict(config):
@@ -147,9 +164,9 @@ def _sigterm_raises():
 
 
 def _check_workdir(config, workdir):
-    stored = workdir / "config.json"
+    stored, joined = workdir / "config.json", cluster.wanted(config.strategy)
     if stored.exists():
-        differing = configuration.differences(config, configuration.from_json(stored))
+        differing = provenance.differences(config, provenance.from_json(stored))
         if differing:
             raise UsageError(
                 f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
@@ -157,7 +174,7 @@ def _check_workdir(config, workdir):
             )
     elif workdir.exists() and not workdir.is_dir():
         raise UsageError(f"--workdir: expected a folder, {workdir} is a file")
-    elif workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.is_dir() and any(workdir.iterdir()) and not (joined and joined.index):
         raise UsageError(f"--workdir: expected an empty or new folder, {workdir} holds files of something else")
 
 
@@ -176,6 +193,7 @@ def _finish(config, dataset, workdir, student, scored, phase):
         "seed": config.seed,
         "steps": config.train_steps,
         "test": test,
+        **_real(student, dataset, config),
         "other_networks": others,
         "seconds": phase["seconds"],
         "images_per_second": phase["images_per_second"],
@@ -188,6 +206,13 @@ def _finish(config, dataset, workdir, student, scored, phase):
     }
     files.write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
     print(f"{_headline(results)}; everything is in {workdir}")
+
+
+def _real(model, dataset, config):
+    """The score by ImageNet-ReaL, of a data set that has it: {"real": {"top1", "n"}}, else {}."""
+    from mpl_tf import evaluate
+
+    return {"real": evaluate.evaluate_real(model, dataset.real, config.eval_batch)} if dataset.real else {}
 
 
 def _about(config, dataset, weights):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mpl_tf import distribute
 from mpl_tf.models.layers import BatchNorm
 
 
@@ -113,7 +114,7 @@ def regularised(gradients, weights, mask, weight_decay, clip_norm):
     """
     if weight_decay:
         gradients = [g + weight_decay * w if use else g for g, w, use in zip(gradients, weights, mask, strict=True)]
-    norm = tf.linalg.global_norm(gradients)
+    norm = tf.sqrt(distribute.dot(gradients, gradients))
     if not clip_norm:
         return gradients, norm, tf.constant(1.0)
     factor = tf.minimum(1.0, clip_norm / norm)

@@ -4,8 +4,12 @@ import os
 import sys
 
 
-def import_tensorflow():
-    """Import TensorFlow without its notes on the build and the machine, which its C++ code writes to stderr."""
+def import_tensorflow(start=True):
+    """Import TensorFlow without its notes on the build and the machine, which its C++ code writes to stderr.
+
+    Args:
+        start: start its devices too, with their notes; not where several workers are to be joined first.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -14,7 +18,8 @@ def import_tensorflow():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
-        tf.config.list_logical_devices()  # Starts the devices.
+        if start:
+            tf.config.list_logical_devices()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

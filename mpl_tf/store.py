@@ -25,12 +25,9 @@ def identity(dataset, teacher):
         dataset: Dataset with unlabeled examples.
         teacher: path of the teacher's file.
     """
-    order = hashlib.sha256()
-    for start in range(0, len(dataset.unlabeled), CHUNK):
-        order.update(np.ascontiguousarray(dataset.unlabeled.images[start : start + CHUNK]))
     return {
         "dataset": dataset.name,
-        "order": order.hexdigest(),
+        "order": dataset.unlabeled.fingerprint(),
         "checkpoint": hashlib.sha256(Path(teacher).read_bytes()).hexdigest(),
     }
 
@@ -40,14 +37,14 @@ def default_path(folder, belongs):
     return Path(folder) / f"{belongs['dataset']}-{belongs['order'][:12]}-{belongs['checkpoint'][:12]}.npy"
 
 
-def open_or_compute(path, belongs, load_model, images, classes, batch):
+def open_or_compute(path, belongs, load_model, source, classes, batch):
     """The distributions, read from the store or computed into it first.
 
     Args:
         path: of STORE.npy.
         belongs: as `identity` returns it.
         load_model: function without arguments that returns a deployable keras.Model; called only if there is work.
-        images: [N, ...] as Source.images has them.
+        source: Source or Streamed of the N examples.
         classes: C.
         batch: examples a batch.
     Returns:
@@ -56,19 +53,20 @@ def open_or_compute(path, belongs, load_model, images, classes, batch):
         UsageError: the store belongs to another data set, order or teacher, or is no store.
         RunError: it cannot be written.
     """
-    path, shape = Path(path), (len(images), classes)
+    path, shape = Path(path), (len(source), classes)
     record, partial = path.with_suffix(".json"), path.with_suffix(".partial")
     done = _check(path, record, belongs)
     if not path.exists():
         array = _partial(partial, shape, new=not done)
-        model = load_model() if done < len(images) else None
-        for start in range(done, len(images), CHUNK):
-            logits = model.predict(images[start : start + CHUNK], batch_size=batch, verbose=0)
-            array[start : start + CHUNK] = evaluate.softmax(np.asarray(logits, np.float64))
+        model = load_model() if done < len(source) else None
+        for images, _ in source.pieces(CHUNK, done):
+            logits = model.predict(images, batch_size=batch, verbose=0)
+            finished = done + len(images)
+            array[done:finished] = evaluate.softmax(np.asarray(logits, np.float64))
             array.flush()
-            finished = min(start + CHUNK, len(images))
             files.write_text(record, json.dumps(belongs | {"done": finished}, indent=2) + "\n")
-            print(f"teacher's distributions {finished}/{len(images)}", flush=True)
+            print(f"teacher's distributions {finished}/{len(source)}", flush=True)
+            done = finished
         del array
         os.replace(partial, path)
     try:

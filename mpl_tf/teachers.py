@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from mpl_tf import export, methods, store, training
+from mpl_tf import distribute, export, methods, store, training
 from mpl_tf.errors import UsageError
 
 FIRST_METHODS = {"pseudo_labels": "supervised", "noisy_student": "supervised", "reduced_mpl": "uda"}
@@ -38,12 +38,12 @@ def label(config, dataset, workdir, strategy):
     if not config.teacher:
         flag = "teacher_steps" if config.teacher_steps else "train_steps"
         _train("teacher", first, dataset, workdir, strategy, 1, flag)
-    labeled = _with_targets(config, dataset, paths["teacher"], workdir)
+    labeled = _with_targets(config, dataset, paths["teacher"], workdir, strategy)
     for generation in range(1, config.generations if config.method == "noisy_student" else 1):
         name = f"generation{generation}"
         paths[name] = workdir / f"{name}.keras"
         _train(name, config, labeled, workdir, strategy, generation + 1, "train_steps")
-        labeled = _with_targets(config, dataset, paths[name], workdir)
+        labeled = _with_targets(config, dataset, paths[name], workdir, strategy)
     return labeled, paths
 
 
@@ -55,13 +55,18 @@ def _train(name, config, dataset, workdir, strategy, number, flag):
     with strategy.scope():
         method = methods.make(config, dataset.shape, dataset.num_classes)
     training.run_phase(name, method, dataset, config, workdir, strategy, flag)
-    export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
+    if distribute.writes(strategy):
+        export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
+    distribute.meet(strategy)
     del method
     gc.collect()
 
 
-def _with_targets(config, dataset, teacher, workdir):
-    """The Dataset whose unlabeled examples have the distributions of the teacher in that file."""
+def _with_targets(config, dataset, teacher, workdir, strategy):
+    """The Dataset whose unlabeled examples have the distributions of the teacher in that file.
+
+    Of several workers one computes the store, then the others open it.
+    """
     belongs = store.identity(dataset, teacher)
     folder = Path(config.data_dir) / "teacher_labels" if config.data_dir else workdir
     path = config.store or store.default_path(folder, belongs)
@@ -76,6 +81,10 @@ def _with_targets(config, dataset, teacher, workdir):
             )
         return model
 
-    images = dataset.unlabeled.images
-    targets = store.open_or_compute(path, belongs, load, images, dataset.num_classes, config.eval_batch)
+    classes = dataset.num_classes
+    if not distribute.writes(strategy):
+        distribute.meet(strategy)
+    targets = store.open_or_compute(path, belongs, load, dataset.unlabeled, classes, config.eval_batch)
+    if distribute.writes(strategy):
+        distribute.meet(strategy)
     return dataclasses.replace(dataset, unlabeled=dataclasses.replace(dataset.unlabeled, targets=targets))

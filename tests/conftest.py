@@ -28,3 +28,13 @@ def make_config():
 def two_replicas():
     """A MirroredStrategy over the two CPU devices; one for all tests, as two in one process share collective keys."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def imagenet_dir(tmp_path_factory):
+    """A TFDS folder with a miniature ImageNet; nobody may change it."""
+    from tests import miniature  # TFDS takes a second to import.
+
+    folder = tmp_path_factory.mktemp("imagenet")
+    miniature.write(folder)
+    return folder

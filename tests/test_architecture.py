@@ -13,12 +13,15 @@ SOURCES = PACKAGE + sorted((ROOT / "tools").glob("*.py"))
 LAYERS = {
     "errors": 0,
     "checks": 1,
+    "cluster": 1,
     "config": 2,
     "files": 1,
     "quiet": 1,
-    "flags": 3,
+    "provenance": 3,
+    "flags": 4,
     "data": 3,
     "models": 4,
+    "sharding": 4,
     "losses": 5,
     "distribute": 5,
     "optim": 6,
@@ -30,6 +33,7 @@ LAYERS = {
     "training": 10,
     "evaluate": 10,
     "export": 10,
+    "filtering": 11,
     "store": 11,
     "teachers": 12,
     "main": 13,
@@ -99,3 +103,9 @@ def test_setup_cfg_names_every_package_and_its_flagfiles():
     assert set(packages) == found | {"mpl_tf.recipes", "mpl_tf.tools"}
     assert "mpl_tf.recipes = flags" in setup["options"]["package_dir"]
     assert "*.flags" in setup["options.package_data"]["mpl_tf.recipes"]
+
+
+def test_only_filtering_imports_beam_and_pyarrow():
+    for path in PACKAGE:
+        for name in ("apache_beam", "pyarrow", "filtering"):
+            assert f"import {name}" not in path.read_text() or layer(path) == "filtering", path

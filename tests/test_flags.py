@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from mpl_tf import config as configuration
-from mpl_tf import data, flags, methods
-from mpl_tf.config import Config
+from mpl_tf import data, flags, methods, provenance
+from mpl_tf.config import SCALES, Config
 from mpl_tf.errors import UsageError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -65,6 +64,49 @@ TWO_MOONS = {  # Paper, section 3.1 and appendix: MLP 2-8-8-2, plain SGD at a co
     "dropout": 0,
     "finetune_steps": 0,
 }
+IMAGENET = {  # The authors' README for ImageNet-10%; finetuning: paper, section 3.2.
+    "model": "resnet_50",
+    "image_size": 224,
+    "train_steps": 700_000,
+    "labeled_batch": 1024,
+    "mu": 15,
+    "randaugment_magnitude": 17,
+    "teacher_learning_rate": 0.15,
+    "teacher_warmup_steps": 5000,
+    "student_learning_rate": 0.1,
+    "student_wait_steps": 20_000,
+    "student_warmup_steps": 5000,
+    "weight_decay": 1e-4,
+    "clip_norm": 5,
+    "ema_decay": 0.999,
+    "label_smoothing": 0.1,
+    "dropout": 0.1,
+    "uda_weight": 20,
+    "uda_temperature": 0.5,
+    "uda_threshold": 0.6,
+    "uda_ramp_steps": 50_000,
+    "finetune_steps": 2000,
+    "finetune_batch": 512,
+    "finetune_learning_rate": 1e-5,
+}
+JFT = IMAGENET | {  # Paper, section 4.1.
+    "train_steps": 500_000,
+    "labeled_batch": 4096,
+    "mu": 8,
+    "finetune_steps": 10_000,
+    "finetune_learning_rate": 1e-4,
+}
+LARGE = JFT | {  # Paper, section 4.2, and Noisy Student.
+    "image_size": 512,
+    "train_steps": 1_000_000,
+    "labeled_batch": 2048,
+    "randaugment_magnitude": 27,
+    "dropout": 0.5,
+    "stochastic_depth": 0.2,
+    "finetune_steps": 20_000,
+}
+# Folders of the user's without which a data set is refused.
+NEEDED = {"folder": ("labeled_dir", "unlabeled_dir", "test_dir"), "imagenet_jft": ("unlabeled_dir",)}
 METHODS = {  # Of the methods' flagfiles: what their papers give, whatever the data set has.
     "label_smoothing": {"label_smoothing": 0.15},
     "fixmatch": {"uda_weight": 1, "uda_threshold": 0.95, "uda_ramp_steps": 0, "label_smoothing": 0},
@@ -104,11 +146,16 @@ def folders(tmp_path):
     return [f"--{name}={tmp_path / name}" for name in names]
 
 
+def own(folders, dataset):
+    """Those of the folders that a data set needs."""
+    return [given for given in folders if given[2:].split("=")[0] in NEEDED.get(dataset, ())]
+
+
 @pytest.fixture
 def stored(tmp_path):
     """A config that differs from every flagfile, and the config.json written for it."""
     config = digits("--scale=gpu", "--seed=7", "--weight_decay=3e-7", "--noflip", "--data_dir=a b", "--workdir=old")
-    return config, written(tmp_path / "config.json", configuration.to_json(config))
+    return config, written(tmp_path / "config.json", provenance.to_json(config))
 
 
 # ---- What is read over what ---------------------------------------------------------------------------------------
@@ -186,14 +233,27 @@ def test_the_defaults_give_every_flag_one_value():
     assert sorted(names) == sorted(FIELDS)
 
 
+def test_what_a_method_is_made_of_outlives_the_scale():
+    config = flags.parse(["--dataset=cifar10_4k", "--scale=gpu", "--method=fixmatch"])
+    assert (config.uda_threshold, config.uda_ramp_steps) == (0.95, 0)
+    assert flags.parse(["--dataset=cifar10_4k", "--scale=laptop", "--method=label_smoothing"]).label_smoothing == 0.15
+
+
+def test_a_models_and_a_scales_flagfile_of_a_data_set_are_read_over_it(folders):
+    jft = ["--dataset=imagenet_jft", *own(folders, "imagenet_jft")]
+    large = flags.parse([*jft, "--model=efficientnet_l2", "--scale=smoke", "--image_size=64"])
+    assert (large.stochastic_depth, large.train_steps, large.image_size) == (0.2, 10, 64)
+    assert flags.parse(["--dataset=folder", *folders, "--model=efficientnet_l2"]).stochastic_depth == 0
+
+
 def test_there_is_a_flagfile_for_each_data_set_and_each_scale():
     assert set(flags.known()) == set(data.DATASETS)
-    assert set(flags.known("scale_")) == set(configuration.SCALES)
+    assert set(flags.known("scale_")) == set(SCALES)
 
 
 @pytest.mark.parametrize(("dataset", "scale"), RECIPES)
 def test_every_recipe_is_a_valid_config(folders, dataset, scale):
-    config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *(folders if dataset == "folder" else [])])
+    config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *own(folders, dataset)])
     config.validate()
     assert {name: type(value) for name, value in dataclasses.asdict(config).items()} == {
         name: field.type for name, field in FIELDS.items()
@@ -209,10 +269,15 @@ def test_every_recipe_is_a_valid_config(folders, dataset, scale):
         ("stl10_1k", RELEASED | {"num_labels": 1000}),
         ("two_moons", TWO_MOONS),
         ("digits_50", {"num_labels": 50, "flip": False}),
+        ("imagenet_10", IMAGENET),
+        ("imagenet_jft", JFT),
+        ("imagenet_jft --model=efficientnet_l2", LARGE | {"model": "efficientnet_l2"}),
+        ("imagenet_jft --model=efficientnet_b6_wide", LARGE | {"model": "efficientnet_b6_wide"}),
+        ("imagenet", {"method": "supervised", "model": "resnet_50", "labeled_batch": 1024, "train_steps": 112_590}),
     ],
 )
-def test_recipes_have_the_published_numbers(dataset, recipe):
-    config = flags.parse([f"--dataset={dataset}"])
+def test_recipes_have_the_published_numbers(folders, dataset, recipe):
+    config = flags.parse([*f"--dataset={dataset}".split(), *own(folders, dataset.split()[0])])
     assert {name: getattr(config, name) for name in recipe} == recipe
 
 
@@ -220,7 +285,7 @@ def test_flagfiles_of_methods_belong_to_methods():
     assert set(METHODS) <= set(flags.known("method_")) <= set(methods.METHODS)
 
 
-@pytest.mark.parametrize("dataset", [dataset for dataset in flags.known() if dataset != "folder"])
+@pytest.mark.parametrize("dataset", [dataset for dataset in flags.known() if dataset not in NEEDED])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_methods_flagfile_is_read_over_the_data_sets_and_under_the_command_line(dataset, method):
     config = flags.parse([f"--dataset={dataset}", f"--method={method}"])
@@ -244,10 +309,10 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], ["--dataset", "digits_50, folder, stl10_1k, svhn_1k", "nothing"]),
+        ([], ["--dataset", "digits_50, folder, imagenet, imagenet_10", "nothing"]),
         (["--dataset=mnist"], ["--dataset", "digits_50", "mnist"]),
         (["--dataset=defaults"], ["--dataset", "got defaults"]),
-        (["--dataset=digits_50", "--scale=huge"], ["--scale", "gpu, paper, smoke", "huge"]),
+        (["--dataset=digits_50", "--scale=huge"], ["--scale", "gpu, laptop, paper, smoke", "huge"]),
         (["--dataset=digits_50", "--learn_rate=1"], ["learn_rate"]),
         (["--dataset=digits_50", "--num_label=1"], ["num_label", "num_labels"]),
         (["--dataset=digits_50", "--schedule=linear"], ["--schedule", "cosine, constant", "linear"]),
@@ -275,7 +340,12 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
         (["--dataset=digits_50", "--teacher_learning_rate=inf"], ["--teacher_learning_rate", "at least 0", "inf"]),
         (["--dataset=digits_50", "svhn"], ["svhn", "--name=value"]),
         (["--dataset=digits_50", "--flagfile=no_such.flags"], ["flagfile", "no_such.flags"]),
-        (["--dataset=digits_50", "--labeled_dir=."], ["--labeled_dir", "--dataset=folder", "digits_50"]),
+        (["--dataset=digits_50", "--labeled_dir=."], ["--labeled_dir", "--dataset=folder or imagenet_10", "digits_50"]),
+        (["--dataset=imagenet_10", "--unlabeled_dir=."], ["--unlabeled_dir", "folder or imagenet_jft", "imagenet_10"]),
+        (["--dataset=imagenet_10", "--test_dir=."], ["--test_dir", "--dataset=folder", "imagenet_10"]),
+        (["--dataset=imagenet_10", "--labeled_dir=no_such"], ["--labeled_dir", "existing folder", "no_such"]),
+        (["--dataset=imagenet_jft"], ["--unlabeled_dir", "existing folder", "nothing"]),
+        (["--dataset=imagenet", "--skip_bad_images"], ["--skip_bad_images", "imagenet", "mend"]),
         (["--dataset=folder", "--labeled_dir=no_such"], ["--labeled_dir", "existing folder", "no_such"]),
         (["--labeled_dir=.", "--unlabeled_dir=."], ["--test_dir", "existing folder", "nothing"]),
         (["--labeled_dir=.", "--test_dir=."], ["--unlabeled_dir", "existing folder", "nothing"]),
@@ -353,7 +423,7 @@ def test_a_config_cannot_be_changed(make_config):
 
 def test_a_stored_config_comes_back_but_for_its_workdir(stored):
     config, path = stored
-    assert configuration.from_json(path) == dataclasses.asdict(config)
+    assert provenance.from_json(path) == dataclasses.asdict(config)
     again = flags.parse([f"--config={path}"])
     assert values(again, "workdir") == values(config, "workdir")
     assert again.workdir == "runs/digits_50-mpl-seed7"
@@ -362,9 +432,8 @@ def test_a_stored_config_comes_back_but_for_its_workdir(stored):
 
 @pytest.mark.parametrize(("dataset", "scale"), RECIPES)
 def test_every_recipe_comes_back_from_its_config_json(tmp_path, folders, dataset, scale):
-    own = folders if dataset == "folder" else []
-    config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *own])
-    path = written(tmp_path / "config.json", configuration.to_json(config))
+    config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *own(folders, dataset)])
+    path = written(tmp_path / "config.json", provenance.to_json(config))
     assert flags.parse([f"--config={path}"]) == config
 
 
@@ -377,7 +446,7 @@ def test_the_command_line_is_read_over_a_stored_config(stored):
 
 def test_a_stored_config_starts_a_training_whatever_mode_it_was_written_in(stored, tmp_path):
     config, _ = stored
-    path = written(tmp_path / "evaluated.json", configuration.to_json(config.replace(mode="evaluate")))
+    path = written(tmp_path / "evaluated.json", provenance.to_json(config.replace(mode="evaluate")))
     assert flags.parse([f"--config={path}"]).mode == "train"
 
 
@@ -440,6 +509,6 @@ def test_a_bad_value_in_a_config_json_is_refused_like_one_on_the_command_line(st
 def test_differences_leave_out_what_does_not_make_another_run(stored):
     config, _ = stored
     same = config.replace(workdir="new", data_dir="new", mode="evaluate", debug=True, images="new")
-    assert configuration.differences(same, dataclasses.asdict(config)) == []
+    assert provenance.differences(same, dataclasses.asdict(config)) == []
     other = config.replace(seed=8, uda_weight=9.0, flip=True, workdir="new")
-    assert configuration.differences(other, dataclasses.asdict(config)) == ["seed", "flip", "uda_weight"]
+    assert provenance.differences(other, dataclasses.asdict(config)) == ["seed", "flip", "uda_weight"]

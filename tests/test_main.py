@@ -118,11 +118,10 @@ def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path):
     np.testing.assert_array_equal(weights(tmp_path / "again"), weights(finished))
 
 
-@pytest.mark.parametrize("method", ["supervised", "uda"])
-def test_the_other_methods_run_too(method, tmp_path, capsys):
-    assert main.main([*TINY, f"--method={method}", f"--workdir={tmp_path / 'run'}"]) == 0
+def test_another_method_runs_too(tmp_path, capsys):
+    assert main.main([*TINY, "--method=uda", f"--workdir={tmp_path / 'run'}"]) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["method"] == method
+    assert results["method"] == "uda"
     assert not (tmp_path / "run" / "finetune.csv").exists()
     assert "No GPU or TPU found: 20 steps take about" in capsys.readouterr().out
 
@@ -240,21 +239,3 @@ def test_slow_imports_wait_until_they_are_used():
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
-
-
-def test_two_replicas_from_the_command_line(tmp_path):
-    """--strategy=mirrored over two logical CPU devices, in a process of its own, and evaluated by this one."""
-    script = (
-        "import sys, tensorflow as tf; cpu = tf.config.list_physical_devices('CPU')[0];"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2);"
-        "from mpl_tf import main; sys.exit(main.main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", script, *TINY, "--strategy=mirrored", f"--workdir={tmp_path / 'run'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["test"]["n"] == 449
-    assert results["means"]["norm_feedback"] > 0
-    assert main.main(["--mode=evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
-    for odd in (["--labeled_batch=5"], ["--finetune_batch=5"], ["--labeled_batch=10", "--accumulate=2"]):
-        assert main.main([*TINY, "--strategy=mirrored", *odd, f"--workdir={tmp_path / 'odd'}"]) == 2

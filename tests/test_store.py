@@ -44,7 +44,7 @@ def identity(folder, name="points", examples=EXAMPLES, teacher=b"weights"):
 
 
 def read(folder, belongs, teacher):
-    return store.open_or_compute(folder / "s.npy", belongs, lambda: teacher, EXAMPLES, CLASSES, 8)
+    return store.open_or_compute(folder / "s.npy", belongs, lambda: teacher, Source(EXAMPLES), CLASSES, 8)
 
 
 def test_the_store_holds_the_teachers_distributions_mapped_from_the_file(tmp_path, belongs):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf.data import digits, folder, standard, two_moons
+from mpl_tf.data import digits, folder, imagenet, standard, two_moons
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.errors import UsageError
 
@@ -13,6 +13,9 @@ DATASETS = {
     "cifar100_10k": standard.CIFAR100.load,
     "svhn_1k": standard.SVHN.load,
     "stl10_1k": standard.STL10.load,
+    "imagenet_10": imagenet.load_10,
+    "imagenet": imagenet.load_whole,
+    "imagenet_jft": imagenet.load_jft,
     "folder": folder.load,
 }
 
@@ -33,7 +36,7 @@ def load(config):
         raise UsageError(f"--dataset: expected one of {', '.join(DATASETS)}, got {config.dataset}")
     dataset = DATASETS[config.dataset](config)
     if config.unlabeled_source == "labeled":
-        dataset = dataclasses.replace(dataset, unlabeled=Source(dataset.labeled.images))
+        dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))
     for name, batch in config.labeled_batches().items():
         if batch > len(dataset.labeled):
             raise UsageError(f"--{name}: expected at most the {len(dataset.labeled)} labeled examples, got {batch}")

@@ -1,4 +1,4 @@
-"""folder: anybody's own JPEG and PNG images, decoded and resized once into memory."""
+"""folder: anybody's own JPEG and PNG images, and TFRecord shards of them, decoded and resized once into memory."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,17 +7,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from mpl_tf.data import shards
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
 from mpl_tf.errors import RunError, UsageError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ORIENTATION = 0x0112  # EXIF tag; 1: upright.
 MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
 
 
 def load(config):
     """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
+
+    --unlabeled_dir holds image files, TFRecord shards (data/shards.py; an image of image/copies c comes c times an
+    epoch), or both.
 
     Images are uint8 [N, S, S, 3] with S = config.image_size: the shorter side resized to S, the middle cut out.
     With --num_labels, the labeled images beyond it join the unlabeled ones. --unlabeled_source=labeled reads none of
@@ -34,7 +39,7 @@ def load(config):
         raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
     test_paths, test_labels = _labeled_files(config.test_dir, names, "--test_dir", may_lack=True)
     more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
-    unlabeled_paths = image_files(more, "--unlabeled_dir") if more else []
+    unlabeled_paths, copies = _unlabeled_files(more) if more else ([], np.ones([0], np.int32))
     paths = [*labeled_paths, *test_paths, *unlabeled_paths]
     _check_memory(len(paths), config.image_size)
     images, good = decode_files(paths, config.image_size, config.skip_bad_images)
@@ -42,7 +47,7 @@ def load(config):
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
     labeled = Source(images[: ends[0]][kept[0]], labels[kept[0]])
     test = Source(images[ends[0] : ends[1]][kept[1]], test_labels[kept[1]])
-    unlabeled = images[ends[1] :][kept[2]]
+    unlabeled, copies = images[ends[1] :][kept[2]], copies[kept[2]]
     counts = np.bincount(labeled.labels, minlength=len(names))
     if not counts.all():
         raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
@@ -51,10 +56,12 @@ def load(config):
     if config.num_labels:
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
         unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
+        copies = np.append(copies, np.ones([len(rest)], np.int32))
+    order = np.repeat(np.arange(len(copies), dtype=np.int32), copies) if (copies > 1).any() else None
     return Dataset(
         "folder",
         labeled,
-        Source(unlabeled) if len(unlabeled) else None,
+        Source(unlabeled, order=order) if len(unlabeled) else None,
         test,
         names,
         IMAGENET_MEAN,
@@ -76,14 +83,14 @@ def class_folders(folder, flag):
     return names
 
 
-def image_files(folder, flag):
+def image_files(folder, flag, may_lack=False):
     """Sorted paths of the JPEG and PNG files in `folder`, at any depth.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, unless `may_lack`.
     """
     found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    if not found:
+    if not found and not may_lack:
         raise UsageError(f"{flag}: expected JPEG or PNG images, found none in {folder}")
     return found
 
@@ -92,7 +99,7 @@ def decode_files(paths, size, skip_bad):
     """Decode and resize many files.
 
     Args:
-        paths: list of paths.
+        paths: list of paths or shards.Records.
         size: side of the square images, pixels.
         skip_bad: leave an unreadable image black and mark it instead of raising.
     Returns:
@@ -121,15 +128,32 @@ def decode_files(paths, size, skip_bad):
 
 
 def decode(path, size):
-    """One image file as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, EXIF turn applied."""
-    with Image.open(path) as image:
+    """One image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, EXIF turn applied.
+
+    Args:
+        path: of the file, or a shards.Record.
+        size: pixels.
+    """
+    with Image.open(path.open() if isinstance(path, shards.Record) else path) as image:
         image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255.
-            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        upright = upright.convert("RGB")
-    return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+        return fit(upright(image), size)
+
+
+def upright(image):
+    """A PIL image of any mode as RGB, loaded, and turned as its EXIF data says."""
+    image.load()
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def fit(image, size):
+    """An RGB image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out."""
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def _labeled_files(folder, names, flag, may_lack=False):
@@ -141,6 +165,13 @@ def _labeled_files(folder, names, flag, may_lack=False):
         paths += found
         labels += [label] * len(found)
     return paths, np.array(labels, np.int32)
+
+
+def _unlabeled_files(folder):
+    """Paths of images and Records of shards in --unlabeled_dir, and how often each counts, int32 [N]."""
+    records = [record for path in shards.files(folder, "--unlabeled_dir") for record in shards.records(path)]
+    paths = image_files(folder, "--unlabeled_dir", may_lack=bool(records))
+    return [*paths, *records], np.append(np.ones([len(paths)], np.int32), shards.copies(records))
 
 
 def _check_memory(count, size):

@@ -1,18 +1,22 @@
 """Batches as a pure function of the seed and the step, so that a run resumes at any step without replaying.
 
 Example p of all that a run draws from a source of n examples is number index_shuffle(p mod n) of epoch p div n: every
-example comes once an epoch, in an order that depends on (seed, epoch) alone. Views take their randomness from
-(seed, step, replica, view), by stateless ops.
+example comes once an epoch (one that counts c times, c times), in an order that depends on (seed, epoch) alone. Views
+take their randomness from (seed, step, replica, view), by stateless ops. Views of a streamed example are views of one
+random crop of it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from mpl_tf.data import augment
+from mpl_tf.data.source import Source, targets_at
 
-LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2 = range(5)  # Streams of randomness, of views and of the data's order.
+# Streams of randomness, of views, of crops and of the data's order.
+LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2, LABELED_CROP, CROP = range(7)
 # Images of a batch: their view, and its stream.
 VIEWS = {
     "x_l": ("weak", LABELED),
@@ -79,25 +83,24 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     """
     replicas = strategy.num_replicas_in_sync
     views = make_views(dataset, config)
-    labeled, unlabeled = _on_cpu(dataset.labeled), None
+    draws = {"labeled": _Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas)}
     if not set(keys) <= LABELED_KEYS:
-        unlabeled = _on_cpu(dataset.unlabeled)
+        draws["unlabeled"] = _Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
+    in_memory = {name: _on_cpu(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
+    streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False  # They keep a copy of all images.
 
-    def make(counter):
-        step, replica = counter // replicas, counter % replicas
-
+    def make(counter, read):
         def view(key, x):
             kind, stream = VIEWS[key]
             return views.normalise(getattr(views, kind)(x, _seed(config.seed, stream, counter)))
 
-        index = _draw(len(dataset.labeled), config.seed, LABELED, step, replica, batch, replicas)
-        x, y, _ = labeled(index)
+        examples = {name: gather(counter) for name, gather in in_memory.items()} | read
+        x, y, _ = examples["labeled"]
         result = {"y_l": y} | {key: view(key, x) for key in keys if key in LABELED_KEYS and key != "y_l"}
-        if unlabeled:
-            index = _draw(len(dataset.unlabeled), config.seed, WEAK, step, replica, config.mu * batch, replicas)
-            x, _, q = unlabeled(index)
+        if "unlabeled" in examples:
+            x, _, q = examples["unlabeled"]
             result |= {"q_u": q} | {key: view(key, x) for key in keys if key in VIEWS and key not in LABELED_KEYS}
         return {key: result[key] for key in keys}
 
@@ -107,27 +110,64 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         counters = tf.data.Dataset.range(start, steps).flat_map(
             lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
         )
-        batches = counters.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2 * local)
-        return batches.with_options(options)
+        arguments, function = counters, functools.partial(make, read={})
+        if streamed:
+            read = {
+                name: draw.source.training_batches(counters.map(draw.index_and_crops))
+                for name, draw in streamed.items()
+            }
+            arguments, function = tf.data.Dataset.zip((counters, read)), make
+        # Without autograph, whose rewriting of the views takes most of the time to start and changes nothing in them.
+        function = tf.autograph.experimental.do_not_convert(function)
+        batches = arguments.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(2 * local).with_options(options)
 
     if replicas == 1:
         return of_host(tf.distribute.InputContext())
     return strategy.distribute_datasets_from_function(of_host)
 
 
-def _on_cpu(source):
-    """A function of indices [b] that gathers a source's (images, labels or None, targets or None)."""
+@dataclasses.dataclass(frozen=True)
+class _Draw:
+    """Which examples of a source a replica takes at a step, as a function of step * replicas + replica."""
+
+    source: object
+    seed: int
+    stream: int
+    crops: int
+    batch: int
+    replicas: int
+
+    def index(self, counter):
+        """Places in an epoch, int32 [b], b = batch / replicas."""
+        step, replica = counter // self.replicas, counter % self.replicas
+        return _draw(self.source.epoch, self.seed, self.stream, step, replica, self.batch, self.replicas)
+
+    def index_and_crops(self, counter):
+        """The same, and seeds of the examples' crops, int32 [b, 2]."""
+        index = self.index(counter)
+        return index, tf.random.stateless_uniform(
+            [*index.shape, 2], _seed(self.seed, self.crops, counter), None, None, tf.int32
+        )
+
+
+def _on_cpu(draw):
+    """A function of step * replicas + replica that gathers the draw's (images, labels or None, targets or None)."""
+    source = draw.source
     with tf.device("CPU"):
         images = tf.constant(source.images)
+        order = None if source.order is None else tf.constant(source.order)
         labels = None if source.labels is None else tf.constant(source.labels)
 
-    def gather(index):
+    def gather(counter):
+        index = draw.index(counter)
+        if order is not None:
+            index = tf.gather(order, index)
         x, y, q = tf.gather(images, index), None, None
         if labels is not None:
             y = tf.gather(labels, index)
-        if source.targets is not None:  # From the file: a million images of a thousand classes take 5 GB.
-            q = tf.numpy_function(lambda i: source.targets[i], [index], tf.float32, stateful=False)
-            q = tf.ensure_shape(q, [index.shape[0], source.targets.shape[1]])
+        if source.targets is not None:
+            q = targets_at(source.targets, index)
         return x, y, q
 
     return gather

@@ -1,30 +1,62 @@
-"""What a data set is: labeled, unlabeled and test examples in memory, and how its images may be changed."""
+"""What a data set is: labeled, unlabeled and test examples, and how its images may be changed."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Examples with random access.
+    """Examples in memory, with random access; mpl_tf/data/streamed.py has those that stay in their files.
 
     Attributes:
         images: uint8 [N, H, W, 3] in [0, 255], or float32 [N, D] points.
         labels: int32 [N] in [0, classes), or None where they are unknown.
         targets: float32 [N, classes], a fixed teacher's distributions, mapped from their file; or None.
+        order: int32 [M], the examples that an epoch of training shows, one that counts c times standing there c times
+            (Noisy Student's up-sampling without copies of images); None: each once.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     targets: np.ndarray | None = None
+    order: np.ndarray | None = None
 
     def __len__(self):
         return len(self.images)
 
+    @property
+    def shape(self):
+        """Shape of one example: (H, W, 3), or (D,)."""
+        return self.images.shape[1:]
+
+    @property
+    def epoch(self):
+        """Examples that an epoch of training shows: N, or M where some count more than once."""
+        return len(self) if self.order is None else len(self.order)
+
     def take(self, indices, with_labels=True):
-        """The examples at `indices` (int [n]), without their labels if so asked."""
+        """The examples at `indices` (int [n] or slice), without their labels if so asked."""
         return Source(self.images[indices], self.labels[indices] if with_labels else None)
+
+    def fingerprint(self):
+        """SHA-256 of the examples in their order."""
+        digest = hashlib.sha256()
+        for images, _ in self.pieces(4096):
+            digest.update(np.ascontiguousarray(images))
+        return digest.hexdigest()
+
+    def pieces(self, size, start=0):
+        """The examples from `start` on, each once and in order, `size` at a time.
+
+        Yields:
+            (images, labels): [b, ...] as they are here; labels None where they are unknown.
+        """
+        for first in range(start, len(self), size):
+            part = slice(first, first + size)
+            yield self.images[part], None if self.labels is None else self.labels[part]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,33 +65,53 @@ class Dataset:
 
     Attributes:
         name: as in DATASETS.
-        labeled: Source with labels, for training.
-        unlabeled: Source without labels, for training; None where the method needs none.
-        test: Source with labels, for evaluation alone.
+        labeled: Source or Streamed with labels, for training.
+        unlabeled: Source or Streamed without labels, for training; None where the method needs none.
+        test: Source or Streamed with labels, for evaluation alone.
         class_names: tuple of str, one a class.
         mean, std: tuples of three floats, per channel, images scaled to [0, 1]; None for points.
         flip: whether a mirrored image keeps its class.
         fill: grey level of what a shift, a rotation or a cutout uncovers (released: 128; digits: their background).
         skipped: paths of images left out because they could not be read.
+        real: Streamed with the classes accepted for each image (ImageNet-ReaL), for evaluation alone; or None.
     """
 
     name: str
-    labeled: Source
-    unlabeled: Source | None
-    test: Source
+    labeled: object
+    unlabeled: object
+    test: object
     class_names: tuple
     mean: tuple | None = None
     std: tuple | None = None
     flip: bool = False
     fill: int = 128
     skipped: tuple = ()
+    real: object = None
 
     @property
     def shape(self):
         """Shape of one example: (H, W, 3), or (D,)."""
-        return self.labeled.images.shape[1:]
+        return self.labeled.shape
+
+    def failure(self, error):
+        """The RunError that names the file of streamed training images behind a tf.errors.OpError, or None."""
+        streamed = [part for part in (self.labeled, self.unlabeled) if hasattr(part, "failure")]
+        return next(filter(None, (part.failure(error) for part in streamed)), None)
 
     @property
     def num_classes(self):
         """Number of classes."""
         return len(self.class_names)
+
+
+def targets_at(targets, indices):
+    """A fixed teacher's distributions, read from their file: a million images of a thousand classes take 5 GB.
+
+    Args:
+        targets: float32 [N, C], mapped.
+        indices: int tensor [b], b static.
+    Returns:
+        float32 tensor [b, C].
+    """
+    found = tf.numpy_function(lambda i: targets[i], [indices], tf.float32, stateful=False)
+    return tf.ensure_shape(found, [indices.shape[0], targets.shape[1]])

@@ -1,6 +1,8 @@
 """Training methods by name, and how each is made from a configuration."""
 
-from mpl_tf import distribute, models, optim
+import tensorflow as tf
+
+from mpl_tf import distribute, models, optim, sharding
 from mpl_tf.checks import LABELED_ONLY
 from mpl_tf.errors import UsageError
 from mpl_tf.methods.fixmatch import FixMatch
@@ -14,6 +16,8 @@ from mpl_tf.methods.randaugment import RandAugment
 from mpl_tf.methods.reduced_mpl import ReducedMPL
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.methods.uda import UDA
+from mpl_tf.models import pretrained
+from mpl_tf.models.layers import BatchNorm
 
 METHODS = {
     "supervised": Supervised,
@@ -67,14 +71,17 @@ def check_data(name, dataset):
 
 
 def count_weights(config, shape, num_classes):
-    """Weights of the network to be trained, in all; builds it and a --teacher_model once, to refuse unfit ones early.
+    """Weights of the network to be trained, in all; lays it and a --teacher_model out once, to refuse unfit ones early.
+
+    In a graph of its own, where variables take no memory.
 
     Raises:
         UsageError: a network that is unknown or cannot take such examples.
     """
-    if config.teacher_model:
-        _network(config, "teacher", shape, num_classes)
-    return _network(config, "student", shape, num_classes).count_params()
+    with tf.Graph().as_default():
+        if config.teacher_model:
+            _network(config, "teacher", shape, num_classes)
+        return _network(config, "student", shape, num_classes).count_params()
 
 
 def make(config, shape, num_classes):
@@ -85,11 +92,15 @@ def make(config, shape, num_classes):
         shape: of one example.
         num_classes: number of logits.
     Raises:
-        UsageError: unknown method or model, or a model that cannot take such examples.
+        UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
+        RunError: --pretrained weights that cannot be downloaded.
     """
     check(config.method)
     kind = METHODS[config.method]
     networks = {role: _network(config, role, shape, num_classes) for role in kind.roles}
+    if config.pretrained == "imagenet":
+        for role, network in networks.items():
+            pretrained.load(network, _model(config, role)[1])
     options = {name: getattr(config, name) for name in OPTIONS[config.method]}
     method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
@@ -103,24 +114,34 @@ def make(config, shape, num_classes):
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
-        steps_per_execution=distribute.steps_per_execution(config.steps_per_execution),
-        jit_compile=config.jit_compile,
+        steps_per_execution=config.steps_per_execution,
+        jit_compile=distribute.jit_compile(config.jit_compile),
     )
-    return method
+    return sharding.placed(method)
 
 
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, seed=config.seed)
     method.compile(optim.SGD(config.finetune_learning_rate), accumulate=config.accumulate)
-    return method
+    return sharding.placed(method)
 
 
 def _network(config, role, shape, num_classes):
-    """A new network: --teacher_model for the teacher where it is given, else --model."""
+    """A new network for a role."""
+    flag, name = _model(config, role)
+    rates, layers = (config.dropout, config.stochastic_depth), sharding.network_layers()
+    network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers)
+    for layer in network._flatten_layers():
+        if isinstance(layer, BatchNorm):
+            layer.groups = config.batch_norm_groups
+    return network
+
+
+def _model(config, role):
+    """Flag and name of a role's network: --teacher_model for the teacher where it is given, else --model."""
     flag = "teacher_model" if role == "teacher" and config.teacher_model else "model"
-    name, rates = getattr(config, flag), (config.dropout, config.stochastic_depth)
-    return models.build(name, shape, num_classes, *rates, flag=flag)
+    return flag, getattr(config, flag)
 
 
 def _sgd(config, rate, wait, warmup):

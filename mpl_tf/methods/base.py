@@ -10,6 +10,7 @@ import tensorflow as tf
 from mpl_tf import distribute, optim
 from mpl_tf.errors import UsageError
 
+SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
 
 
@@ -71,9 +72,35 @@ class Method(keras.Model):
             **kwargs,
         )
 
+    @property
+    def jit_compile(self):
+        """Whether XLA compiles the step, as asked: Keras' own drops it, silently, under op determinism."""
+        return self.xla
+
+    @jit_compile.setter
+    def jit_compile(self, asked):
+        """Set by Keras' compile()."""
+        self.xla = bool(asked)
+
     def deployed(self):
         """The network to predict with: the average of the trained one's weights, or the trained one itself."""
         return self.averaged or self.trained
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras' hook of fit(): nothing is left to build here.
+
+        Keras' own (3.15) fails on the dict of values that several workers yield (keras-team/keras issue 20585).
+        """
+
+    def make_train_function(self, force=False):
+        """Keras' hook: its own function on one device, `distribute.train_function` where several replicas train."""
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1 or self.run_eagerly:
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            names = (*self.log_names, *SKIPPED)
+            self.train_function = distribute.train_function(strategy, self.train_step, names, self.steps_per_execution)
+        return self.train_function
 
     def networks(self):
         """Trained networks by role, for checkpoints and evaluation."""
@@ -124,21 +151,18 @@ class Method(keras.Model):
             raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
         updates, logs, norms = self.step(batch)
         finite = tf.math.is_finite(tf.add_n(norms))
-        updates = [(var, tf.where(finite, tf.cast(new, var.dtype), tf.convert_to_tensor(var))) for var, new in updates]
+        updates = [(var, _chosen(finite, tf.cast(new, var.dtype), tf.convert_to_tensor(var))) for var, new in updates]
         values = distribute.mean(tf.stack([tf.cast(logs[name], tf.float32) for name in self.log_names]))
         sums = tf.convert_to_tensor(self.sums)
-        sums = tf.where(finite, sums + tf.concat([values, [1.0]], axis=0), sums)  # [log_names + 1]
+        sums = _chosen(finite, sums + tf.concat([values, [1.0]], axis=0), sums)  # [log_names + 1]
         in_all, in_row = tf.unstack(tf.convert_to_tensor(self.skipped))
-        skipped = tf.where(finite, tf.stack([in_all, 0.0]), tf.stack([in_all + 1, in_row + 1]))
+        skipped = _chosen(finite, tf.stack([in_all, 0.0]), tf.stack([in_all + 1, in_row + 1]))
         updates += [(self.sums, sums), (self.skipped, skipped)]
         if self.scaling is not None:
             updates.append((self.scaling, _next_scale(tf.convert_to_tensor(self.scaling), finite)))
         distribute.assign(updates)
         means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
-        return dict(zip(self.log_names, means, strict=True)) | {
-            "skipped_steps": skipped[0],
-            "skipped_in_a_row": skipped[1],
-        }
+        return dict(zip(self.log_names, means, strict=True)) | dict(zip(SKIPPED, tf.unstack(skipped), strict=True))
 
     def reset_metrics(self):
         """Start a new mean of the logged quantities; fit() calls it at each epoch's start.
@@ -158,12 +182,17 @@ class Method(keras.Model):
         return list(zip(variables, optim.average(old, [*new, *state], self.ema_decay, step), strict=True))
 
 
+def _chosen(condition, new, old):
+    """`new` where the scalar holds, else `old`; DTensor crashes on a scalar beside a value split over devices."""
+    return tf.where(tf.reshape(condition, [1] * len(new.shape)), new, old)
+
+
 def _next_scale(scaling, finite):
     """[scale, steps]: halved at a step that is not finite, doubled after enough that are."""
     scale, steps = scaling[0], scaling[1] + 1
     grown = steps >= LOSS_SCALE_GROWTH_STEPS
     good = tf.stack([tf.where(grown, 2 * scale, scale), tf.where(grown, 0.0, steps)])
-    return tf.where(finite, good, tf.stack([scale / 2, 0.0]))
+    return _chosen(finite, good, tf.stack([scale / 2, 0.0]))
 
 
 def logit_gradients(zs, parts):

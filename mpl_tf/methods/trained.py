@@ -77,8 +77,8 @@ class Trained:
         ]
 
     def _pass(self, weights, state, xs):
-        z, state = self.network.stateless_call(weights, state, tf.concat(xs, axis=0), training=True)
-        return tf.split(z, tf.stack([tf.shape(x)[0] for x in xs]), num=len(xs)), state
+        z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
+        return distribute.part(z, xs), state
 
     def backward(self, tape, logits, weights, at_logits):
         """Gradient at the weights of what has these gradients at the logits, averaged over replicas.
@@ -122,7 +122,7 @@ class Trained:
                 u = tf.zeros_like(value)
                 outer.watch(u)
                 pullback = inner.gradient(value, weights, output_gradients=scale * u)
-                product = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(pullback, direction, strict=True)])
+                product = distribute.dot(pullback, direction)
             return outer.gradient(product, u) / scale
 
         if self.accumulate == 1:

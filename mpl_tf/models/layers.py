@@ -1,7 +1,52 @@
-"""Layers that Keras does not have in the form needed."""
+"""The layers that networks are made of: Keras' own, and those it does not have in the form needed.
+
+Residual networks take all their layers from a namespace, by default this module, so that another one with the same
+names (and the same weights in the same order) can lay the same network out otherwise, for example over several devices.
+Convolutions and poolings there pad as TensorFlow's SAME does, and nothing reshapes the axes of space.
+"""
 
 import keras
 import tensorflow as tf
+from keras import Input
+from keras.layers import (
+    Activation,
+    Add,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    Multiply,
+)
+
+__all__ = [
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "GlobalAveragePooling2D",
+    "Input",
+    "LeakyReLU",
+    "MaxPooling2D",
+    "Multiply",
+    "StochasticDepth",
+]
+
+
+def StochasticDepth(rate):
+    """A residual branch that an example skips in training (Huang et al. 2016); see wide_resnet.py.
+
+    Args:
+        rate: chance of skipping, in [0, 1); a branch not skipped is divided by 1 - rate.
+    Returns:
+        A stock keras.layers.Dropout, its noise the same over an example's pixels and channels.
+    """
+    return Dropout(rate, noise_shape=(None, 1, 1, 1))
 
 
 @keras.saving.register_keras_serializable("mpl_tf")
@@ -10,18 +55,24 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     Same weights, numbers and configuration as keras.layers.BatchNormalization; the fused kernel (FusedBatchNormV3) is
     about a fifth faster for a whole training step on a CPU. Where several replicas train, Keras' own synchronized form
-    takes the statistics over all of them.
+    takes the statistics over all of them, or, with `groups`, over each group of as many consecutive replicas: a pass
+    of N images then has groups of N / groups images (the released code has groups of 1,024 on ImageNet). The moving
+    statistics take the mean over the groups of their means and of their variances.
 
     Args:
         momentum: decay of the moving statistics, in [0, 1).
         epsilon: added to the variance, > 0.
+        groups: of replicas, a divisor of their number; 1: all replicas together.
     """
 
-    def __init__(self, momentum=0.99, epsilon=1e-3, **kwargs):
+    def __init__(self, momentum=0.99, epsilon=1e-3, groups=1, **kwargs):
         super().__init__(**({"synchronized": True} | kwargs), momentum=momentum, epsilon=epsilon)
+        self.groups = groups
 
     def call(self, inputs, training=None, mask=None):
         """Normalise [B, H, W, C] (fused in training) or [B, C]; same shape and dtype."""
+        if training and self.trainable and self.groups > 1 and not _one_replica():
+            return self._grouped(inputs)
         if not (training and self.trainable and inputs.shape.rank == 4 and _one_replica()):
             return super().call(inputs, training=training, mask=mask)
         none = tf.zeros([0], tf.float32)
@@ -36,16 +87,43 @@ class BatchNorm(keras.layers.BatchNormalization):
         )
         count = tf.cast(tf.size(inputs[..., 0]), tf.float32)
         biased = result.batch_variance * ((count - 1) / count)  # The kernel returns N / (N - 1) of what Keras averages.
-        self.moving_mean.assign(self._average(self.moving_mean, result.batch_mean))
-        self.moving_variance.assign(self._average(self.moving_variance, biased))
+        self._move(result.batch_mean, biased)
         return result.y
+
+    def _grouped(self, inputs):
+        """Normalise by the statistics of this replica's group."""
+        context = tf.distribute.get_replica_context()
+        size = context.num_replicas_in_sync // self.groups
+        group = tf.cast(context.replica_id_in_sync_group, tf.int32) // size
+        x = tf.cast(inputs, tf.float32)
+        axes = list(range(x.shape.rank - 1))
+        own = tf.stack([tf.reduce_mean(x, axes), tf.reduce_mean(tf.square(x), axes)])  # [2, C]
+        # A row a group, filled by its replicas, summed over all: tf.distribute has no sum over some replicas alone.
+        rows = tf.one_hot(group, self.groups)[:, None, None] * own / size  # [groups, 2, C]
+        rows = context.all_reduce(tf.distribute.ReduceOp.SUM, rows)
+        means = rows[:, 0]  # [groups, C]
+        variances = tf.maximum(rows[:, 1] - tf.square(means), 0.0)  # [groups, C]
+        self._move(tf.reduce_mean(means, axis=0), tf.reduce_mean(variances, axis=0))
+        mean, variance = tf.gather(means, group), tf.gather(variances, group)  # [C]
+        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        return tf.cast(tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon), inputs.dtype)
+
+    def _move(self, mean, variance):
+        """Move the moving statistics towards those of a batch."""
+        self.moving_mean.assign(self._average(self.moving_mean, mean))
+        self.moving_variance.assign(self._average(self.moving_variance, variance))
 
     def _average(self, old, new):
         return old * self.momentum + new * (1 - self.momentum)
 
+    def get_config(self):
+        return super().get_config() | {"groups": self.groups}
+
     def plain(self):
         """The stock Keras layer of the same configuration, for export."""
-        return keras.layers.BatchNormalization.from_config(self.get_config() | {"synchronized": False})
+        config = self.get_config() | {"synchronized": False}
+        del config["groups"]
+        return keras.layers.BatchNormalization.from_config(config)
 
 
 def _one_replica():

@@ -6,7 +6,7 @@ slope 0.2, batch norm of decay 0.99 and epsilon 1e-3. Where the shape changes, t
 
 Stochastic depth (Huang et al. 2016): in training an example skips the residual branch of block l of L with chance
 stochastic_depth * l / L; a branch that is not skipped is divided by the chance that it is not, so that inference takes
-it as it is. A stock keras.layers.Dropout does this, its noise the same over an example's pixels and channels.
+it as it is.
 """
 
 import functools
@@ -14,13 +14,13 @@ import functools
 import keras
 
 from mpl_tf.errors import UsageError
-from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models import layers as plain
 
 LEAK = 0.2
 BLOCKS = 4  # In each of three groups: (28 - 4) / 6.
 
 
-def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0):
+def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers=plain):
     """WideResNet-28-k.
 
     Args:
@@ -29,6 +29,7 @@ def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0):
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
         stochastic_depth: chance of skipping the last residual branch, in [0, 1).
+        layers: namespace of the layers, with the names of mpl_tf.models.layers.
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
     Raises:
@@ -36,15 +37,15 @@ def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0):
     """
     name = f"wide_resnet_28_{k}"
     check_image(name, shape, smallest=8)
-    inputs = keras.Input(shape)
-    x = _conv(16 * k, 3, 1)(inputs)
+    x = inputs = layers.Input(shape)
+    x = _conv(layers, 16 * k, 3, 1)(x)
     for group, width in enumerate((16 * k, 32 * k, 64 * k)):
         for index in range(BLOCKS):
             skip = stochastic_depth * (group * BLOCKS + index + 1) / (3 * BLOCKS)
-            x = _block(x, width, stride=2 if group and not index else 1, skip=skip)
-    x = keras.layers.GlobalAveragePooling2D()(_activate(x))  # [B, 64 k]
-    x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name=name)
+            x = _block(layers, x, width, stride=2 if group and not index else 1, skip=skip)
+    x = layers.GlobalAveragePooling2D()(_activate(layers, x))  # [B, 64 k]
+    x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs, layers.Dense(num_classes, dtype="float32")(x), name=name)
 
 
 wide_resnet_28_2 = functools.partial(wide_resnet, 2)
@@ -65,20 +66,20 @@ def check_image(name, shape, smallest):
         )
 
 
-def _block(x, width, stride, skip):
-    activated = _activate(x)
+def _block(layers, x, width, stride, skip):
+    activated = _activate(layers, x)
     same = stride == 1 and x.shape[-1] == width
-    shortcut = x if same else _conv(width, 1, stride)(activated)
-    y = _conv(width, 3, stride)(activated)
-    y = _conv(width, 3, 1)(_activate(y))
+    shortcut = x if same else _conv(layers, width, 1, stride)(activated)
+    y = _conv(layers, width, 3, stride)(activated)
+    y = _conv(layers, width, 3, 1)(_activate(layers, y))
     if skip:
-        y = keras.layers.Dropout(skip, noise_shape=(None, 1, 1, 1))(y)
-    return keras.layers.Add()([y, shortcut])
+        y = layers.StochasticDepth(skip)(y)
+    return layers.Add()([y, shortcut])
 
 
-def _activate(x):
-    return keras.layers.LeakyReLU(LEAK)(BatchNorm()(x))
+def _activate(layers, x):
+    return layers.LeakyReLU(LEAK)(layers.BatchNorm()(x))
 
 
-def _conv(width, size, stride):
-    return keras.layers.Conv2D(width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")
+def _conv(layers, width, size, stride):
+    return layers.Conv2D(width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageOps
 
 from mpl_tf.data import operations
@@ -14,6 +15,8 @@ def layers():
     """keras_cv.layers; its import takes seconds."""
     import keras_cv
 
+    # Its layers draw from TensorFlow's global generator, which op determinism, once on, wants set.
+    tf.random.set_global_generator(tf.random.Generator.from_seed(0))
     return keras_cv.layers
 
 

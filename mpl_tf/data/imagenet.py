@@ -1,0 +1,152 @@
+"""ImageNet (ILSVRC 2012), streamed: mpl_tf/data/streamed.py says how images are cut.
+
+| name        | labeled                          | unlabeled               | not used | test               |
+|-------------|----------------------------------|-------------------------|----------|--------------------|
+| imagenet_10 | 128,116: TFDS' 10 % subset       | 1,281,167: all training | none     | 50,000: validation |
+| imagenet    | 1,281,167: all training          | none                    | none     | 50,000             |
+| imagenet_jft| 1,256,167                        | --unlabeled_dir         | 25,000   | 50,000             |
+
+--data_dir is a folder of TFDS data sets (imagenet2012, imagenet2012_subset/10pct, imagenet2012_real) or holds the usual
+TFRecord shards train-00000-of-01024 and validation-00000-of-00128 of image/encoded and image/class/label, which counts
+from 1 where there is an image/class/synset too, else from 0. The subset, which the usual shards do not mark, is then
+given as shards in --labeled_dir. --unlabeled_dir holds TFRecord shards (mpl_tf/data/shards.py) or JPEG and PNG files.
+
+Where imagenet2012_real is there, ImageNet-ReaL is scored too (Beyer et al. 2020).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.data import shards, streamed
+from mpl_tf.data.folder import IMAGENET_MEAN, IMAGENET_STD, image_files
+from mpl_tf.data.source import Dataset
+from mpl_tf.data.splits import hold_out
+from mpl_tf.data.standard import Files
+from mpl_tf.errors import RunError, UsageError
+
+CLASSES = 1000
+HELD_OUT = 25_000  # For tuning, beside JFT (paper section 4); of a smaller set a tenth.
+USUAL = {
+    "image/encoded": tf.io.FixedLenFeature([], tf.string),
+    "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    "image/class/synset": tf.io.FixedLenFeature([], tf.string, ""),
+}
+
+
+def load_10(config):
+    """ImageNet-10%: a tenth labeled, the whole training set unlabeled (paper section 3.2)."""
+    files = _files(config)
+    if config.labeled_dir:
+        found = shards.files(config.labeled_dir, "--labeled_dir")
+        labeled = _usual(found, config.image_size, f"--labeled_dir: no TFRecord shard in {config.labeled_dir}")
+    elif isinstance(files, Files):
+        labeled = Files("imagenet2012_subset/10pct", config.data_dir).streamed("train", config.image_size)
+    else:
+        raise UsageError(
+            f"--labeled_dir: expected TFRecord shards of the labeled tenth, as --data_dir {config.data_dir} holds "
+            "plain shards, which do not mark it; got nothing"
+        )
+    unlabeled = _split(files, "train", config).take(slice(None), with_labels=False)
+    return _dataset("imagenet_10", config, files, labeled, unlabeled)
+
+
+def load_whole(config):
+    """All of the training set labeled (paper, Table 2, "supervised" on the full set)."""
+    files = _files(config)
+    return _dataset("imagenet", config, files, _split(files, "train", config), None)
+
+
+def load_jft(config):
+    """ImageNet labeled but for 25,000 images, --unlabeled_dir unlabeled (paper section 4)."""
+    files = _files(config)
+    train = _split(files, "train", config)
+    _, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
+    unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size) if config.unlabeled_dir else None
+    return _dataset("imagenet_jft", config, files, train.take(used), unlabeled)
+
+
+def unlabeled_files(folder, size):
+    """The images of --unlabeled_dir: TFRecord shards, or JPEG and PNG files, at any depth.
+
+    Args:
+        folder: path.
+        size: side of the images, pixels.
+    Returns:
+        Streamed, without labels; an image of image/copies n stands n times in its order.
+    Raises:
+        UsageError: no shard and no image; RunError: a shard that ends within a record.
+    """
+    found = shards.files(folder, "--unlabeled_dir")
+    if not found:
+        paths = image_files(folder, "--unlabeled_dir")
+        places = np.array([(number, 0, path.stat().st_size) for number, path in enumerate(paths)], np.int64)
+        return streamed.Streamed(tuple(map(str, paths)), places, lambda data: (data, -1), size, labeled=False)
+
+    def parse(record):
+        example = shards.parse(record)
+        return example["image/encoded"], example["image/class/label"]
+
+    copies = np.concatenate([shards.copies(shards.records(path)) for path in found])
+    order = np.repeat(np.arange(len(copies), dtype=np.int32), copies) if (copies > 1).any() else None
+    return streamed.index(found, parse, size, labeled=False, order=order)
+
+
+def _files(config):
+    """TFDS' imagenet2012, or the folder of the usual shards."""
+    if config.num_labels:
+        raise UsageError(
+            f"--num_labels: expected 0, as {config.dataset} takes all of its labels, got {config.num_labels}"
+        )
+    folder = Path(config.data_dir) if config.data_dir else None
+    return folder if folder and any(folder.glob("train-*-of-*")) else Files("imagenet2012", config.data_dir)
+
+
+def _split(files, split, config):
+    if isinstance(files, Files):
+        return files.streamed(split, config.image_size)
+    found = [path for path in shards.files(files, "--data_dir") if path.name.startswith(f"{split}-")]
+    return _usual(found, config.image_size, f"--data_dir: no shard {split}-00000-of-... in {files}")
+
+
+def _usual(found, size, absent):
+    """The usual shards, the first label of each checked."""
+    if not found:
+        raise UsageError(absent)
+
+    def parse(record):
+        example = tf.io.parse_single_example(record, USUAL)
+        first = tf.cast(example["image/class/synset"] != "", tf.int64)
+        return example["image/encoded"], example["image/class/label"] - first
+
+    source = streamed.index(found, parse, size)
+    _, firsts = np.unique(source.places[:, 0], return_index=True)
+    for path, first in zip(found, firsts, strict=True):
+        try:
+            label = int(source.example(first)[1])
+        except tf.errors.OpError as error:
+            reason = str(error).strip().splitlines()[0].split(" [Op:")[0]
+            raise RunError(f"{path}: expected records of image/encoded and image/class/label ({reason})") from error
+        if not 0 <= label < CLASSES:
+            raise RunError(f"{path}: expected labels from 0, or from 1 beside image/class/synset; got {label} from 0")
+    return source
+
+
+def _dataset(name, config, files, labeled, unlabeled):
+    real, names = None, tuple(map(str, range(CLASSES)))
+    if isinstance(files, Files):
+        names = files.class_names
+        real = Files("imagenet2012_real", config.data_dir, wanted=False)
+        real = real.streamed("validation", config.image_size, "real_label") if real.there else None
+    return Dataset(
+        name,
+        labeled=labeled,
+        unlabeled=unlabeled,
+        test=_split(files, "validation", config),
+        class_names=names,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        flip=True,
+        real=real,
+    )
