@@ -14,7 +14,7 @@ NOISE = 8  # Side of the random pattern that an image is enlarged from, so that 
 
 
 def throughput(repeats):
-    """Images a second of the tool and of its model on the same batches, decoded before, in turn in one process.
+    """Images a second of the tool and of its model, called on the same batches, decoded before, in one process.
 
     The tool's time is that of its Beam pipeline: reading TFRecord shards, decoding JPEG, fingerprints (and without
     them, as --nofingerprints), the model, the tables of scores and the choice; less the start-up, that of the same
@@ -48,22 +48,24 @@ def throughput(repeats):
 
 def _rounds(name, side, count, batch, folder, repeats):
     """[rounds, 5, 2]: of model, tool without fingerprints, its start-up, tool with them, its start-up: _seconds."""
-    from mpl_tf.filtering import inputs, pipeline, score
+    from mpl_tf.filtering import inputs, score
     from mpl_tf.filtering.settings import Scoring
 
     _model(name, side).save(folder / "model.keras")
     _write(folder / "images.tfrecord", side, count)
     chunks = inputs.plan([str(folder / "images.tfrecord")], "--images", "", 2048, folder / "plan")
-    parts = [images for chunk in chunks for _, _, images in score.decoded_batches(chunk, batch, side, False)]
+    parts = [
+        images for chunk in chunks for _, _, images in score.decoded_batches(chunk, batch, side, False, score.Pace())
+    ]
     batches = [np.stack([image.pixels for image in part]) for part in parts]
+    alone = _compiled(folder / "model.keras")
     rounds = []
     for number in range(repeats + 1):  # The first warms up.
         seconds = []
         for fingerprints in (False, True):
             scoring = Scoring(("",), str(folder / "model.keras"), batch=batch, fingerprints=fingerprints)
-            scorer = pipeline.scorer(scoring)
             if not fingerprints:
-                seconds.append(_seconds(lambda scorer=scorer: [scorer(images) for images in batches]))
+                seconds.append(_seconds(lambda: [alone(images).numpy() for images in batches]))
             place = folder / f"scores{number}{fingerprints}"
             seconds += [
                 _seconds(lambda scoring=scoring, place=place: _filter(chunks, scoring, place)) for _ in range(2)
@@ -79,6 +81,15 @@ def _filter(chunks, scoring, folder):
     limits = np.full([pipeline.scorer(scoring).classes], 100)
     candidates = pipeline.Candidates(str(folder), Selection("100"), limits, str(folder), ())
     pipeline.select_best(chunks, scoring, str(folder), candidates, str(folder / "best.parquet"), [])
+
+
+def _compiled(path):
+    """The model as users call it: a tf.function from images to probabilities."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.models.load_model(path, compile=False)
+    return tf.function(lambda x: tf.nn.softmax(model(tf.cast(x, tf.float32), training=False)), autograph=False)
 
 
 def _seconds(work):

@@ -62,7 +62,8 @@ def decode_all(encoded, size, fingerprints, cropped=False):
         if upright and size:
             result.pixels = folder.fit(upright, size)
         if upright and fingerprints:
-            result.sha256 = hashlib.sha256(b"%d %d " % upright.size + upright.tobytes()).digest()
+            whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
+            result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()
             crops.append((result, _crops(upright) if cropped else [upright]))
     hashes = iter(perceptual_hashes([image for _, images in crops for image in images]))
     for result, images in crops:
@@ -108,7 +109,8 @@ def perceptual_hashes(images):
         return []
     side = 2 * HASH_SIDE
     pixels = np.stack([image.convert("L").resize((side, side), Image.Resampling.LANCZOS) for image in images])
-    low = fftpack.dct(fftpack.dct(pixels, axis=1), axis=2)[:, :HASH_SIDE, :HASH_SIDE].reshape(len(images), -1)
+    columns = fftpack.dct(pixels, axis=1)[:, :HASH_SIDE]
+    low = fftpack.dct(columns, axis=2)[:, :, :HASH_SIDE].reshape(len(images), -1)
     bits = low > np.median(low, axis=1, keepdims=True)
     return [row.tobytes() for row in np.packbits(bits, axis=1)]
 

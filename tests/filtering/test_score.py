@@ -26,7 +26,9 @@ def model(tmp_path_factory):
 IMAGES = np.random.default_rng(0).integers(0, 256, (19, 8, 8, 3), np.uint8)
 
 
-def test_scores_are_those_of_keras_and_of_no_neighbour(model):
+@pytest.mark.parametrize("constant", [True, False])
+def test_scores_are_those_of_keras_and_of_no_neighbour(model, monkeypatch, constant):
+    monkeypatch.setattr(score, "MOST_CONSTANT", score.MOST_CONSTANT if constant else 0)
     expected = tf.nn.softmax(keras.models.load_model(model).predict(IMAGES, verbose=0)).numpy()
     scorer = score.Scorer(model, batch=16)
     first, rest = scorer(IMAGES[:16]), scorer(IMAGES[16:])
