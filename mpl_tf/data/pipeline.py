@@ -13,7 +13,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mpl_tf.data import augment
-from mpl_tf.data.source import Source, targets_at
+from mpl_tf.data.source import PIPELINE_OPTIONS, Source, targets_at
 
 # Streams of randomness, of views, of crops and of the data's order.
 LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2, LABELED_CROP, CROP = range(7)
@@ -88,8 +88,6 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         draws["unlabeled"] = _Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
     in_memory = {name: _on_cpu(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
-    options = tf.data.Options()
-    options.experimental_optimization.apply_default_optimizations = False  # They keep a copy of all images.
 
     def make(counter, read):
         def view(key, x):
@@ -120,7 +118,7 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         # Without autograph, whose rewriting of the views takes most of the time to start and changes nothing in them.
         function = tf.autograph.experimental.do_not_convert(function)
         batches = arguments.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(2 * local).with_options(options)
+        return batches.prefetch(2 * local).with_options(PIPELINE_OPTIONS)
 
     if replicas == 1:
         return of_host(tf.distribute.InputContext())

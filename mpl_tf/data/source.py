@@ -6,6 +6,13 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+# Of every tf.data pipeline here. The default optimizations keep a copy of all images. The autotuner looks at its
+# pipeline less and less often, and the end of an iterator may wait for its next look: seconds after a run of seconds,
+# up to a minute after a long one (TensorFlow 2.21). Without it AUTOTUNE means a thread a core, at most 16.
+PIPELINE_OPTIONS = tf.data.Options()
+PIPELINE_OPTIONS.experimental_optimization.apply_default_optimizations = False
+PIPELINE_OPTIONS.autotune.enabled = False
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data import shards
-from mpl_tf.data.source import targets_at
+from mpl_tf.data.source import PIPELINE_OPTIONS, targets_at
 from mpl_tf.errors import RunError
 
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -118,7 +118,8 @@ class Streamed:
         numbers = tf.data.Dataset.range(start, len(self))
         examples = numbers.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         try:
-            yield from examples.batch(size).prefetch(1).as_numpy_iterator()
+            batches = examples.batch(size).prefetch(1).with_options(PIPELINE_OPTIONS)
+            yield from batches.as_numpy_iterator()
         except tf.errors.OpError as error:
             raise self.failure(error) or error from error
 
