@@ -3,8 +3,9 @@
     python -m tools.mesh --mesh=replica:1,core:16 --network=efficientnet --width=1 --stages=7 --height=64 --columns=512
 
 Prints JSON: the largest relative difference of each logged quantity and of the weights, slots and averages; bytes a
-device against the whole; seconds of the first and of a later step. With --exchange also whether checkpoints of the
-mesh, of --exchange and of one device restore one another exactly.
+device against the whole; seconds of the first and of a later step. With --rounding also the same differences between
+one device and itself, started from weights a rounding error away: no mesh need agree better than that. With --exchange
+also whether checkpoints of the mesh, of --exchange and of one device restore one another exactly.
 """
 
 import json
@@ -40,6 +41,7 @@ def main(argv=None):
     flags.DEFINE_enum("feedback", "taylor", ["off", "taylor", "dot_product", "exact"], "of mpl", flag_values=values)
     flags.DEFINE_string("precision", "float32", "Keras' dtype policy", flag_values=values)
     flags.DEFINE_bool("remat", False, "gather again in the backward pass", flag_values=values)
+    flags.DEFINE_bool("rounding", False, "also what rounding does to one device alone", flag_values=values)
     flags.DEFINE_integer("steps", 5, "steps to compare; 0: the bytes alone", 0, flag_values=values)
     try:
         values(["mesh", *(sys.argv[1:] if argv is None else argv)])
@@ -73,8 +75,7 @@ def compare(values):
         started = time.perf_counter()
         got = meshed.train_function(iter([batch]))
         seconds.append(time.perf_counter() - started)
-        for name, value in expected.items():
-            differences[name] = max(differences.get(name, 0.0), difference(value.numpy(), got[name]))
+        widen(differences, expected, got)
     result = {
         "differences": differences,
         "variables": {part: worst(one.state()[part], variables) for part, variables in meshed.state().items()},
@@ -82,9 +83,40 @@ def compare(values):
         "first_step_seconds": round(seconds[0], 2) if seconds else None,
         "later_step_seconds": round(float(np.median(seconds[1:])), 3) if seconds[1:] else None,
     }
+    if values.rounding:
+        result["rounding"] = rounding(values)
     if values.exchange:
         result["exchanged"] = exchange(values, one, meshed)
     return result
+
+
+def widen(differences, expected, got):
+    """Raise each quantity's largest difference so far to that of these steps."""
+    for name, value in expected.items():
+        differences[name] = max(differences.get(name, 0.0), difference(value.numpy(), got[name]))
+
+
+def rounding(values):
+    """What float32 allows: the differences of one device to itself, its weights moved by 1e-7 of each at the start."""
+    import tensorflow as tf
+
+    random, differences = np.random.default_rng(1), {}
+    methods = [make(values) for _ in range(2)]
+    weights = [weight for part in ("network", "teacher", "student") for weight in methods[1].state().get(part, [])]
+    for weight in weights:
+        if "float" in str(weight.dtype):
+            weight.assign(weight.numpy() * (1 + 1e-7 * random.normal(size=weight.shape)).astype("float32"))
+    steps = [tf.function(method.train_step, autograph=False) for method in methods]
+    with tf.device("CPU:0"):
+        for batch in batches(values):
+            widen(differences, *(step({name: tf.constant(value) for name, value in batch.items()}) for step in steps))
+    states = [method.state() for method in methods]
+    return differences | {part: difference(*(flat(state[part]) for state in states)) for part in states[0]}
+
+
+def flat(variables):
+    """All float variables as one vector."""
+    return np.concatenate([v.numpy().ravel() for v in variables if "float" in str(v.dtype)])
 
 
 def make(values, grid=None):
