@@ -137,7 +137,9 @@ def test_a_run_killed_in_any_phase_ends_with_the_bits_of_the_undisturbed_one(two
         process.kill()
         process.communicate()
     assert rows(workdir, "metrics.csv")
-    assert main.main([*flags, f"--workdir={workdir}"]) == 0
+    process = start(workdir, *flags)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     np.testing.assert_array_equal(weights(workdir), weights(two_generations))
 
 
