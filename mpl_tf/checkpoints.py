@@ -4,7 +4,6 @@ Keras' BackupAndRestore keeps one backup and trusts it; tf.train.CheckpointManag
 checksums, so that a damaged one is noticed and the one before it used.
 """
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from mpl_tf import sharding
-from mpl_tf.errors import RunError
+from mpl_tf.errors import RunError, reason
 
 
 class Checkpoints:
@@ -45,8 +44,7 @@ class Checkpoints:
                 self._checkpoint.restore(path).assert_consumed()
                 return int(self.step.numpy())
             except (tf.errors.OpError, ValueError, AssertionError) as error:
-                reason = str(error).strip().splitlines()[0]
-                print(f"mpl_tf: {path} is damaged and left out ({reason})", file=sys.stderr, flush=True)
+                print(f"mpl_tf: {path} is damaged and left out ({reason(error)})", file=sys.stderr, flush=True)
         if self._manager.checkpoints:
             raise RunError(
                 f"{self.folder}: expected a readable checkpoint, all {len(self._manager.checkpoints)} are "
@@ -69,8 +67,7 @@ class Checkpoints:
         except (tf.errors.OpError, OSError) as error:
             for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-            reason = re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", str(error).strip().splitlines()[0])
             raise RunError(
-                f"{self.folder}: expected to write the checkpoint of step {step}, got {reason}; the one "
+                f"{self.folder}: expected to write the checkpoint of step {step}, got {reason(error)}; the one "
                 "before it is kept: free space, then run the same command again"
             ) from error

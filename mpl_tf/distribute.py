@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mpl_tf import cluster as clusters
 from mpl_tf import sharding
-from mpl_tf.errors import Interrupted, UsageError
+from mpl_tf.errors import Interrupted, UsageError, reason
 
 # What the workers that are left see when another one ends.
 LOST = (
@@ -69,8 +69,7 @@ def _multi_worker(cluster):
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise Interrupted(f"TF_CONFIG: the workers did not meet ({reason}); start all of them again") from error
+        raise Interrupted(f"TF_CONFIG: the workers did not meet ({reason(error)}); start all of them again") from error
 
 
 def _tpu():

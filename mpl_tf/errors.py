@@ -1,5 +1,7 @@
 """The ways a run can end early; each carries its exit status and one line that says what to do."""
 
+import re
+
 
 class UsageError(Exception):
     """What was asked for cannot be done: a flag, a file or a folder is not what was expected. Exit status 2."""
@@ -17,3 +19,9 @@ class Interrupted(Exception):
     """SIGTERM: the state is saved and the same command goes on from it. Exit status 75 (EX_TEMPFAIL)."""
 
     status = 75
+
+
+def reason(error):
+    """What an exception says, its first line, without TensorFlow's names of nodes and operations."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", first)

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 from mpl_tf import cluster, files, flags, provenance, quiet
-from mpl_tf.errors import Interrupted, RunError, UsageError
+from mpl_tf.errors import Interrupted, RunError, UsageError, reason
 
 
 def main(argv=None, make=None):
@@ -40,8 +40,7 @@ def main(argv=None, make=None):
         print("mpl_tf: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
-        told = RunError(f"unexpected {type(error).__name__}: {reason}; run with --debug for the traceback")
+        told = RunError(f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback")
         told.__cause__ = error
         return _end(told, told.status, debug)
     return 0

@@ -12,14 +12,9 @@ import tensorflow as tf
 from mpl_tf import data, evaluate, flags, main, training
 from mpl_tf.data import pipeline, shards
 from tests import miniature
+from tests.test_resume import weights
 
 SMALL = ["--scale=smoke", "--model=narrow_cnn"]  # A network that compiles in a second instead of a minute.
-
-
-def weights(workdir):
-    """All numbers of the exported student."""
-    model = keras.models.load_model(workdir / "student.keras", compile=False)
-    return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
 def test_imagenet_10_end_to_end_with_real(imagenet_dir, tmp_path, capsys):

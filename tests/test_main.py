@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mpl_tf import data, main
+from tests.test_resume import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [
@@ -25,12 +26,6 @@ TINY = [
     "--finetune_steps=6",
     "--finetune_batch=10",
 ]
-
-
-def weights(workdir):
-    """All numbers of the exported student."""
-    model = keras.models.load_model(workdir / "student.keras", compile=False)
-    return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
 @pytest.fixture(scope="module")

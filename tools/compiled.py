@@ -20,8 +20,6 @@ from mpl_tf.errors import UsageError
 
 from . import mesh
 
-CLASSES = 10
-
 
 def main(argv=None):
     """Compare; returns the exit status."""
@@ -39,22 +37,14 @@ def main(argv=None):
 
     shape = (config.image_size, config.image_size, 3)
     report = {"arguments": rest[1:]} | compare(
-        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, CLASSES),
-        batch(shape, config.labeled_batch, config.labeled_batch * config.mu),
+        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, mesh.CLASSES),
+        mesh.noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
         values.steps,
     )
     print(json.dumps(report, indent=2))
     if values.json:
         files.write_text(values.json, json.dumps(report, indent=2) + "\n")
     return 0
-
-
-def batch(shape, labeled, unlabeled):
-    """A batch of normal noise, dict of numpy arrays, as the pipeline makes it."""
-    random = np.random.default_rng(0)
-    sizes = {"x_l": labeled, "x_u_weak": unlabeled, "x_u_strong": unlabeled}
-    images = {key: random.normal(size=(count, *shape)).astype("float32") for key, count in sizes.items()}
-    return images | {"y_l": random.integers(0, CLASSES, labeled).astype("int32")}
 
 
 def compare(make, one_batch, steps):
@@ -80,10 +70,7 @@ def compare(make, one_batch, steps):
         logs = [method.fit(data, steps_per_epoch=1, verbose=0).history]
         seconds = time.perf_counter() - started
         logs += [method.fit(data, steps_per_epoch=1, verbose=0).history for _ in range(steps - 1)]
-        state = {
-            part: np.concatenate([v.numpy().ravel() for v in group if v.dtype.startswith("float")])
-            for part, group in method.state().items()
-        }
+        state = {part: mesh.flat(v.numpy() for v in group) for part, group in method.state().items()}
         results.append((seconds, {name: [log[name][0] for log in logs] for name in logs[0]}, state))
     (plain, logs, state), (compiled, compiled_logs, compiled_state) = results
     return {

@@ -8,6 +8,7 @@ one device and itself, started from weights a rounding error away: no mesh need 
 also whether checkpoints of the mesh, of --exchange and of one device restore one another exactly.
 """
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from absl import flags
 from mpl_tf import quiet
 from mpl_tf.errors import UsageError
 
-CLASSES, SLOTS = 10, "_optimizer"
+CLASSES = 10
 
 
 def main(argv=None):
@@ -70,8 +71,7 @@ def compare(values):
     step = tf.function(one.train_step, autograph=False)
     seconds, differences = [], {}
     for batch in batches(values):
-        with tf.device("CPU:0"):
-            expected = step({name: tf.constant(value) for name, value in batch.items()})
+        expected = on_device(step, batch)
         started = time.perf_counter()
         got = meshed.train_function(iter([batch]))
         seconds.append(time.perf_counter() - started)
@@ -88,6 +88,14 @@ def compare(values):
     if values.exchange:
         result["exchanged"] = exchange(values, one, meshed)
     return result
+
+
+def on_device(step, batch):
+    """A step on one device, of a batch of numpy arrays."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        return step(tf.nest.map_structure(tf.constant, batch))
 
 
 def widen(differences, expected, got):
@@ -107,22 +115,19 @@ def rounding(values):
         if "float" in str(weight.dtype):
             weight.assign(weight.numpy() * (1 + 1e-7 * random.normal(size=weight.shape)).astype("float32"))
     steps = [tf.function(method.train_step, autograph=False) for method in methods]
-    with tf.device("CPU:0"):
-        for batch in batches(values):
-            widen(differences, *(step({name: tf.constant(value) for name, value in batch.items()}) for step in steps))
-    states = [method.state() for method in methods]
-    return differences | {part: difference(*(flat(state[part]) for state in states)) for part in states[0]}
+    for batch in batches(values):
+        widen(differences, *(on_device(step, batch) for step in steps))
+    one, other = (method.state() for method in methods)
+    return differences | {part: worst(one[part], other[part]) for part in one}
 
 
-def flat(variables):
-    """All float variables as one vector."""
-    return np.concatenate([v.numpy().ravel() for v in variables if "float" in str(v.dtype)])
+def flat(arrays):
+    """Those of floats as one vector."""
+    return np.concatenate([array.ravel() for array in arrays if array.dtype.kind == "f"])
 
 
 def make(values, grid=None):
     """The method with new networks of seed 0, on the grid if there is one."""
-    import contextlib
-
     import keras
 
     from mpl_tf import optim, sharding
@@ -173,10 +178,16 @@ def build(values, grid):
 def batches(values):
     """The steps' batches, numpy, of normal noise."""
     random = np.random.default_rng(0)
-    shape = (values.batch, values.height, values.columns, 3)
+    shape = (values.height, values.columns, 3)
     for _ in range(values.steps):
-        images = {key: random.normal(size=shape).astype("float32") for key in ("x_l", "x_u_weak", "x_u_strong")}
-        yield images | {"y_l": random.integers(0, CLASSES, values.batch).astype("int32")}
+        yield noise(random, shape, values.batch, values.batch)
+
+
+def noise(random, shape, labeled, unlabeled):
+    """A batch as the pipeline makes it, dict of numpy arrays: images of normal noise, random labels."""
+    sizes = {"x_l": labeled, "x_u_weak": unlabeled, "x_u_strong": unlabeled}
+    images = {key: random.normal(size=(count, *shape)).astype("float32") for key, count in sizes.items()}
+    return images | {"y_l": random.integers(0, CLASSES, labeled).astype("int32")}
 
 
 def difference(expected, got):
@@ -187,9 +198,7 @@ def difference(expected, got):
 
 def worst(expected, variables):
     """`difference` of all float variables of a part, as one vector."""
-    pairs = [(a.numpy(), b.value.whole()) for a, b in zip(expected, variables, strict=True)]
-    pairs = [(a.ravel(), b.ravel()) for a, b in pairs if a.dtype.kind == "f"]
-    return difference(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+    return difference(flat(map(whole, expected)), flat(map(whole, variables)))
 
 
 def held(method):

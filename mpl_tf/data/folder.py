@@ -57,11 +57,10 @@ def load(config):
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
         unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
         copies = np.append(copies, np.ones([len(rest)], np.int32))
-    order = np.repeat(np.arange(len(copies), dtype=np.int32), copies) if (copies > 1).any() else None
     return Dataset(
         "folder",
         labeled,
-        Source(unlabeled, order=order) if len(unlabeled) else None,
+        Source(unlabeled, order=shards.order(copies)) if len(unlabeled) else None,
         test,
         names,
         IMAGENET_MEAN,

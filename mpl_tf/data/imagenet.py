@@ -24,7 +24,7 @@ from mpl_tf.data.folder import IMAGENET_MEAN, IMAGENET_STD, image_files
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.standard import Files
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.errors import RunError, UsageError, reason
 
 CLASSES = 1000
 HELD_OUT = 25_000  # For tuning, beside JFT (paper section 4); of a smaller set a tenth.
@@ -89,8 +89,7 @@ def unlabeled_files(folder, size):
         return example["image/encoded"], example["image/class/label"]
 
     copies = np.concatenate([shards.copies(shards.records(path)) for path in found])
-    order = np.repeat(np.arange(len(copies), dtype=np.int32), copies) if (copies > 1).any() else None
-    return streamed.index(found, parse, size, labeled=False, order=order)
+    return streamed.index(found, parse, size, labeled=False, order=shards.order(copies))
 
 
 def _files(config):
@@ -126,8 +125,9 @@ def _usual(found, size, absent):
         try:
             label = int(source.example(first)[1])
         except tf.errors.OpError as error:
-            reason = str(error).strip().splitlines()[0].split(" [Op:")[0]
-            raise RunError(f"{path}: expected records of image/encoded and image/class/label ({reason})") from error
+            raise RunError(
+                f"{path}: expected records of image/encoded and image/class/label ({reason(error)})"
+            ) from error
         if not 0 <= label < CLASSES:
             raise RunError(f"{path}: expected labels from 0, or from 1 beside image/class/synset; got {label} from 0")
     return source

@@ -136,6 +136,11 @@ def _copies(file, record):
         return None
 
 
+def order(counts):
+    """int32 [M]: the examples of an epoch, one that counts c times (int32 [N]) c times; None where each comes once."""
+    return np.repeat(np.arange(len(counts), dtype=np.int32), counts) if (counts > 1).any() else None
+
+
 def is_shard(path):
     """Whether a file's name is that of a TFRecord shard: *.tfrecord, *.tfrec, *.tfrecord-00000-of-00002."""
     return SHARD.match(Path(path).name) is not None

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from mpl_tf.data import shards
 from mpl_tf.data.source import PIPELINE_OPTIONS, targets_at
-from mpl_tf.errors import RunError
+from mpl_tf.errors import RunError, reason
 
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 CENTRE_PADDING = 32  # Pixels around the middle at 224: 224 of 256.
@@ -144,9 +144,9 @@ class Streamed:
         self.recent.append(index)
         return data
 
-    def _note(self, reason):
-        self.failures.append(reason)
-        return RunError(reason)
+    def _note(self, line):
+        self.failures.append(line)
+        return RunError(line)
 
     def failure(self, error):
         """What a failed tf.data operation on these examples was: RunError that names the file, or None if not theirs.
@@ -167,8 +167,7 @@ class Streamed:
             tf.io.decode_image(self.example(index)[0], channels=3, expand_animations=False)
         except tf.errors.OpError as error:
             file, offset, _ = self.places[index]
-            reason = str(error).strip().splitlines()[0].split(" [Op:")[0]
-            return f"{self.files[file]}: expected an image at byte {offset}, got {reason}"
+            return f"{self.files[file]}: expected an image at byte {offset}, got {reason(error)}"
         return None
 
 

@@ -78,8 +78,7 @@ class Counts:
         scored = table.filter(table["usable"])
         classes, probability = scored["class_1"].to_numpy(), scored["probability_1"].to_numpy()
         self.predicted += np.bincount(classes, minlength=self.classes)
-        bins = np.minimum((probability * BINS).astype(int), BINS - 1)
-        np.add.at(self.histogram, (classes, bins), 1)
+        self.histogram += histogram(classes, probability, self.classes)
 
     def summary(self, chosen, names):
         """The counts as summary.json has them.
@@ -115,6 +114,13 @@ class Counts:
                 for number, name in enumerate(names)
             ],
         }
+
+
+def histogram(labels, probability, classes):
+    """int64 [classes, BINS]: how many of the images [N] of each class have such a probability."""
+    counts = np.zeros([classes, BINS], np.int64)
+    np.add.at(counts, (labels, np.minimum((probability * BINS).astype(int), BINS - 1)), 1)
+    return counts
 
 
 def write_tables(chunks, scores, work, chosen, min_probability, output):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mpl_tf import files
 from mpl_tf.data import folder
-from mpl_tf.filtering import images, inputs
+from mpl_tf.filtering import images, inputs, outputs
 
 SIDE = 72  # Of a thumbnail, pixels.
 PICTURES = 6  # Best ones and last ones kept of a class.
@@ -117,10 +117,8 @@ def _totals(summary):
 
 def _classes(summary, histogram, chosen):
     heads = ("class", "predicted", "wanted", "kept", "shown an epoch", "least probability", "by probability, 0 to 1")
-    kept = np.zeros_like(histogram)
-    bins = histogram.shape[1]
-    places = np.minimum((chosen.kept["probability"].to_numpy() * bins).astype(int), bins - 1)
-    np.add.at(kept, (chosen.kept["class"].to_numpy(), places), 1)
+    labels, probability = (chosen.kept[name].to_numpy() for name in ("class", "probability"))
+    kept = outputs.histogram(labels, probability, len(histogram))
     lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for about in summary["classes"]:
         least = "" if about["least_probability"] is None else f"{about['least_probability']:.4f}"

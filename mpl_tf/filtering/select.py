@@ -29,8 +29,8 @@ def candidates(scores, chunk, top_classes, min_probability, barred, with_hashes)
     Returns:
         Table of tables.CANDIDATES.
     """
-    count, usable = len(scores), ~barred & scores["usable"].to_numpy(zero_copy_only=False)
-    parts = []
+    assert len(scores) == len(barred)
+    usable, parts = ~barred & scores["usable"].to_numpy(zero_copy_only=False), []
     for place in range(1, top_classes + 1):
         probability = scores[f"probability_{place}"].fill_null(-1.0).to_numpy()
         rows = np.flatnonzero(usable & (probability >= np.float32(min_probability)))
@@ -39,7 +39,6 @@ def candidates(scores, chunk, top_classes, min_probability, barred, with_hashes)
         columns = [taken["id"], taken[f"class_{place}"], taken[f"probability_{place}"]]
         columns += [np.full(len(rows), chunk, np.int32), taken["row"], *hashes]
         parts.append(pa.table(columns, schema=tables.CANDIDATES))
-    assert count == len(barred)
     return pa.concat_tables(parts)
 
 

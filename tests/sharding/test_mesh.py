@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
 from mpl_tf import main
 from mpl_tf.models import wide_resnet
+from tests.test_resume import weights
 
 COMMON = [
     "--dataset=digits_50",
@@ -111,11 +111,6 @@ def train(folder, strategy, *arguments, kill_at=0, **environment):
     return start("tests.sharding.train_on_mesh", str(kill_at), *flags, **environment)
 
 
-def student(folder):
-    """All weights of RUN/student.keras, as one vector."""
-    return np.concatenate([w.ravel() for w in keras.models.load_model(folder / "student.keras").get_weights()])
-
-
 def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeypatch):
     mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
     killed = train(tmp_path / "run", *mesh, kill_at=2)
@@ -127,9 +122,9 @@ def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeyp
     for folder in ("whole", "other"):
         assert main.main([*COMMON, "--method=supervised", "--strategy=one", f"--workdir={tmp_path / folder}"]) == 0
     finish(on_mesh)
-    expected = student(tmp_path / "whole")
+    expected = weights(tmp_path / "whole")
     for folder in ("run", "other"):
-        assert np.linalg.norm(student(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
+        assert np.linalg.norm(weights(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
         assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
 
 
@@ -153,4 +148,4 @@ def test_two_hosts_train_as_one(tmp_path):
     for host in hosts:
         finish(host)
     finish(train(tmp_path / "one", "dtensor", *arguments))
-    assert np.allclose(student(tmp_path / "two"), student(tmp_path / "one"), rtol=1e-5, atol=1e-7)
+    assert np.allclose(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-5, atol=1e-7)

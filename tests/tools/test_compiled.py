@@ -5,13 +5,14 @@ XLA draws by another algorithm than TensorFlow's kernels: no dropout and no samp
 
 import json
 
+import numpy as np
 import pytest
 from tensorflow.python.framework import config
 
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models import efficientnet
 from tests import tiny
-from tools import compiled
+from tools import compiled, mesh
 
 SHAPE = (32, 32, 3)
 
@@ -29,7 +30,7 @@ def without_determinism():
 def narrow_efficientnet():
     """One block of EfficientNet with all that one can have, a quarter of the channels."""
     blocks = [(3, 32, 1, 4, 1)]
-    return efficientnet.efficientnet("part", 0.25, 1.0, SHAPE, compiled.CLASSES, blocks=blocks)
+    return efficientnet.efficientnet("part", 0.25, 1.0, SHAPE, mesh.CLASSES, blocks=blocks)
 
 
 def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
@@ -41,7 +42,8 @@ def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
         assert method.jit_compile == jit
         return method
 
-    result = compiled.compare(make, compiled.batch(make(False).trained.input_shape[1:], 4, 4), steps=1)
+    batch = mesh.noise(np.random.default_rng(0), make(False).trained.input_shape[1:], 4, 4)
+    result = compiled.compare(make, batch, steps=1)
     assert {"loss", "student_loss", "h", "norm_feedback", "gradient_norm"} <= set(result["differences"])
     assert max(result["differences"].values()) < 1e-3  # h is the small difference of two losses.
     parts = {part: value for part, value in result["variables"].items() if part != "counters"}
