@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,15 +100,21 @@ def test_kill_9_three_times_and_sigterm_once(undisturbed, tmp_path):
     assert table(workdir) == table(undisturbed)
 
 
-@pytest.fixture
-def begun(tmp_path):
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
     """The workdir of a run that was killed after a few checkpoints."""
-    workdir = tmp_path / "run"
+    workdir = tmp_path_factory.mktemp("killed") / "run"
     process = start(workdir)
     wait_for_rows(process, workdir, 4)
     process.kill()
     process.communicate()
     return workdir
+
+
+@pytest.fixture
+def begun(killed, tmp_path):
+    """The same, in a place of its own."""
+    return shutil.copytree(killed, tmp_path / "run")
 
 
 def checkpoints(workdir):

@@ -1,6 +1,5 @@
 """On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program."""
 
-import functools
 import json
 import os
 import signal
@@ -49,57 +48,46 @@ def finish(process):
 # ---- Layers ---------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def layers():
-    return json.loads(finish(start("tests.sharding.layers_on_mesh", "replica:2,core:2")).splitlines()[-1])
-
-
 def test_each_layer_has_the_output_and_the_gradients_of_the_one_it_stands_for():
-    assert len(layers()) == 13
-    for name, differences in layers().items():
+    layers = json.loads(finish(start("tests.sharding.layers_on_mesh", "replica:2,core:2")).splitlines()[-1])
+    assert len(layers) == 13
+    for name, differences in layers.items():
         assert max(differences) < 2e-6, name
 
 
 # ---- Whole steps ----------------------------------------------------------------------------------------------------
 
-# MPL by both forms of h and by a second derivative, on both kinds of network, one and two replicas; then bfloat16.
-STEPS = {
-    "efficientnet": ["--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2"],
-    "resnet": ["--mesh=replica:2,core:2", "--network=resnet", "--width=0.125", "--repeats=1", "--feedback=exact"],
-    "bfloat16": ["--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16", "--rounding"],
-}
+
+def compare(*arguments):
+    """What tools.mesh says of a network of one stage."""
+    return json.loads(finish(start("tools.mesh", "--width=0.25", "--stages=1", "--steps=5", *arguments)))
 
 
-@functools.cache
-def compared(name):
-    arguments = ["--width=0.25", "--stages=1", "--steps=5", *STEPS[name]]
-    return json.loads(finish(start("tools.mesh", *arguments)))
-
-
-@pytest.mark.parametrize("name", ["efficientnet", "resnet"])
-def test_five_steps_on_a_mesh_are_those_of_one_device(name):
-    result = compared(name)
+def check(result, cores):
+    """Five steps of MPL are those of one device; a device holds its part of weights, slots and averages."""
     assert {"loss", "student_loss", "h", "norm_feedback"} <= set(result["differences"])
     assert max(result["differences"].values()) < 1e-4
     assert set(result["variables"]) >= {"teacher", "student", "student_optimizer", "average"}
     assert max(result["variables"].values()) < 1e-4
+    assert result["bytes"]["device"] * cores == pytest.approx(result["bytes"]["whole"], rel=0.02)
+
+
+def test_an_efficientnet_trains_as_on_one_device_and_its_checkpoints_move_between_meshes():
+    result = compare("--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2")
+    check(result, cores=4)
+    assert result["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
+
+
+def test_a_resnet_trains_as_on_one_device_by_a_second_derivative():
+    mesh = ("--mesh=replica:2,core:2", "--network=resnet")
+    check(compare(*mesh, "--width=0.125", "--repeats=1", "--feedback=exact"), cores=2)
 
 
 def test_bfloat16_on_a_mesh_is_near_that_of_one_device():
-    result = compared("bfloat16")
+    result = compare("--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16", "--rounding")
     assert 0 < result["differences"]["loss"] < 0.02
     assert result["variables"]["network"] < 0.02
     assert 0 < result["rounding"]["network"] < 0.02  # One device with itself, its weights moved by 1e-7.
-
-
-@pytest.mark.parametrize(("name", "cores"), [("efficientnet", 4), ("resnet", 2)])
-def test_a_device_holds_its_part_of_weights_slots_and_averages(name, cores):
-    held = compared(name)["bytes"]
-    assert held["device"] * cores == pytest.approx(held["whole"], rel=0.02)
-
-
-def test_checkpoints_move_between_meshes_and_one_device():
-    assert compared("efficientnet")["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
 
 
 # ---- The program ----------------------------------------------------------------------------------------------------
