@@ -62,8 +62,11 @@ def make_grid(mesh, remat=False, cluster=None):
             f"--mesh: {mesh} asks for {replicas} x {cores} devices, {count} a host, found {found} of kind {kind}; give "
             "a mesh of that size"
         )
-    # Many small graphs, one a device: the meta-optimizers take three times as long as they save in the first steps.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": kind == "CPU"})
+    if kind == "CPU":
+        # Many small graphs, one a device: the meta-optimizers take three times as long as they save in the first steps.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        # Joining all-reduces takes time with the square of their number, and is slower here.
+        os.environ.setdefault("DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION", "0")
     dimensions = [(REPLICA, replicas), (CORE, cores)]
     if cluster:
         return Grid(dtensor.create_distributed_mesh(dimensions, device_type=kind), remat)

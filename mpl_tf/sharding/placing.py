@@ -78,7 +78,7 @@ def place(method, grid):
             variable._value, variable._shape = value, tuple(value.shape)
             variable.whole_shape = value.whole_shape
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         return method.train_step({key: grid.pin(x) if len(x.shape) < 5 else x for key, x in batch.items()})
 
