@@ -13,7 +13,7 @@ from mpl_tf import main
 from mpl_tf.methods.labels import targets
 from mpl_tf.methods.reduced_mpl import reduced_teacher
 from tests import tiny
-from tests.test_resume import rows, start, wait_for_rows, weights
+from tests.test_resume import FLAGS, rows, start, wait_for_rows, weights
 
 TINY = [
     "--dataset=digits_50",
@@ -137,9 +137,7 @@ def test_a_run_killed_in_any_phase_ends_with_the_bits_of_the_undisturbed_one(two
         process.kill()
         process.communicate()
     assert rows(workdir, "metrics.csv")
-    process = start(workdir, *flags)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    assert main.main([*FLAGS, *flags, f"--workdir={workdir}"]) == 0  # As `start` does.
     np.testing.assert_array_equal(weights(workdir), weights(two_generations))
 
 

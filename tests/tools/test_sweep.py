@@ -2,12 +2,12 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
 
+from mpl_tf import main
+from mpl_tf.methods.mpl import MetaPseudoLabels
 from tools import sweep
 
 TINY = ["--dataset=digits_50", "--model=narrow_cnn", "--mu=1", "--train_steps=4", "--steps_per_epoch=2"]
@@ -32,12 +32,17 @@ def weights(folder):
     return keras.models.load_model(folder / "student.keras").get_weights()
 
 
-def test_each_seed_equals_a_run_of_its_own_and_a_finished_one_is_kept(tmp_path, capfd):
+def test_each_seed_equals_a_run_of_its_own_the_step_is_traced_once_and_a_finished_run_is_kept(
+    tmp_path, capfd, monkeypatch
+):
+    traced, step = [], MetaPseudoLabels.step
+    monkeypatch.setattr(MetaPseudoLabels, "step", lambda self, batch: traced.append(1) or step(self, batch))
     arguments = [*TINY, *SAMPLED]
-    assert sweep.main(["--seeds=1,2", f"--output={tmp_path}/sweep", "--", *arguments]) == 0
     alone = tmp_path / "alone"
-    command = [sys.executable, "-m", "mpl_tf.main", *arguments, "--seed=2", f"--workdir={alone}"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert main.main([*arguments, "--seed=2", f"--workdir={alone}"]) == 0
+    once = len(traced)
+    assert sweep.main(["--seeds=1,2", f"--output={tmp_path}/sweep", "--", *arguments]) == 0
+    assert len(traced) == 2 * once > 0
     swept = tmp_path / "sweep" / "seed2"
     assert results(swept) == results(alone)
     assert metrics(swept) == metrics(alone)
@@ -51,18 +56,6 @@ def test_each_seed_equals_a_run_of_its_own_and_a_finished_one_is_kept(tmp_path, 
     assert sweep.main(["--seeds=2", f"--output={tmp_path}/sweep", "--", *arguments]) == 0
     assert "holds the finished run" in capfd.readouterr().out
     assert (swept / "results.json").stat().st_mtime_ns == written
-
-
-def test_the_step_is_traced_once(tmp_path, monkeypatch):
-    from mpl_tf.methods.supervised import Supervised
-
-    traced, step = [], Supervised.step
-    monkeypatch.setattr(Supervised, "step", lambda self, batch: traced.append(1) or step(self, batch))
-    arguments = [*TINY, "--method=supervised", "--finetune_steps=0"]
-    assert sweep.main(["--seeds=0", f"--output={tmp_path}", "--", *arguments]) == 0
-    once = len(traced)
-    assert sweep.main(["--seeds=1-3", f"--output={tmp_path}", "--", *arguments]) == 0
-    assert len(traced) == 2 * once > 0
 
 
 def test_a_failed_seed_ends_the_sweep_with_its_line(tmp_path, capsys):
