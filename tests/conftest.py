@@ -1,5 +1,6 @@
 """Shared by all tests: a quiet TensorFlow, two logical CPU devices, and configurations made from the flags."""
 
+import gc
 import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -8,6 +9,10 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import flags
+
+# Tracing makes millions of objects: collecting garbage as often as Python does by itself takes a tenth of the time.
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
 
 # Two, so that --strategy=mirrored trains two replicas; they must be asked for before TensorFlow starts.
 CPU = tf.config.list_physical_devices("CPU")[0]
