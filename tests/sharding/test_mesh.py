@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +14,6 @@ from mpl_tf import main
 from mpl_tf.models import wide_resnet
 from tests.test_resume import weights
 
-# The views do nothing: they differ between replicas, so that two of them would see other images than one device.
 COMMON = [
     "--dataset=digits_50",
     "--model=wide_resnet_28_2",
@@ -25,9 +23,6 @@ COMMON = [
     "--labeled_batch=4",
     "--mu=1",
     "--dropout=0",
-    "--randaugment_ops=0",
-    "--cutout=0",
-    "--shift=0",
     "--finetune_steps=0",
 ]
 
@@ -104,32 +99,41 @@ def train(folder, strategy, *arguments, kill_at=0, **environment):
     return start("tests.sharding.train_on_mesh", str(kill_at), *flags, **environment)
 
 
-def train_on_two_hosts(folder, *arguments, kill_at=0):
-    """The program on a mesh of two hosts, processes of this machine."""
-    with socket.socket() as one, socket.socket() as other:
-        for host in (one, other):
-            host.bind(("localhost", 0))
-        ports = sorted(host.getsockname()[1] for host in (one, other))
-    cluster = {"worker": [f"localhost:{port}" for port in ports]}
-    configs = [json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}) for index in range(2)]
-    return [train(folder, "dtensor", *arguments, kill_at=kill_at, TF_CONFIG=config) for config in configs]
-
-
-def test_a_run_killed_on_two_hosts_goes_on_there_on_another_mesh_or_on_one_device(tmp_path, monkeypatch):
-    mesh = ("--method=supervised", "--mesh=replica:2,core:2")
-    for host in train_on_two_hosts(tmp_path / "run", *mesh, kill_at=2):
-        host.communicate(timeout=300)
-        assert host.returncode == -signal.SIGKILL
-    for folder in ("other", "one"):
-        shutil.copytree(tmp_path / "run", tmp_path / folder)
-    hosts = train_on_two_hosts(tmp_path / "run", *mesh)
+def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeypatch):
+    mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
+    killed = train(tmp_path / "run", *mesh, kill_at=2)
+    killed.communicate(timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(["cp", "-r", tmp_path / "run", tmp_path / "other"], check=True)
+    on_mesh = train(tmp_path / "run", *mesh)
     monkeypatch.setattr(wide_resnet, "BLOCKS", 1)
-    for folder in ("whole", "one"):
+    for folder in ("whole", "other"):
         assert main.main([*COMMON, "--method=supervised", "--strategy=one", f"--workdir={tmp_path / folder}"]) == 0
-    for host in hosts:
-        finish(host)
-    finish(train(tmp_path / "other", "dtensor", "--method=supervised", "--mesh=replica:1,core:2"))
+    finish(on_mesh)
     expected = weights(tmp_path / "whole")
-    for folder in ("run", "other", "one"):
+    for folder in ("run", "other"):
         assert np.linalg.norm(weights(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
         assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
+
+
+def test_two_hosts_train_as_one(tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as sock:
+            sock.bind(("localhost", 0))
+            ports.append(sock.getsockname()[1])
+    workers = [f"localhost:{port}" for port in sorted(ports)]
+    arguments = ("--method=supervised", "--mesh=replica:2,core:1")
+    hosts = [
+        train(
+            tmp_path / "two",
+            "dtensor",
+            *arguments,
+            TF_CONFIG=json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    for host in hosts:
+        finish(host)
+    finish(train(tmp_path / "one", "dtensor", *arguments))
+    assert np.allclose(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-5, atol=1e-7)
