@@ -11,8 +11,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from mpl_tf import cluster, files, flags, provenance, quiet
-from mpl_tf.errors import Interrupted, RunError, UsageError, reason
+from mpl_tf.base import files, quiet
+from mpl_tf.base.errors import Interrupted, RunError, UsageError, reason
+from mpl_tf.devices import cluster
+from mpl_tf.settings import config_json, flags
 
 
 def main(argv=None, make=None):
@@ -61,12 +63,12 @@ def train(config, make=None):
     if (workdir / "results.json").exists():
         print(f"{workdir} holds the finished run: {_headline(json.loads((workdir / 'results.json').read_text()))}")
         return
-    from mpl_tf import distribute
+    from mpl_tf.devices import distribute
 
     batches, groups = config.labeled_batches(), config.batch_norm_groups
     strategy = distribute.make_strategy(config.strategy, batches, config.accumulate, groups, config.mesh, config.remat)
     with distribute.peers(strategy):
-        if not distribute.same(strategy, provenance.fingerprint(config)):
+        if not distribute.same(strategy, config_json.fingerprint(config)):
             raise UsageError("TF_CONFIG: expected the same flags on all workers, got different ones; start all alike")
         _train(config, workdir, strategy, make)
         distribute.meet(strategy)  # No worker leaves while another still needs it.
@@ -76,7 +78,10 @@ def _train(config, workdir, strategy, make):
     import keras
     import tensorflow as tf
 
-    from mpl_tf import data, distribute, export, methods, teachers, training
+    from mpl_tf import data, methods
+    from mpl_tf.devices import distribute
+    from mpl_tf.run import export, fixed_teacher
+    from mpl_tf.run import phase as training
 
     methods.check(config.method)
     dataset = data.load(config)
@@ -87,11 +92,11 @@ def _train(config, workdir, strategy, make):
     with strategy.scope():
         weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
     if distribute.writes(strategy):
-        files.write_text(workdir / "config.json", provenance.to_json(config))
+        files.write_text(workdir / "config.json", config_json.to_json(config))
         print(_about(config, dataset, weights), flush=True)
     fixed = {}
     if methods.METHODS[config.method].fixed_teacher:
-        dataset, fixed = teachers.label(config, dataset, workdir, strategy)
+        dataset, fixed = fixed_teacher.label(config, dataset, workdir, strategy)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
@@ -115,7 +120,8 @@ def score(config):
     Raises:
         UsageError: no finished run in the workdir.
     """
-    from mpl_tf import data, evaluate, export
+    from mpl_tf import data
+    from mpl_tf.run import evaluate, export
 
     model = export.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
@@ -130,8 +136,8 @@ def predict(config):
         UsageError: no finished run in the workdir, a model of points, no image.
         RunError: an image that cannot be read, unless --skip_bad_images.
     """
-    from mpl_tf import evaluate, export
     from mpl_tf.data import folder
+    from mpl_tf.run import evaluate, export
 
     workdir = Path(config.workdir)
     model = export.load(workdir / "student.keras")
@@ -165,7 +171,7 @@ def _sigterm_raises():
 def _check_workdir(config, workdir):
     stored, joined = workdir / "config.json", cluster.wanted(config.strategy)
     if stored.exists():
-        differing = provenance.differences(config, provenance.from_json(stored))
+        differing = config_json.differences(config, config_json.from_json(stored))
         if differing:
             raise UsageError(
                 f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
@@ -179,7 +185,7 @@ def _check_workdir(config, workdir):
 
 def _finish(config, dataset, workdir, student, scored, phase):
     """Export the student, score it and the other networks, and write what the run leaves behind."""
-    from mpl_tf import evaluate, export
+    from mpl_tf.run import evaluate, export
 
     export.save(student, workdir / "student.keras")
     test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
@@ -209,7 +215,7 @@ def _finish(config, dataset, workdir, student, scored, phase):
 
 def _real(model, dataset, config):
     """The score by ImageNet-ReaL, of a data set that has it: {"real": {"top1", "n"}}, else {}."""
-    from mpl_tf import evaluate
+    from mpl_tf.run import evaluate
 
     return {"real": evaluate.evaluate_real(model, dataset.real, config.eval_batch)} if dataset.real else {}
 

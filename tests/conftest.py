@@ -8,7 +8,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import pytest
 import tensorflow as tf
 
-from mpl_tf import flags
+from mpl_tf.settings import flags
 
 # Tracing makes millions of objects: collecting garbage as often as Python does by itself takes a tenth of the time.
 gc.freeze()

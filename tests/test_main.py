@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mpl_tf import data, main
-from tests.test_resume import weights
+from tests.run.test_resume import weights
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [

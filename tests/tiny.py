@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import optim
 from mpl_tf.methods import METHODS
 from mpl_tf.models.layers import BatchNorm
+from mpl_tf.step import optimizer as optim
 
 FEATURES, CLASSES = 5, 3
 SEEDS = {"network": 1, "teacher": 1, "student": 11}

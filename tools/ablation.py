@@ -1,6 +1,6 @@
 """A study: runs of the program side by side over seeds, and a table of them with its statistics.
 
-    python -m tools.ablation --study=methods --dataset=digits_50 --seeds=0-4 --output=docs/methods
+    python -m tools.ablation --study=methods --dataset=digits_50 --seeds=0-4 --output=docs/results/methods
 
 The seeds of a row are one tools.sweep into OUTPUT/runs/ROW; a finished run is not run again, one that was cut off goes
 on. With --jobs=2 two rows run at a time, each on a core of its own. Writes what tools/report.py says into OUTPUT.
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 
-from . import figures, report, studies
+from ._ablation import figures, report, studies
 from .sweep import parse_seeds
 
 
@@ -32,7 +32,7 @@ def main(argv=None):
     flags.DEFINE_string("dataset", "digits_50", "data set of every row that names none", flag_values=values)
     flags.DEFINE_string("rows", "", "run the rows that this regular expression finds", flag_values=values)
     flags.DEFINE_string("seeds", "0-4", "first-last, or a list: 0,3,7", flag_values=values)
-    flags.DEFINE_string("output", "docs/methods", "folder of the table", flag_values=values)
+    flags.DEFINE_string("output", "docs/results/methods", "folder of the table", flag_values=values)
     flags.DEFINE_multi_string("extra", [], "a flag for every run, as --extra=--train_steps=100", flag_values=values)
     flags.DEFINE_integer("jobs", 1, "rows at a time, each on its own core if more than 1", 1, flag_values=values)
     try:

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf import files, provenance, quiet
-from mpl_tf import flags as program_flags
-from mpl_tf.errors import UsageError
+from mpl_tf.base import files, quiet
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings import config_json
+from mpl_tf.settings import flags as program_flags
 
-from . import filter_speed, loop, measure, peaks
+from ._benchmark import filter_speed, loop, measure, peaks
 
 WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter")
 
@@ -76,7 +77,7 @@ def _measure(values, config):
 
 
 def _machine():
-    found = provenance.versions()["versions"]
+    found = config_json.versions()["versions"]
     about = {name: found[name] for name in ("python", "tensorflow", "keras")}
     return {"machine": platform.machine(), "cores": os.cpu_count(), "versions": about}
 

@@ -16,8 +16,8 @@ import traceback
 
 from absl import flags
 
-from mpl_tf import quiet
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base import quiet
+from mpl_tf.base.errors import RunError, UsageError
 
 NEEDED = ("apache_beam", "pyarrow")
 

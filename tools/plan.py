@@ -3,7 +3,7 @@
     python -m tools.plan --model=efficientnet_l2 --mesh=replica:128,core:16 --image_size=512 --labeled_batch=2048 --mu=8
 
 Prints two columns, with and without --remat, of the memory of one core of the mesh; `--json` has the same numbers.
-Weights, slots and averages are those that a mesh holds; the rest is an estimate from shapes (tools/planning.py) which
+Weights, slots and averages are those that a mesh holds; the rest is an estimate from shapes (tools/estimate.py) which
 leaves out the compiler's own buffers, and the time is the operations at the utilisation that is given.
 """
 
@@ -12,8 +12,9 @@ import sys
 
 from absl import flags
 
-from mpl_tf import checks, files, quiet
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base import files, quiet
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.settings import checks
 
 GIB = 2**30
 SIZES = {"float32": 4, "mixed_bfloat16": 2}
@@ -65,21 +66,21 @@ def plan(values):
     Raises:
         UsageError: a mesh that is none, or that the batch or the images do not divide by.
     """
-    from . import planning
+    from ._plan import estimate
 
     replicas, cores = checks.mesh_size(values.mesh)
     if values.labeled_batch % replicas:
         raise UsageError(f"--labeled_batch: expected a multiple of {replicas} replicas, got {values.labeled_batch}")
-    network = planning.build(values.model, values.image_size, values.num_classes, values.mesh)
+    network = estimate.build(values.model, values.image_size, values.num_classes, values.mesh)
     labeled = values.labeled_batch // replicas
-    held, cost = planning.passes(values.method, values.feedback, values.teacher_passes, labeled, values.mu)
+    held, cost = estimate.passes(values.method, values.feedback, values.teacher_passes, labeled, values.mu)
     report = {"model": values.model, "weights": network.count, "replicas": replicas, "cores": cores}
     report["images_held"] = held
     for name, remat in (("kept", False), ("remat", True)):
         if remat and values.feedback == "exact" and values.method == "mpl":
             continue  # A second derivative does not go through what is computed again.
         size = SIZES[values.precision]
-        parts = planning.memory(network, cores, values.method, held, size, values.average, remat)
+        parts = estimate.memory(network, cores, values.method, held, size, values.average, remat)
         total = sum(parts.values())
         report[name] = {"bytes": parts, "total": total, "fits": total <= values.core_memory * GIB}
         # What is made again costs the forward pass of every image that has a gradient once more: a third of the rest.

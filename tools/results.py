@@ -13,10 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf import files
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base import files
+from mpl_tf.base.errors import RunError, UsageError
 
-from .report import mean_sd
+from ._ablation.report import mean_sd
 
 NOT_SETTINGS = ("dataset", "method", "seed", "workdir", "mode", "debug", "data_dir", "images", "store")
 MPL_2, MPL_9 = "MPL, Table 2", "MPL, Table 9"

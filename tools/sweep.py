@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from mpl_tf import main as program
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 
 OWN = ("seed", "workdir", "config", "mode")  # Flags of the program that a sweep sets itself, or cannot serve.
 

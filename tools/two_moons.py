@@ -1,6 +1,6 @@
 """The TwoMoon experiment (paper section 3.1): who finds the right classifier from 6 labels, and what helps.
 
-    python -m tools.two_moons --num_datasets=20 --seed=0 --output=docs/two_moons
+    python -m tools.two_moons --num_datasets=20 --seed=0 --output=docs/results/two_moons
 
 Trains each method on data sets generated from the seeds SEED, SEED + 1 and so on, those of
 `python -m mpl_tf.main --dataset=two_moons --seed=K`, with the settings of flags/two_moons.flags; flags of mpl_tf.main
@@ -22,11 +22,12 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf import files, provenance, quiet
-from mpl_tf import flags as program_flags
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base import files, quiet
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.settings import config_json
+from mpl_tf.settings import flags as program_flags
 
-from . import moons_report
+from ._two_moons import report as moons_report
 
 # Row name to its changes to the recipe. Pseudo labels learns as supervised does, from labels of the supervised network.
 METHODS = {
@@ -50,7 +51,7 @@ def main(argv=None):
     values = flags.FlagValues()
     flags.DEFINE_integer("num_datasets", 20, "data sets to generate", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("seed", 0, "seed of the first, the others follow", lower_bound=0, flag_values=values)
-    flags.DEFINE_string("output", "docs/two_moons", "folder of the results", flag_values=values)
+    flags.DEFINE_string("output", "docs/results/two_moons", "folder of the results", flag_values=values)
     argv = sys.argv[1:] if argv is None else argv
     if {"--help", "-h"} & set(argv):
         print(f"{__doc__}\n{values.get_help()}")
@@ -124,7 +125,7 @@ def run_study(config, seeds, folder):
         (runs, count): {(method, seed): run} in the order of METHODS, and the number of them run now. A run is a dict of
         points, correct ({role: points right}, the evaluated network last), seconds and weights ({role: list}).
     """
-    from . import moons_training as training
+    from ._two_moons import training
 
     configs = {name: config.replace(**changes) for name, changes in METHODS.items()}
     settings = {name: _settings(one) for name, one in configs.items()}
@@ -169,7 +170,7 @@ def train_group(trainer, config, points, teachers, stopped):
         teachers: runs of the supervised networks whose labels to learn from, or None.
         stopped: as in moons_training.train.
     """
-    from . import moons_training as training
+    from ._two_moons import training
 
     started, labels, weights = time.perf_counter(), None, [points.teacher, points.student]
     if teachers is not None:
@@ -197,7 +198,7 @@ def train_group(trainer, config, points, teachers, stopped):
 def _settings(config):
     """What a run's numbers depend on, but for the seed: flags and versions."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata["identity"] and field.name != "seed"]
-    return {name: getattr(config, name) for name in names} | provenance.versions()["versions"]
+    return {name: getattr(config, name) for name in names} | config_json.versions()["versions"]
 
 
 def _read(path, settings):
@@ -211,7 +212,7 @@ def _read(path, settings):
 
 def _workers():
     """Trainings side by side: one a core, as one keeps but one busy; an accelerator takes all data sets at once."""
-    from mpl_tf import distribute
+    from mpl_tf.devices import distribute
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return 1 if distribute.has_accelerator() else cores

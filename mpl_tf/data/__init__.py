@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data import digits, folder, imagenet, standard, two_moons
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.errors import UsageError
 
 DATASETS = {
     "two_moons": two_moons.load,

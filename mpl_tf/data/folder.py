@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import shards
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
-from mpl_tf.errors import RunError, UsageError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

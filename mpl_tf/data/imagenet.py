@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.data import shards, streamed
 from mpl_tf.data.folder import IMAGENET_MEAN, IMAGENET_STD, image_files
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.standard import Files
-from mpl_tf.errors import RunError, UsageError, reason
 
 CLASSES = 1000
 HELD_OUT = 25_000  # For tuning, beside JFT (paper section 4); of a smaller set a tenth.

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base.errors import RunError, UsageError
 
 SPEC = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),

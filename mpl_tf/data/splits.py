@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 
 
 def balanced(labels, total, num_classes, seed, class_names=None):

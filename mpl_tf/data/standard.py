@@ -21,10 +21,10 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import streamed
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import hold_out, labeled_split
-from mpl_tf.errors import RunError, UsageError
 
 HELD_OUT = 5000  # CIFAR: 45,000 for training, 5,000 kept for tuning (Oliver et al. 2018, paper section 3.2).
 READ_BATCH = 256  # Images decoded before they are copied to their place.

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base.errors import RunError, reason
 from mpl_tf.data import shards
 from mpl_tf.data.source import PIPELINE_OPTIONS, targets_at
-from mpl_tf.errors import RunError, reason
 
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 CENTRE_PADDING = 32  # Pixels around the middle at 224: 224 of 256.

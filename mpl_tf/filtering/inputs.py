@@ -12,10 +12,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mpl_tf import files
+from mpl_tf.base import files
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data import shards
 from mpl_tf.data.standard import Files
-from mpl_tf.errors import UsageError
 
 ENDINGS = (
     ".jpg",

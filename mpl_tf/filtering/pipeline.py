@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from mpl_tf import files
+from mpl_tf.base import files
+from mpl_tf.base.errors import RunError
 from mpl_tf.data import shards
-from mpl_tf.errors import RunError
 from mpl_tf.filtering import images, inputs, overlap, runner, score, select, tables
 
 _lock = threading.Lock()

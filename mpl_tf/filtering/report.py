@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from mpl_tf import files
+from mpl_tf.base import files
 from mpl_tf.data import folder
 from mpl_tf.filtering import images, inputs, outputs
 

@@ -5,7 +5,7 @@ import argparse
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.base.errors import RunError, UsageError
 
 _failed = []
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from mpl_tf import export
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering import images, inputs, progress, tables
+from mpl_tf.run import export
 
 THREADS = os.cpu_count() or 1
 MOST_CONSTANT = 2**28  # Weights; a graph holds less than 2 GiB.

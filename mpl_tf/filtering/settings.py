@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mpl_tf import files
-from mpl_tf.errors import UsageError
+from mpl_tf.base import files
+from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering.images import HASH_BYTES
 
 LARGEST_DISTANCE = 2 * HASH_BYTES  # A quarter of the bits; unrelated images differ in half of them.

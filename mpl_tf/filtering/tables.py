@@ -11,8 +11,8 @@ problems.parquet, a row an odd image: id, source, problem, detail, usable (false
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mpl_tf import files
-from mpl_tf.errors import RunError
+from mpl_tf.base import files
+from mpl_tf.base.errors import RunError
 
 IMAGE = [("id", pa.string()), ("source", pa.string())]
 PROBLEM = [("problem", pa.string()), ("detail", pa.string()), ("usable", pa.bool_())]

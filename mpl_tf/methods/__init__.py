@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
-from mpl_tf import distribute, models, optim, sharding
-from mpl_tf.checks import LABELED_ONLY
-from mpl_tf.errors import UsageError
+from mpl_tf import models
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices import distribute
+from mpl_tf.devices import mesh as sharding
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.label_smoothing import LabelSmoothing
 from mpl_tf.methods.mean_teacher import MeanTeacher
@@ -18,6 +19,8 @@ from mpl_tf.methods.supervised import Supervised
 from mpl_tf.methods.uda import UDA
 from mpl_tf.models import pretrained
 from mpl_tf.models.layers import BatchNorm
+from mpl_tf.settings.checks import LABELED_ONLY
+from mpl_tf.step import optimizer as optim
 
 METHODS = {
     "supervised": Supervised,

@@ -6,8 +6,8 @@ Deviations: the views, the batches, the learning rate (the paper's cosine ends a
 the data set's. The paper has no ramp: --uda_ramp_steps=0. The logs are UDA's, where "uda" is the unlabeled loss.
 """
 
-from mpl_tf import losses
 from mpl_tf.methods import uda
+from mpl_tf.step import losses
 
 
 class Objective(uda.TeacherObjective):

@@ -5,8 +5,8 @@ Glossary: as in supervised.py; epsilon the smoothing; C the number of classes.
 
 import tensorflow as tf
 
-from mpl_tf import losses
 from mpl_tf.methods.supervised import Supervised
+from mpl_tf.step import losses
 
 
 class LabelSmoothing(Supervised):

@@ -14,11 +14,11 @@ the average of the student's.
 
 import tensorflow as tf
 
-from mpl_tf import losses
-from mpl_tf.errors import UsageError
-from mpl_tf.methods.base import logit_gradients, norms, summed
-from mpl_tf.methods.single import SingleNetwork
+from mpl_tf.base.errors import UsageError
 from mpl_tf.methods.supervised import accuracy
+from mpl_tf.step import losses
+from mpl_tf.step.method import logit_gradients, norms, summed
+from mpl_tf.step.single_network import SingleNetwork
 
 
 class MeanTeacher(SingleNetwork):

@@ -20,12 +20,13 @@ Deviations, and what Algorithm 1 leaves open:
 
 import tensorflow as tf
 
-from mpl_tf import distribute, losses
-from mpl_tf import feedback as forms
-from mpl_tf.methods import labels, mixup
-from mpl_tf.methods.base import logit_gradients, summed
-from mpl_tf.methods.single import SingleNetwork
+from mpl_tf.devices import distribute
 from mpl_tf.methods.supervised import accuracy
+from mpl_tf.step import feedback as forms
+from mpl_tf.step import losses, mixup
+from mpl_tf.step import targets as labels
+from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.single_network import SingleNetwork
 
 
 class MetaSemi(SingleNetwork):

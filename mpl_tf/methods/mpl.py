@@ -11,12 +11,15 @@ the batch-norm statistics of other images. The student's moving statistics follo
 
 import tensorflow as tf
 
-from mpl_tf import distribute, losses, optim
-from mpl_tf import feedback as forms
-from mpl_tf.methods import labels, uda
-from mpl_tf.methods.base import logit_gradients, norms, summed
+from mpl_tf.devices import distribute
+from mpl_tf.methods import uda
 from mpl_tf.methods.supervised import accuracy
-from mpl_tf.methods.trained import Trained
+from mpl_tf.step import feedback as forms
+from mpl_tf.step import losses
+from mpl_tf.step import optimizer as optim
+from mpl_tf.step import targets as labels
+from mpl_tf.step.method import logit_gradients, norms, summed
+from mpl_tf.step.network import Trained
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
 

@@ -6,11 +6,11 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 
 import tensorflow as tf
 
-from mpl_tf import losses
-from mpl_tf.methods import labels
-from mpl_tf.methods.base import logit_gradients, summed
-from mpl_tf.methods.single import SingleNetwork
 from mpl_tf.methods.supervised import accuracy
+from mpl_tf.step import losses
+from mpl_tf.step import targets as labels
+from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.single_network import SingleNetwork
 
 
 class PseudoLabels(SingleNetwork):

@@ -5,9 +5,9 @@ Glossary: theta the network's weights, x_l and y_l the labeled batch.
 
 import tensorflow as tf
 
-from mpl_tf import losses
-from mpl_tf.methods.base import logit_gradients, summed
-from mpl_tf.methods.single import SingleNetwork
+from mpl_tf.step import losses
+from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.single_network import SingleNetwork
 
 
 class Supervised(SingleNetwork):

@@ -8,10 +8,11 @@ import contextlib
 
 import tensorflow as tf
 
-from mpl_tf import losses, optim
-from mpl_tf.methods.base import Method, logit_gradients, norms, summed
 from mpl_tf.methods.supervised import accuracy
-from mpl_tf.methods.trained import Trained
+from mpl_tf.step import losses
+from mpl_tf.step import optimizer as optim
+from mpl_tf.step.method import Method, logit_gradients, norms, summed
+from mpl_tf.step.network import Trained
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")
 

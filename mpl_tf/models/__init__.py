@@ -5,7 +5,7 @@ Those of RESIDUAL have branches to skip in training and a namespace of layers, a
 
 import functools
 
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 from mpl_tf.models import efficientnet
 from mpl_tf.models.cnn13 import cnn13
 from mpl_tf.models.mlp import mlp

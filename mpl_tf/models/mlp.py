@@ -2,7 +2,7 @@
 
 import keras
 
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 
 
 def mlp(shape, num_classes, dropout=0.0):

@@ -9,8 +9,8 @@ by training alone. The mean colour subtracted there differs from ours by less th
 import keras
 import numpy as np
 
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data.folder import IMAGENET_STD
-from mpl_tf.errors import RunError, UsageError
 
 SOURCES = {"resnet_50": "ResNet50"} | {f"efficientnet_b{size}": f"EfficientNetB{size}" for size in range(8)}
 

@@ -13,7 +13,7 @@ import functools
 
 import keras
 
-from mpl_tf.errors import UsageError
+from mpl_tf.base.errors import UsageError
 from mpl_tf.models import layers as plain
 
 LEAK = 0.2

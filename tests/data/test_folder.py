@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mpl_tf import data
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import folder
-from mpl_tf.errors import RunError, UsageError
 
 RED = (255, 0, 0)
 ROTATED = Image.Exif()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import data, flags
+from mpl_tf import data
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import imagenet, shards
-from mpl_tf.errors import RunError, UsageError
+from mpl_tf.settings import flags
 from tests import miniature
 
 

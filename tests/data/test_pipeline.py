@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import distribute
 from mpl_tf.data import Dataset, Source, pipeline
+from mpl_tf.devices import distribute
 
 KEYS = ("x_l", "y_l", "x_u_weak", "x_u_strong")
 MEAN, STD = (0.5, 0.25, 0.1), (0.2, 0.5, 1.0)

@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import pipeline, shards
-from mpl_tf.errors import RunError, UsageError
 
 
 def png(level, size=(8, 8)):

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits, make_moons
 
 from mpl_tf import data
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Source, standard
-from mpl_tf.errors import RunError, UsageError
 
 TFDS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "tfds"
 # Examples a class and the sizes of the other splits, as their authors publish them.

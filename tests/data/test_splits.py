@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data.splits import balanced, hold_out
-from mpl_tf.errors import UsageError
 
 COUNTS = (20, 7, 40)  # Members of classes 0, 1 and 2.
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), COUNTS))

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from mpl_tf.base.errors import RunError
 from mpl_tf.data import Dataset, Source, pipeline, shards, streamed
-from mpl_tf.errors import RunError
 from tests.data.test_pipeline import KEYS, NO_CHANGE, batches, replica_batches
 
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mpl_tf import models
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data import shards
-from mpl_tf.errors import UsageError
 from mpl_tf.filtering import inputs, score
 
 

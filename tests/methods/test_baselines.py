@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import data, losses, methods, optim
-from mpl_tf.errors import UsageError
+from mpl_tf import data, methods
+from mpl_tf.base.errors import UsageError
 from mpl_tf.methods.mean_teacher import MeanTeacher
+from mpl_tf.step import losses
+from mpl_tf.step import optimizer as optim
 from tests import tiny
 
 RATE = 0.3

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from mpl_tf import feedback, flags, losses
-from mpl_tf.errors import UsageError
-from mpl_tf.methods import mixup
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings import flags
+from mpl_tf.step import feedback, losses, mixup
 from tests import tiny
 
 ALPHA = 0.3  # Rate of the virtual step.

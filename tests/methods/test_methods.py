@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import methods
-from mpl_tf.checkpoints import Checkpoints
-from mpl_tf.methods import METHODS, OPTIONS, base
-from mpl_tf.methods.labels import sample
+from mpl_tf.methods import METHODS, OPTIONS
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models.small_cnn import small_cnn
+from mpl_tf.run.checkpoints import Checkpoints
+from mpl_tf.step import method as base
+from mpl_tf.step.targets import sample
 from tests import tiny
 
 FORMS = [

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import export, methods, models
+from mpl_tf import methods, models
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source
-from mpl_tf.errors import RunError, UsageError
 from mpl_tf.models import efficientnet, layers, pretrained, resnet
+from mpl_tf.run import export
 
 # Trainable weights with 1,000 classes: of keras.applications, and of the papers in millions.
 COUNTS = {"resnet_50": (25_557_032, 25.5), "efficientnet_b0": (5_288_548, 5.3)}

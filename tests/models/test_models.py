@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import export, models
+from mpl_tf import models
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source
-from mpl_tf.errors import UsageError
 from mpl_tf.models.layers import BatchNorm
+from mpl_tf.run import export
 
 SHAPES = {
     "mlp": (2,),

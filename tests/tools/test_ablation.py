@@ -7,9 +7,10 @@ import os
 import pytest
 from PIL import Image
 
-from mpl_tf import flags as program_flags
 from mpl_tf.methods import METHODS
-from tools import ablation, studies
+from mpl_tf.settings import flags as program_flags
+from tools import ablation
+from tools._ablation import studies
 
 
 @pytest.mark.parametrize("study", list(studies.STUDIES))

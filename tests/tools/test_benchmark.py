@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import models
-from tools import benchmark, measure, peaks, pil_views
+from tools import benchmark
+from tools._benchmark import measure, peaks, pil_views
 
 STEP = ["--repeats=2", "--warmup=1", "--dataset=digits_50", "--labeled_batch=4", "--mu=2"]
 

@@ -7,8 +7,10 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tests.sharding.test_mesh import finish, start
-from tools import mesh, plan, planning
+from tests.devices.mesh.test_mesh import finish, start
+from tools import plan
+from tools._plan import estimate
+from tools.studies import mesh
 
 ARGUMENTS = ["--model=efficientnet_b0", "--mesh=replica:4,core:2", "--image_size=64", "--labeled_batch=8", "--mu=3"]
 
@@ -26,7 +28,7 @@ def small():
 
 
 def test_a_small_network_counted_by_hand():
-    found = planning.describe(small())
+    found = estimate.describe(small())
     assert found.trainable == ((3, 3, 3, 4), (4,), (4,), (5, 5, 4, 1), (1, 1, 4, 4), (4,), (4, 10), (10,))
     assert found.fixed == ((4,), (4,))
     assert found.count == 108 + 8 + 100 + 16 + 4 + 40 + 10
@@ -38,8 +40,8 @@ def test_a_small_network_counted_by_hand():
 
 
 def test_bytes_of_a_core_are_those_of_its_parts_rounded_up():
-    assert planning.bytes_per_core([(3, 5), (16,), ()], 4) == 4 * (4 + 4 + 1)
-    assert planning.bytes_per_core([(3, 5), (16,), ()], 1) == 4 * (15 + 16 + 1)
+    assert estimate.bytes_per_core([(3, 5), (16,), ()], 4) == 4 * (4 + 4 + 1)
+    assert estimate.bytes_per_core([(3, 5), (16,), ()], 1) == 4 * (15 + 16 + 1)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_bytes_of_a_core_are_those_of_its_parts_rounded_up():
     [("efficientnet_b0", 5.29e6, 0.39e9), ("resnet_50", 25.56e6, 4.09e9)],  # Tan and Le 2019, Table 2; He et al. 2016.
 )
 def test_known_networks_have_their_published_weights_and_operations(name, weights, multiplications):
-    found = planning.build(name, 224, 1000, "replica:1,core:1")
+    found = estimate.build(name, 224, 1000, "replica:1,core:1")
     assert found.count == pytest.approx(weights, rel=0.01)
     assert found.flops / 2 == pytest.approx(multiplications, rel=0.015)
 
@@ -65,26 +67,26 @@ def test_known_networks_have_their_published_weights_and_operations(name, weight
     ],
 )
 def test_passes_of_a_step(method, feedback, teacher_passes, expected):
-    assert planning.passes(method, feedback, teacher_passes, labeled=4, mu=3) == expected
+    assert estimate.passes(method, feedback, teacher_passes, labeled=4, mu=3) == expected
 
 
 def test_weights_slots_and_averages_are_the_bytes_that_a_mesh_holds():
     kind, replicas, cores, width = "efficientnet", 2, 2, 0.25
     values = types.SimpleNamespace(network=kind, width=width, stages=1, repeats=1, height=32, columns=64)
     with tf.Graph().as_default():
-        network = planning.describe(mesh.build(values, None))
-    parts = planning.memory(network, cores, "mpl", held=1, size=4, average=True, remat=False)
+        network = estimate.describe(mesh.build(values, None))
+    parts = estimate.memory(network, cores, "mpl", held=1, size=4, average=True, remat=False)
     planned = parts["weights"] + parts["slots"] + parts["average"]
     # A device also holds the step (8 bytes) and the rate (4) of each of two optimizers.
     arguments = [f"--mesh=replica:{replicas},core:{cores}", f"--network={kind}", f"--width={width}"]
-    held = json.loads(finish(start("tools.mesh", *arguments, "--stages=1", "--repeats=1", "--steps=0")))["bytes"]
+    held = json.loads(finish(start("tools.studies.mesh", *arguments, "--stages=1", "--repeats=1", "--steps=0")))["bytes"]
     assert held["device"] == planned + 2 * 12
 
 
 def test_the_command_prints_and_writes_its_figures(tmp_path, capsys):
     assert plan.main([*ARGUMENTS, f"--json={tmp_path / 'plan.json'}", "--core_memory=0.5", "--train_steps=1000"]) == 0
     report = json.loads((tmp_path / "plan.json").read_text())
-    network = planning.build("efficientnet_b0", 64, 1000, "replica:4,core:2")
+    network = estimate.build("efficientnet_b0", 64, 1000, "replica:4,core:2")
     assert report["images_held"] == 2 * (1 + 2 * 3) + 2 * 3
     kept, remat = report["kept"], report["remat"]
     assert kept["flops"] == network.flops * (3 * 14 + 3 * 6 + 2 * 2) * 4

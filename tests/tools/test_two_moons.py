@@ -10,7 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data, methods
-from tools import moons_report, moons_training, two_moons
+from tools import two_moons
+from tools._two_moons import report as moons_report
+from tools._two_moons import training as moons_training
 
 QUICK = ["--train_steps=100", "--steps_per_execution=50", "--jit_compile=false"]
 STRONG = 30.0  # Factor of the first weights: at U(-0.1, 0.1) a step's feedback is lost in rounding.

@@ -1,0 +1,196 @@
+"""The mesh of a run: R replicas x S cores, and where values lie on it (paper section 4, hybrid model-data parallelism).
+
+Every image is split along its width into S equal patches, one a core; every float variable is split S ways; replicas
+hold the same variables and other images. A value is either
+    tiles       [B, S, H, W / S, C], examples over the replicas and patches over the cores;
+    examples    [B, ...], over the replicas, the same on the cores of one;
+    flat        [n], a variable's values in a row with zeros at the end, over the cores;
+    pinned      the same on all devices.
+"""
+
+import contextlib
+import os
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.experimental import dtensor
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings import checks
+
+REPLICA, CORE, WHOLE = "replica", "core", dtensor.UNSHARDED
+_current = []
+
+
+def current():
+    """The grid of the scope that is open, or None."""
+    return _current[-1] if _current else None
+
+
+def make_grid(mesh, remat=False, cluster=None):
+    """The grid over the accelerators of all hosts, or over their CPUs cut into R x S virtual devices in all.
+
+    TensorFlow must not have started its devices yet where they are to be cut, or several hosts to be joined.
+
+    Args:
+        mesh: "replica:R,core:S".
+        remat: see Grid.
+        cluster: cluster.Cluster of the hosts; None for this one alone.
+    Raises:
+        UsageError: not a mesh, another number of devices than R x S, or replicas that do not divide over the hosts.
+    """
+    replicas, cores = checks.mesh_size(mesh)
+    clients = len(cluster.workers) if cluster else 1
+    if replicas % clients:
+        raise UsageError(f"--mesh: expected a multiple of the {clients} hosts for replicas, got {mesh}")
+    kind = next((kind for kind in ("TPU", "GPU") if tf.config.list_physical_devices(kind)), "CPU")
+    count = replicas // clients * cores
+    if cluster:
+        jobs = {"DTENSOR_JOBS": ",".join(cluster.workers), "DTENSOR_CLIENT_ID": str(cluster.index)}
+        os.environ.update(jobs | {"DTENSOR_JOB_NAME": "worker"})
+        dtensor.initialize_accelerator_system(kind, num_logical_cpu_devices=count)
+    elif kind == "TPU":
+        dtensor.initialize_accelerator_system(kind)
+    elif kind == "CPU":
+        with contextlib.suppress(RuntimeError):  # The devices are in use: what there is, is counted below.
+            cpu = tf.config.list_physical_devices(kind)[0]
+            if not tf.config.get_logical_device_configuration(cpu):
+                tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    found = dtensor.num_local_devices(kind)
+    if found != count:
+        raise UsageError(
+            f"--mesh: {mesh} asks for {replicas} x {cores} devices, {count} a host, found {found} of kind {kind}; give "
+            "a mesh of that size"
+        )
+    if kind == "CPU":
+        # Many small graphs, one a device: the meta-optimizers take three times as long as they save in the first steps.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        # Joining all-reduces takes time with the square of their number, and is slower here.
+        os.environ.setdefault("DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION", "0")
+    dimensions = [(REPLICA, replicas), (CORE, cores)]
+    if cluster:
+        return Grid(dtensor.create_distributed_mesh(dimensions, device_type=kind), remat)
+    return Grid(dtensor.create_mesh(dimensions, devices=[f"{kind}:{number}" for number in range(count)]), remat)
+
+
+class Grid:
+    """Layouts on a mesh, and the movements between them.
+
+    Args:
+        mesh: dtensor.Mesh with the dimensions "replica" and "core".
+        remat: whether networks gather their weights again in the backward pass instead of keeping them.
+    """
+
+    def __init__(self, mesh, remat=False):
+        self.mesh, self.remat = mesh, remat
+        self.replicas, self.cores = mesh.dim_size(REPLICA), mesh.dim_size(CORE)
+        self.clients, self.client = dtensor.num_clients(), dtensor.client_id()
+        self.num_replicas_in_sync = self.replicas  # As a tf.distribute.Strategy has it.
+
+    @contextlib.contextmanager
+    def scope(self):
+        """Networks made inside are tiled, training steps traced inside are those of a mesh."""
+        _current.append(self)
+        try:
+            yield self
+        finally:
+            _current.pop()
+
+    def lay(self, value, *axes, back=None):
+        """Move a value: its first axes over the named mesh dimensions, the others whole; alone: the same everywhere.
+
+        Its gradient is laid over `back`, the axes it came from; by default it was to lie so already. DTensor's own
+        gradient of a movement lets a second derivative crash.
+        """
+        back = axes if back is None else back
+        rest = [WHOLE] * (len(value.shape) - len(axes))
+
+        @tf.custom_gradient
+        def move(value):
+            moved = dtensor.relayout(value, dtensor.Layout([*axes, *rest], self.mesh))
+            return moved, lambda gradient: self.lay(gradient, *back, back=axes)
+
+        return move(value)
+
+    def pin(self, value, back=()):
+        """The same value on all devices; where it was a sum over them not yet made, it is made now."""
+        return self.lay(value, back=back)
+
+    def tiles(self, value):
+        """Lay [B, S, H, w, C] as tiles, [B, 1, 1, 1, C] (one value an example) as examples."""
+        return self.lay(value, REPLICA, WHOLE if value.shape[1] == 1 else CORE)
+
+    def put(self, value, *axes):
+        """A host's array on the mesh; axes as in `lay`. Over the replicas each host gives what its own ones hold."""
+        value = np.asarray(value)
+        layout = dtensor.Layout([*axes, *[WHOLE] * (value.ndim - len(axes))], self.mesh)
+        first = self.client * self.replicas // self.clients
+        counts = {REPLICA: self.replicas // self.clients, CORE: self.cores}
+
+        def piece(location):
+            cut = value
+            for axis, name in enumerate(axes):
+                if name != WHOLE:
+                    size = value.shape[axis] // counts[name]
+                    at = location[name] - (first if name == REPLICA else 0)
+                    cut = cut.take(range(at * size, (at + 1) * size), axis=axis)
+            return cut
+
+        return dtensor.pack([piece(location) for location in self.mesh.local_device_locations()], layout)
+
+    def distribute_datasets_from_function(self, of_host):
+        """As a tf.distribute.Strategy has it, but for one element a step: the batches of this host's replicas joined.
+
+        Args:
+            of_host: function of a tf.distribute.InputContext -> Dataset of the replicas' batches in turn.
+        """
+        local = self.replicas // self.clients
+        context = tf.distribute.InputContext(self.clients, self.client, self.replicas)
+        batches = of_host(context).batch(local, drop_remainder=True)
+        return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
+
+    def same(self, number):
+        """Whether all hosts come here with the same integer; each waits for the others."""
+        numbers = self.put(np.full([self.replicas // self.clients], number, "int64"), REPLICA)
+        return len(set(self.whole(numbers).tolist())) == 1
+
+    def put_images(self, images):
+        """Images [B, H, W, C] of the host as tiles."""
+        batch, height, width, channels = images.shape
+        tiles = np.reshape(images, [batch, height, self.cores, width // self.cores, channels])
+        return self.put(np.swapaxes(tiles, 1, 2), REPLICA, CORE)  # [B, S, H, W / S, C]
+
+    def whole(self, value):
+        """A value of any layout as a numpy array."""
+        with dtensor.default_mesh(self.mesh):
+            return dtensor.relayout(value, dtensor.Layout.replicated(self.mesh, len(value.shape))).numpy()
+
+    def gather(self, value, shape):
+        """The values of a flat variable in their own shape, on all devices.
+
+        Its gradient comes back flat: summed over the devices, each core keeping its part.
+        """
+        whole = self.pin(value, back=[CORE])[: int(np.prod(shape))]
+        return self.pin(tf.reshape(whole, shape))
+
+    def flat(self, value):
+        """A pinned value as a flat one."""
+        row = self.pin(tf.reshape(value, [-1]))
+        missing = -row.shape[0] % self.cores
+        row = self.pin(tf.pad(row, [[0, missing]])) if missing else row
+        return self.lay(row, CORE, back=())
+
+    def join(self, batches):
+        """Several batches of tiles as one, each replica joining its own examples."""
+        if len(batches) == 1:
+            return batches[0]
+        parts = [tf.reshape(x, [self.replicas, x.shape[0] // self.replicas, *x.shape[1:]]) for x in batches]
+        parts = [self.lay(part, REPLICA, WHOLE, CORE) for part in parts]
+        joined = self.lay(tf.concat(parts, axis=1), REPLICA, WHOLE, CORE)  # [R, b, S, H, W / S, C]
+        return self.tiles(tf.reshape(joined, [-1, *joined.shape[2:]]))
+
+    def part(self, values, sizes):
+        """The values of joined examples, pinned, [B, C], as those of each batch."""
+        rows = tf.reshape(values, [self.replicas, -1, values.shape[-1]])
+        parts = tf.split(rows, [size // self.replicas for size in sizes], axis=1)
+        return [self.pin(tf.reshape(part, [-1, values.shape[-1]])) for part in parts]

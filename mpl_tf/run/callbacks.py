@@ -1,0 +1,141 @@
+"""What happens between steps: progress, the length of the run, checkpoints, and the reasons to stop."""
+
+import signal
+import sys
+import time
+
+import keras
+
+from mpl_tf.base.errors import Interrupted, RunError
+from mpl_tf.devices import distribute
+
+SKIPS_ALLOWED = 10  # Steps in a row with gradients that are not finite.
+MEASURED_SECONDS = 3.0  # Of steps, before the length of the run is told.
+SHOWN = ("loss", "student_loss", "uda_loss", "consistency_loss", "h", "feedback_share", "accuracy", "images_per_second")
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar over the whole phase with its ETA and images/s; adds `step` and `images_per_second` to the epoch's logs.
+
+    Where there is no terminal, one line an epoch. Where there is no accelerator, the first measured steps tell how long
+    the phase will take and what shortens it.
+
+    Args:
+        name: of the phase.
+        start, steps: step to go on from, steps of the phase.
+        images: examples a step over all replicas.
+        flag: the flag that sets `steps`.
+        shown: whether anything is printed; of several workers, only the chief does.
+    """
+
+    def __init__(self, name, start, steps, images, flag, shown=True):
+        super().__init__()
+        self.shown = shown
+        self.name, self.step, self.steps, self.images, self.flag = name, start, steps, images, flag
+        self.terminal = shown and sys.stdout.isatty()
+        self.bar = keras.utils.Progbar(steps, stateful_metrics=SHOWN) if self.terminal else None
+        self.after_first = None  # (step, time) after the first call, which compiles.
+        self.told = not shown or distribute.has_accelerator()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the epoch's clock."""
+        self.began = self.step, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """`batch` is the number of the epoch's last step done, from 0."""
+        now = time.perf_counter()
+        self.step = self.began[0] + batch + 1
+        if self.after_first is None:
+            self.after_first = self.step, now
+        elif not self.told and (now - self.after_first[1] > MEASURED_SECONDS or self.step == self.steps):
+            self._tell_length(now)
+        if self.terminal:
+            values = logs | {"images_per_second": self._rate(self.began, now)}
+            self.bar.update(self.step, [(key, values[key]) for key in SHOWN if key in values])
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Complete the epoch's logs; a line where no bar is shown."""
+        now = time.perf_counter()
+        logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
+        if self.shown and not self.terminal:
+            since = self.after_first if self.step > self.after_first[0] else self.began
+            left = (self.steps - self.step) / self._rate(since, now) * self.images
+            values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
+            print(f"{self.name} {self.step}/{self.steps}  {values}  {duration(left)} left", flush=True)
+
+    def _rate(self, since, now):
+        return self.images * (self.step - since[0]) / (now - since[1])
+
+    def _tell_length(self, now):
+        self.told = True
+        whole = self.steps * self.images / self._rate(self.after_first, now)
+        if self.name != "train" and whole < 60:
+            return
+        print(
+            ("\n" if self.terminal else "")
+            + f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
+            f"--{self.flag} shortens the run.",
+            flush=True,
+        )
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves at each epoch's end; on SIGTERM saves at once and stops; stops after ten bad steps in a row.
+
+    A context manager: it listens for SIGTERM inside.
+
+    Args:
+        checkpoints: Checkpoints, restored.
+        progress: Progress of the same phase, called before this one.
+    """
+
+    def __init__(self, checkpoints, progress):
+        super().__init__()
+        self.checkpoints, self.progress = checkpoints, progress
+        self.seconds_before = float(checkpoints.seconds.numpy())
+        self.terminated = False
+
+    def __enter__(self):
+        self.started = time.perf_counter()
+        self.previous = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGTERM, self.previous)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """After each call of the compiled loop: is there a reason to stop?"""
+        step = self.progress.step
+        if logs["skipped_in_a_row"] >= SKIPS_ALLOWED:
+            raise RunError(
+                f"{int(logs['skipped_in_a_row'])} steps in a row up to step {step} had gradients that are not "
+                "finite; expected a finite loss: give a lower --teacher_learning_rate and "
+                "--student_learning_rate, or --clip_norm"
+            )
+        if self.terminated:
+            self._save()
+            saved = "and saved; the same command goes on from there"
+            left = "; the first worker saves; start all workers again"
+            raise Interrupted(
+                f"SIGTERM: stopped at step {step} of {self.progress.steps}"
+                f"{' ' + saved if self.checkpoints.writes else left}"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Save."""
+        self._save()
+
+    def _note(self, *_):
+        self.terminated = True
+
+    def _save(self):
+        if int(self.checkpoints.step.numpy()) < self.progress.step:
+            self.checkpoints.save(self.progress.step, self.seconds_before + time.perf_counter() - self.started)
+
+
+def duration(seconds):
+    """Seconds as a person says them: '45 s', '12 min', '3.5 h', '10.2 days'."""
+    for unit, size in (("days", 86400), ("h", 3600)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

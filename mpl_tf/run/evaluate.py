@@ -1,0 +1,115 @@
+"""Evaluation: every test example exactly once, and the labeling of new images."""
+
+import csv
+
+import numpy as np
+
+from mpl_tf.base import files
+
+PIECE = 1024  # Examples in memory at a time, at least; so much of a test set that streams.
+
+
+def evaluate(model, source, batch):
+    """Score a deployable model (export.deployable) on labeled examples.
+
+    Args:
+        model: keras.Model of examples as Source.images has them -> logits.
+        source: Source or Streamed with labels, N examples.
+        batch: examples a batch.
+    Returns:
+        (scores, confusion): dict of top1 and top5 (fractions in [0, 1]; top5 is top-C where there are C < 5 classes),
+        loss (mean cross entropy, nats) and n; int [C, C] counts, a row for each true class.
+    """
+    from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
+
+    logits, labels = _predictions(model, source, batch)
+    classes = np.arange(logits.shape[-1])
+    best = logits.argmax(axis=-1)
+    five = min(5, len(classes))
+    top5 = 1.0 if five == len(classes) else top_k_accuracy_score(labels, logits, k=five, labels=classes)
+    scores = {
+        "top1": float(np.mean(best == labels)),
+        "top5": float(top5),
+        "loss": float(log_loss(labels, softmax(logits), labels=classes)),
+        "n": len(source),
+    }
+    return scores, confusion_matrix(labels, best, labels=classes)
+
+
+def evaluate_real(model, source, batch):
+    """Score a deployable model by ImageNet-ReaL: precision at 1 (Beyer et al. 2020).
+
+    A prediction is right if it is among the image's accepted classes; images that have none are left out.
+
+    Args:
+        model, batch: as in `evaluate`.
+        source: Streamed, its labels bool [classes], the accepted ones.
+    Returns:
+        dict of top1 (fraction in [0, 1]) and n, the images that have accepted classes.
+    """
+    logits, accepted = _predictions(model, source, batch)
+    right = np.take_along_axis(accepted, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    counted = accepted.any(axis=-1)
+    return {"top1": float(right[counted].mean()), "n": int(counted.sum())}
+
+
+def _predictions(model, source, batch):
+    """Logits float64 [N, C] and labels [N, ...] of all examples."""
+    pieces = source.pieces(batch * -(-PIECE // batch))
+    parts = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
+    logits, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return np.asarray(logits, np.float64), labels
+
+
+def softmax(logits):
+    """Probabilities [N, C] of logits [N, C]."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def draw_confusion(confusion, class_names, path):
+    """Write a picture (PNG) of a confusion matrix.
+
+    Args:
+        confusion: int [C, C], a row for each true class.
+        class_names: C names.
+        path: where to.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    few = len(class_names) <= 20  # More than that and names and counts cannot be read.
+    side = 2 + 0.5 * len(class_names) if few else 10
+    figure, axes = pyplot.subplots(figsize=(max(side, 4), max(side, 4)), layout="constrained")
+    display = ConfusionMatrixDisplay(confusion, display_labels=class_names if few else None)
+    display.plot(ax=axes, include_values=few, xticks_rotation="vertical", cmap="Blues", colorbar=not few)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    files.write(path, lambda temporary: figure.savefig(temporary, dpi=100, format="png"))
+    pyplot.close(figure)
+
+
+def label_files(model, paths, images, class_names, batch, output):
+    """Write a CSV of file, class and probability, one row an image.
+
+    Args:
+        model: deployable keras.Model.
+        paths: of the N images.
+        images: uint8 [N, H, W, 3].
+        class_names: one a class.
+        batch: images a batch.
+        output: path of the CSV file.
+    """
+    probabilities = softmax(np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64))
+    best = probabilities.argmax(axis=-1)
+
+    def save(temporary):
+        with open(temporary, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "class", "probability"])
+            for path, label, row in zip(paths, best, probabilities, strict=True):
+                writer.writerow([path, class_names[label], f"{row[label]:.6f}"])
+
+    files.write(output, save)

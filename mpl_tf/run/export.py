@@ -1,0 +1,63 @@
+"""student.keras: the deployed network as a plain Keras model that takes raw images and opens without this program."""
+
+from pathlib import Path
+
+import keras
+
+from mpl_tf.base import files
+from mpl_tf.base.errors import UsageError
+from mpl_tf.data.pipeline import normalisation
+from mpl_tf.devices import mesh as sharding
+from mpl_tf.models.layers import BatchNorm
+
+
+def deployable(network, dataset):
+    """A copy in float32 of stock Keras layers alone, with the normalisation inside.
+
+    Args:
+        network: keras.Model of logits.
+        dataset: Dataset, for the shape of its examples and its normalisation.
+    Returns:
+        keras.Model: images [B, H, W, 3] in [0, 255], uint8 or float (or points [B, D]) -> logits float32 [B, C].
+    """
+
+    def stock(layer):
+        config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
+        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
+        return kind.from_config(config)
+
+    network = sharding.whole(network)
+    copy = keras.models.clone_model(network, clone_function=stock)
+    copy.set_weights(network.get_weights())
+    inputs = keras.Input(dataset.shape, dtype="float32")
+    x = inputs
+    if dataset.mean is not None:
+        scale, offset = normalisation(dataset)
+        x = keras.layers.Rescaling(scale, offset, dtype="float32")(x)
+    return keras.Model(inputs, copy(x), name=network.name)
+
+
+def save(model, path):
+    """Write a model in Keras' own format, in one step."""
+
+    def write(temporary):
+        model.save(temporary.with_suffix(".keras"))
+        temporary.with_suffix(".keras").rename(temporary)
+
+    files.write(path, write)
+
+
+def load(path, flag="workdir"):
+    """Open a saved model, for which the user gave `flag`.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"--{flag}: expected a finished run with {path}, found none; train first")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"--{flag}: expected a Keras model in {path}, cannot read it ({str(error).splitlines()[0]})"
+        ) from error

@@ -1,0 +1,93 @@
+"""Fixed teachers: trained first, by the labeled data or by UDA, then asked once for all unlabeled examples."""
+
+import dataclasses
+import gc
+from pathlib import Path
+
+import keras
+
+from mpl_tf import methods
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices import distribute
+from mpl_tf.run import export, teacher_labels
+from mpl_tf.run import phase as training
+
+FIRST_METHODS = {"pseudo_labels": "supervised", "noisy_student": "supervised", "reduced_mpl": "uda"}
+SEED_STEP = 1_000_003  # Between phases, so that no two networks of a run start from the same weights.
+
+
+def label(config, dataset, workdir, strategy):
+    """Train the fixed teacher of a method (for noisy_student: all generations but the last) and let it label.
+
+    Args:
+        config: Config of a method that learns from a fixed teacher.
+        dataset: Dataset with unlabeled examples.
+        workdir: the run's folder; it gets teacher.keras, generationG.keras and their phases' files.
+        strategy: tf.distribute.Strategy.
+    Returns:
+        (dataset, paths): the Dataset whose unlabeled examples have targets; dict of role to file of each teacher.
+    Raises:
+        UsageError: a --teacher of other examples or classes, a --store that belongs to something else.
+        RunError, Interrupted: see training.run_phase.
+    """
+    workdir = Path(workdir)
+    first = config.replace(
+        method=FIRST_METHODS[config.method],
+        model=config.teacher_model or config.model,
+        stochastic_depth=0.0,
+        train_steps=config.teacher_steps or config.train_steps,
+    )
+    paths = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
+    if not config.teacher:
+        flag = "teacher_steps" if config.teacher_steps else "train_steps"
+        _train("teacher", first, dataset, workdir, strategy, 1, flag)
+    labeled = _with_targets(config, dataset, paths["teacher"], workdir, strategy)
+    for generation in range(1, config.generations if config.method == "noisy_student" else 1):
+        name = f"generation{generation}"
+        paths[name] = workdir / f"{name}.keras"
+        _train(name, config, labeled, workdir, strategy, generation + 1, "train_steps")
+        labeled = _with_targets(config, dataset, paths[name], workdir, strategy)
+    return labeled, paths
+
+
+def _train(name, config, dataset, workdir, strategy, number, flag):
+    """One phase into WORKDIR/NAME.keras, unless it is there; its networks leave memory."""
+    if (workdir / f"{name}.keras").exists():
+        return
+    keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
+    with strategy.scope():
+        method = methods.make(config, dataset.shape, dataset.num_classes)
+    training.run_phase(name, method, dataset, config, workdir, strategy, flag)
+    if distribute.writes(strategy):
+        export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
+    distribute.meet(strategy)
+    del method
+    gc.collect()
+
+
+def _with_targets(config, dataset, teacher, workdir, strategy):
+    """The Dataset whose unlabeled examples have the distributions of the teacher in that file.
+
+    Of several workers one computes the store, then the others open it.
+    """
+    belongs = teacher_labels.identity(dataset, teacher)
+    folder = Path(config.data_dir) / "teacher_labels" if config.data_dir else workdir
+    path = config.store or teacher_labels.default_path(folder, belongs)
+
+    def load():
+        model = export.load(teacher, "teacher")
+        found, expected = (model.input_shape[1:], model.output_shape[1:]), (dataset.shape, (dataset.num_classes,))
+        if found != expected:
+            raise UsageError(
+                f"--teacher: expected a network from {expected[0]} to {expected[1][0]} classes for {dataset.name}, "
+                f"{teacher} goes from {found[0]} to {found[1][0]}"
+            )
+        return model
+
+    classes = dataset.num_classes
+    if not distribute.writes(strategy):
+        distribute.meet(strategy)
+    targets = teacher_labels.open_or_compute(path, belongs, load, dataset.unlabeled, classes, config.eval_batch)
+    if distribute.writes(strategy):
+        distribute.meet(strategy)
+    return dataclasses.replace(dataset, unlabeled=dataclasses.replace(dataset.unlabeled, targets=targets))

@@ -1,0 +1,64 @@
+"""config.json: a run's configuration with the versions that decide its numbers, written, read and compared."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import zlib
+from importlib import metadata
+from pathlib import Path
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings.config import Config
+
+
+def versions():
+    """Versions of Python and of the packages that decide a run's numbers, and the git revision of a checkout."""
+    names = ("tensorflow", "keras", "tensorflow-datasets", "keras-cv", "numpy", "scikit-learn")
+    found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        )
+        revision = done.stdout.strip() or None
+    except OSError:
+        revision = None
+    return {"versions": found, "git_revision": revision}
+
+
+def to_json(config):
+    """The configuration and the versions as the text of config.json."""
+    return json.dumps({"flags": dataclasses.asdict(config)} | versions(), indent=2) + "\n"
+
+
+def from_json(path):
+    """Read the flags of a config.json as a dict of name to value.
+
+    Raises:
+        UsageError: no such file, not JSON, or not a configuration of this program.
+    """
+    try:
+        flags = dict(json.loads(Path(path).read_text())["flags"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
+    names = {field.name for field in dataclasses.fields(Config)}
+    if set(flags) != names:
+        differing = ", ".join(sorted(set(flags) ^ names))
+        raise UsageError(f"--config: {path} was written by another version: it differs in {differing}")
+    return flags
+
+
+def differences(config, flags):
+    """Names of the flags that make `config` another run than the one with the values `flags`."""
+    return [
+        field.name
+        for field in dataclasses.fields(Config)
+        if field.metadata["identity"] and getattr(config, field.name) != flags[field.name]
+    ]
+
+
+def fingerprint(config):
+    """A number, 0 to 2^32 - 1, of the flags that make a run what it is, the same on all of its workers."""
+    names = [field.name for field in dataclasses.fields(Config) if field.metadata["identity"]]
+    return zlib.crc32(json.dumps([[name, getattr(config, name)] for name in names]).encode())

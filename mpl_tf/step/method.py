@@ -1,0 +1,224 @@
+"""What all methods share: a step that assigns last, and gradients at the logits.
+
+A method's `step` computes every new value from values read at its start and returns them; `train_step` sums what the
+replicas logged, refuses a step whose gradients are not finite, and only then assigns.
+"""
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices import distribute
+from mpl_tf.step import optimizer as optim
+
+SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
+FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
+
+
+class Method(keras.Model):
+    """A training method: subclasses define `networks`, `step`, `batch_keys` and `log_names`.
+
+    Class attributes:
+        batch_keys: the parts of a batch that `step` reads.
+        log_names: the quantities that `step` returns, averaged over the steps of an epoch in the logs.
+        finetuned: whether the deployed network has seen no labels and is to be finetuned.
+        roles: the constructor's networks; a "teacher" may be of another architecture.
+        fixed_teacher: whether the batch holds the distributions of a teacher trained before, as `q_u`.
+        two_optimizers: whether compile() takes a teacher_optimizer beside the student's.
+    """
+
+    batch_keys = ("x_l", "y_l")
+    log_names = ()
+    finetuned = False
+    roles = ("network",)
+    fixed_teacher = False
+    two_optimizers = False
+
+    def __init__(self, deployed, ema_decay=0.0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.ema_decay = ema_decay
+        self.trained = deployed
+        self.averaged = None
+        if ema_decay:
+            self.averaged = keras.models.clone_model(deployed)
+            self.averaged.set_weights(deployed.get_weights())
+        self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
+        self.counters = []  # The method's own variables.
+        self.seed = self._state(dtype="int32")
+        self.seed.assign(seed)
+        self.sums = self._state((len(self.log_names) + 1,))
+        self.skipped = self._state((2,))  # Steps refused in all, and in a row.
+        self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
+        if deployed.dtype_policy.compute_dtype == "float16":
+            self.scaling = self._state((2,))
+            self.scaling.assign([FIRST_LOSS_SCALE, 0.0])
+        self.built = True
+
+    def _state(self, shape=(), dtype="float32"):
+        variable = self.add_weight(shape=shape, initializer="zeros", dtype=dtype, trainable=False, autocast=False)
+        self.counters.append(variable)
+        return variable
+
+    def compile(self, optimizer=None, run_eagerly=False, steps_per_execution=1, jit_compile=False, **kwargs):
+        """Set Keras up for fit(); subclasses make their Trained networks first."""
+        if self.scaling is not None:
+            for part in self.networks().values():
+                part.loss_scale = self.scaling
+        super().compile(
+            optimizer=optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+            **kwargs,
+        )
+
+    @property
+    def jit_compile(self):
+        """Whether XLA compiles the step, as asked: Keras' own drops it, silently, under op determinism."""
+        return self.xla
+
+    @jit_compile.setter
+    def jit_compile(self, asked):
+        """Set by Keras' compile()."""
+        self.xla = bool(asked)
+
+    def deployed(self):
+        """The network to predict with: the average of the trained one's weights, or the trained one itself."""
+        return self.averaged or self.trained
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras' hook of fit(): nothing is left to build here.
+
+        Keras' own (3.15) fails on the dict of values that several workers yield (keras-team/keras issue 20585).
+        """
+
+    def make_train_function(self, force=False):
+        """Keras' hook: its own function on one device, `distribute.train_function` where several replicas train."""
+        strategy = self.distribute_strategy
+        if strategy.num_replicas_in_sync == 1 or self.run_eagerly:
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            names = (*self.log_names, *SKIPPED)
+            self.train_function = distribute.train_function(strategy, self.train_step, names, self.steps_per_execution)
+        return self.train_function
+
+    def networks(self):
+        """Trained networks by role, for checkpoints and evaluation."""
+        raise NotImplementedError
+
+    def image_networks(self):
+        """Those of `networks` that take examples as the deployed network does, by role: those to be scored."""
+        shape = self.trained.input_shape
+        return {role: part for role, part in self.networks().items() if part.network.input_shape == shape}
+
+    def step(self, batch):
+        """One step of the algorithm on a replica's batch.
+
+        Args:
+            batch: dict of the tensors named in `batch_keys`.
+        Returns:
+            (updates, logs, norms): [(variable, new value)], equal on all replicas; dict of `log_names` to scalars, to
+            be averaged over replicas; list of gradient norms, one a network.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs, training=False):
+        """Logits of the deployed network."""
+        return self.deployed()(inputs, training=training)
+
+    def state(self):
+        """All variables of the run by part, for checkpoints: dict of str to list."""
+        parts = {"counters": list(self.counters)}
+        for role, part in self.networks().items():
+            parts[role] = list(part.network.variables)
+            parts[f"{role}_optimizer"] = list(part.optimizer.variables)
+        if self.averaged is not None:
+            parts["average"] = list(self.averaged.variables)
+        return parts
+
+    def train_step(self, batch):
+        """Keras' hook: one step, its new values assigned at the end.
+
+        Args:
+            batch: dict of tensors, as `step` takes it.
+        Returns:
+            dict of str to float32 scalars: the epoch's means of `log_names`, and the steps skipped.
+        Raises:
+            UsageError: a part of the batch is missing.
+        """
+        missing = [key for key in self.batch_keys if key not in batch]
+        if missing:
+            raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
+        updates, logs, norms = self.step(batch)
+        finite = tf.math.is_finite(tf.add_n(norms))
+        updates = [(var, _chosen(finite, tf.cast(new, var.dtype), tf.convert_to_tensor(var))) for var, new in updates]
+        values = distribute.mean(tf.stack([tf.cast(logs[name], tf.float32) for name in self.log_names]))
+        sums = tf.convert_to_tensor(self.sums)
+        sums = _chosen(finite, sums + tf.concat([values, [1.0]], axis=0), sums)  # [log_names + 1]
+        in_all, in_row = tf.unstack(tf.convert_to_tensor(self.skipped))
+        skipped = _chosen(finite, tf.stack([in_all, 0.0]), tf.stack([in_all + 1, in_row + 1]))
+        updates += [(self.sums, sums), (self.skipped, skipped)]
+        if self.scaling is not None:
+            updates.append((self.scaling, _next_scale(tf.convert_to_tensor(self.scaling), finite)))
+        distribute.assign(updates)
+        means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
+        return dict(zip(self.log_names, means, strict=True)) | dict(zip(SKIPPED, tf.unstack(skipped), strict=True))
+
+    def reset_metrics(self):
+        """Start a new mean of the logged quantities; fit() calls it at each epoch's start.
+
+        The mean of an epoch that was begun before a resume goes on.
+        """
+        if not self.within_epoch:
+            self.sums.assign(tf.zeros_like(self.sums))
+        self.within_epoch = False
+
+    def average(self, new, state, step):
+        """Updates of the averaged network from the deployed one's new weights and state, at step `step` from 0."""
+        if self.averaged is None:
+            return []
+        variables = self.averaged.trainable_variables + self.averaged.non_trainable_variables
+        old = [tf.convert_to_tensor(variable) for variable in variables]
+        return list(zip(variables, optim.average(old, [*new, *state], self.ema_decay, step), strict=True))
+
+
+def _chosen(condition, new, old):
+    """`new` where the scalar holds, else `old`; DTensor crashes on a scalar beside a value split over devices."""
+    return tf.where(tf.reshape(condition, [1] * len(new.shape)), new, old)
+
+
+def _next_scale(scaling, finite):
+    """[scale, steps]: halved at a step that is not finite, doubled after enough that are."""
+    scale, steps = scaling[0], scaling[1] + 1
+    grown = steps >= LOSS_SCALE_GROWTH_STEPS
+    good = tf.stack([tf.where(grown, 2 * scale, scale), tf.where(grown, 0.0, steps)])
+    return _chosen(finite, good, tf.stack([scale / 2, 0.0]))
+
+
+def logit_gradients(zs, parts):
+    """Gradients of the parts of a loss at the logits.
+
+    Args:
+        zs: list of float32 [B_i, C].
+        parts: function of the logits, returning a dict of str to scalar losses.
+    Returns:
+        dict of str to list of float32 [B_i, C]; backpropagating their sum trains a network on the sum of the losses.
+    """
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(zs)
+        computed = parts(*zs)
+    zeros = tf.UnconnectedGradients.ZERO
+    return {name: tape.gradient(loss, zs, unconnected_gradients=zeros) for name, loss in computed.items()}
+
+
+def summed(gradients):
+    """The sum of the parts of `logit_gradients`, list of float32 [B_i, C]."""
+    return [sum(parts) for parts in zip(*gradients.values(), strict=True)]
+
+
+def norms(gradients):
+    """Norm of each part of `logit_gradients` over the global batch, the replicas having taken their own mean loss."""
+    squares = tf.stack([tf.add_n([tf.reduce_sum(g * g) for g in parts]) for parts in gradients.values()])
+    squares = distribute.mean(squares) / distribute.replicas()  # A replica's part of the global gradient is g / R.
+    return {f"norm_{name}": norm for name, norm in zip(gradients, tf.unstack(tf.sqrt(squares)), strict=True)}

@@ -1,0 +1,158 @@
+"""A network run as a pure function of its weights: forward, backward and one step of its optimizer."""
+
+import tensorflow as tf
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices import distribute
+from mpl_tf.step import optimizer as optim
+
+
+class Trained:
+    """A network with its optimizer, used functionally.
+
+    Args:
+        network: built keras.Model, images [B, ...] -> logits [B, C].
+        optimizer: mpl_tf.optim.SGD.
+        weight_decay: L2 coefficient on all but batch-norm weights.
+        clip_norm: bound on the gradient's global norm; 0 for none.
+        accumulate: parts that each batch is cut into, >= 1; see `forward`.
+    Raises:
+        UsageError: the optimizer cannot be used as a pure function.
+    """
+
+    def __init__(self, network, optimizer, weight_decay=0.0, clip_norm=0.0, accumulate=1):
+        if not isinstance(optimizer, optim.SGD):
+            raise UsageError(f"optimizer: expected mpl_tf.optim.SGD, got {type(optimizer).__name__}")
+        optimizer.build(network.trainable_variables)
+        self.network, self.optimizer = network, optimizer
+        self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
+        self.loss_scale = None  # A variable, set by the method where the network computes in float16.
+        self.decay_mask = optim.decayed(network)
+
+    def weights(self):
+        """The trainable weights' values, read now."""
+        return [tf.convert_to_tensor(variable) for variable in self.network.trainable_variables]
+
+    def state(self):
+        """The non-trainable state's values (batch-norm statistics, random generators), read now."""
+        return [tf.convert_to_tensor(variable) for variable in self.network.non_trainable_variables]
+
+    def forward(self, weights, xs, state=None):
+        """Training-mode pass at `weights` of several batches together, so that they share batch-norm statistics.
+
+        With accumulate = n > 1 each batch is cut into n parts, and one part of each makes a pass of its own, one after
+        the other; their activations are computed again in the backward pass instead of kept. Statistics are then
+        those of a part, and the state's new values the mean over the parts; the parts share their dropout masks.
+
+        Args:
+            weights: list of tensors.
+            xs: list of batches [B_i, ...], each B_i a multiple of accumulate.
+            state: of the network before the pass; its present one if None.
+        Returns:
+            (logits, new state): list of float32 [B_i, C]; the moving statistics move only if the caller hands the new
+            state to `update`.
+        """
+        state = self.state() if state is None else state
+        if self.accumulate == 1:
+            return self._pass(weights, state, xs)
+        count = len(weights)
+
+        @tf.recompute_grad
+        def again(*values):
+            zs, states = self._pass(values[:count], state, values[count:])
+            return zs, [tf.stop_gradient(tf.bitcast(s, _float_like(s))) for s in states]
+
+        parts = [tf.reshape(x, [self.accumulate, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
+        signature = (
+            [tf.TensorSpec(None, tf.float32)] * len(xs),
+            [tf.TensorSpec(s.shape, _float_like(s)) for s in state],
+        )
+        logits, states = tf.map_fn(
+            lambda part: again(*weights, *part), parts, fn_output_signature=signature, parallel_iterations=1
+        )
+        classes = self.network.output_shape[-1]
+        logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
+        return logits, [
+            tf.reduce_mean(new, axis=0) if old.dtype.is_floating else tf.bitcast(new[-1], old.dtype)
+            for old, new in zip(state, states, strict=True)
+        ]
+
+    def _pass(self, weights, state, xs):
+        z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
+        return distribute.part(z, xs), state
+
+    def backward(self, tape, logits, weights, at_logits):
+        """Gradient at the weights of what has these gradients at the logits, averaged over replicas.
+
+        Args:
+            tape: GradientTape that recorded `forward` at `weights`.
+            logits: list of float32 [B_i, C].
+            weights: list of tensors.
+            at_logits: gradients of the replica's mean loss at the logits, list of float32 [B_i, C].
+        Returns:
+            list of float32 tensors. With a loss scale (float16), the pass is scaled by it and its result divided.
+        """
+        if self.loss_scale is None:
+            return distribute.mean(tape.gradient(logits, weights, output_gradients=at_logits))
+        scale = tf.convert_to_tensor(self.loss_scale)[0]
+        gradients = tape.gradient(logits, weights, output_gradients=[scale * gradient for gradient in at_logits])
+        return distribute.mean([gradient / scale for gradient in gradients])
+
+    def log_probability_derivative(self, weights, direction, x):
+        """d/de log softmax f(x; weights + e direction) at e = 0, by reverse mode twice.
+
+        The pullback u -> u^T J is linear in u, and the derivative of <u^T J, direction> by u is J direction. This takes
+        the time of tf.autodiff.ForwardAccumulator (WRN-28-2), which is wrong where a pass sums over replicas, as
+        synchronized batch norm does.
+
+        Args:
+            weights, direction: lists of tensors of the same shapes.
+            x: [B, ...], B a multiple of accumulate.
+        Returns:
+            float32 [B, C].
+        """
+        state = self.state()
+        scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale)[0]
+
+        def derivative(part):
+            with tf.GradientTape() as outer:
+                with tf.GradientTape() as inner:
+                    inner.watch(weights)
+                    (z,), _ = self._pass(weights, state, [part])
+                    value = tf.nn.log_softmax(z)
+                u = tf.zeros_like(value)
+                outer.watch(u)
+                pullback = inner.gradient(value, weights, output_gradients=scale * u)
+                product = distribute.dot(pullback, direction)
+            return outer.gradient(product, u) / scale
+
+        if self.accumulate == 1:
+            return derivative(x)
+        parts = tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])  # [n, B / n, ...]
+        signature = tf.TensorSpec(None, tf.float32)
+        parts = tf.map_fn(derivative, parts, fn_output_signature=signature, parallel_iterations=1)  # [n, B / n, C]
+        return tf.reshape(parts, [-1, self.network.output_shape[-1]])
+
+    def update(self, weights, gradients, state):
+        """One optimizer step, nothing assigned.
+
+        Args:
+            weights: values to step from.
+            gradients: of the global loss, averaged over replicas.
+            state: new non-trainable state from `forward`.
+        Returns:
+            (new weights, updates, gradient norm, first-step coefficient): tensors, [(variable, new value)], scalars.
+        """
+        gradients, norm, factor = optim.regularised(
+            gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm
+        )
+        coefficient = self.optimizer.first_step_coefficient() * factor
+        new, updates = self.optimizer.new_values(weights, gradients)
+        updates += zip(self.network.trainable_variables, new, strict=True)
+        updates += zip(self.network.non_trainable_variables, state, strict=True)
+        return new, updates, norm, coefficient
+
+
+def _float_like(value):
+    """The float type of a value's size: recompute_grad gives no whole numbers, such as a random generator's state."""
+    return value.dtype if value.dtype.is_floating else tf.float64 if value.dtype.size == 8 else tf.float32

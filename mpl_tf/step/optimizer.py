@@ -1,0 +1,135 @@
+"""Learning rates, SGD as one pure function, weight decay, clipping and the average of weights."""
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.devices import distribute
+from mpl_tf.models.layers import BatchNorm
+
+
+@keras.saving.register_keras_serializable("mpl_tf")
+class WaitThen(keras.optimizers.schedules.LearningRateSchedule):
+    """Rate 0 for `wait` steps, then another schedule from its own step 0."""
+
+    def __init__(self, wait, schedule):
+        self.wait, self.schedule = wait, schedule
+
+    def __call__(self, step):
+        """The rate at an int or float scalar step, float32."""
+        step = tf.cast(step, tf.float32)
+        return tf.where(step < self.wait, 0.0, self.schedule(tf.maximum(step - self.wait, 0.0)))
+
+    def get_config(self):
+        return {"wait": self.wait, "schedule": self.schedule}
+
+
+def learning_rate(peak, kind, steps, wait=0, warmup=0):
+    """A run's learning rate: wait at 0, linear warm-up to the peak, then cosine decay to 0 or constant.
+
+    Args:
+        peak: rate after the warm-up, >= 0.
+        kind: "cosine" or "constant".
+        steps: steps of the whole run.
+        wait, warmup: steps at 0, steps of the warm-up.
+    Returns:
+        A Keras LearningRateSchedule.
+    """
+    after = max(steps - wait - warmup, 1)
+    alpha = 0.0 if kind == "cosine" else 1.0  # At alpha 1 the cosine is flat.
+    cosine = keras.optimizers.schedules.CosineDecay
+    if not warmup:
+        return WaitThen(wait, cosine(peak, after, alpha))
+    return WaitThen(wait, cosine(0.0, after, alpha, warmup_target=peak, warmup_steps=warmup))
+
+
+@keras.saving.register_keras_serializable("mpl_tf")
+class SGD(keras.optimizers.SGD):
+    """Keras' SGD, its rule a pure function of values, so that a step can use its result before it is assigned.
+
+    With velocity v: v' = momentum v - rate g; value' = value + v', or with Nesterov value + momentum v' - rate g.
+    """
+
+    def rule(self, value, velocity, gradient, rate):
+        """New (value, velocity) of one variable; velocity is None where momentum is 0."""
+        if velocity is None:
+            return value - rate * gradient, None
+        velocity = self.momentum * velocity - rate * gradient
+        return value + (self.momentum * velocity - rate * gradient if self.nesterov else velocity), velocity
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Keras' own entry, for Model.fit of an ordinary model."""
+        slot = self.momentums[self._get_variable_index(variable)] if self.momentum else None
+        velocity = None if slot is None else tf.convert_to_tensor(slot)
+        value, velocity = self.rule(tf.convert_to_tensor(variable), velocity, gradient, learning_rate)
+        self.assign(variable, value)
+        if slot is not None:
+            self.assign(slot, velocity)
+
+    def new_values(self, weights, gradients):
+        """One step without assigning anything.
+
+        Args:
+            weights: tensors, the values of the variables the optimizer was built with.
+            gradients: tensors of the same shapes.
+        Returns:
+            (new weights, updates): tensors, and the list of (variable, new value) of the optimizer itself.
+        """
+        rate = tf.convert_to_tensor(self.learning_rate)
+        slots = list(self.momentums) or [None] * len(weights)
+        new, updates = [], [(self.iterations, tf.convert_to_tensor(self.iterations) + 1)]
+        for weight, slot, gradient in zip(weights, slots, gradients, strict=True):
+            velocity = None if slot is None else tf.convert_to_tensor(slot)
+            value, velocity = self.rule(weight, velocity, gradient, rate)
+            new.append(value)
+            if slot is not None:
+                updates.append((slot, velocity))
+        return new, updates
+
+    def first_step_coefficient(self):
+        """eta_S: minus the derivative of a new weight by this step's gradient; (1 + momentum) rate with Nesterov."""
+        return tf.convert_to_tensor(self.learning_rate) * (1 + self.momentum if self.nesterov else 1.0)
+
+
+def decayed(network):
+    """Which of the network's trainable weights are decayed: bool each; all but those of batch norm."""
+    spared = {
+        id(weight)
+        for layer in network._flatten_layers()
+        if isinstance(layer, (BatchNorm, keras.layers.BatchNormalization))
+        for weight in layer.trainable_variables
+    }
+    return [id(weight) not in spared for weight in network.trainable_variables]
+
+
+def regularised(gradients, weights, mask, weight_decay, clip_norm):
+    """Add the gradient of the L2 penalty, then bound the global norm, as the released code does.
+
+    Args:
+        gradients, weights: lists of tensors.
+        mask: bool each, whether the weight is decayed.
+        weight_decay: coefficient c of c / 2 |weight|^2.
+        clip_norm: bound; 0 for none.
+    Returns:
+        (gradients, norm, factor): new gradients, their global norm before clipping, and what clipping multiplied by.
+    """
+    if weight_decay:
+        gradients = [g + weight_decay * w if use else g for g, w, use in zip(gradients, weights, mask, strict=True)]
+    norm = tf.sqrt(distribute.dot(gradients, gradients))
+    if not clip_norm:
+        return gradients, norm, tf.constant(1.0)
+    factor = tf.minimum(1.0, clip_norm / norm)
+    return [g * factor for g in gradients], norm, factor
+
+
+def average(old, new, decay, step):
+    """Exponential moving average with the released warm-up: decay min(decay, (1 + t) / (10 + t)) at step t from 0.
+
+    Args:
+        old, new: lists of tensors; those that are not float (states of random generators) are taken from `new`.
+        decay: in [0, 1).
+        step: int scalar tensor.
+    Keras' SwapEMAWeights has neither the warm-up nor the batch-norm statistics, which the released code averages too.
+    """
+    t = tf.cast(step, tf.float32)
+    rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
+    return [o + rate * (n - o) if n.dtype.is_floating else n for o, n in zip(old, new, strict=True)]

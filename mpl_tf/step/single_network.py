@@ -1,0 +1,32 @@
+"""What methods that train a single network share."""
+
+from mpl_tf.step import optimizer as optim
+from mpl_tf.step.method import Method
+from mpl_tf.step.network import Trained
+
+
+class SingleNetwork(Method):
+    """A Method whose deployed network is the only one trained; subclasses define `step`.
+
+    Args:
+        network: keras.Model of logits.
+        ema_decay: decay of the deployed average of the weights; 0 for none.
+
+    Class attributes:
+        role: the network's name in checkpoints and results.
+    """
+
+    role = "student"
+
+    def __init__(self, network, ema_decay=0.0, **kwargs):
+        super().__init__(network, ema_decay, **kwargs)
+
+    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
+        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
+        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        super().compile(optimizer, **kwargs)
+
+    def networks(self):
+        """The one network."""
+        return {self.role: self.student}

@@ -1,0 +1,139 @@
+"""On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mpl_tf import main
+from mpl_tf.models import wide_resnet
+from tests.run.test_resume import weights
+
+COMMON = [
+    "--dataset=digits_50",
+    "--model=wide_resnet_28_2",
+    "--train_steps=4",
+    "--steps_per_epoch=2",
+    "--steps_per_execution=1",
+    "--labeled_batch=4",
+    "--mu=1",
+    "--dropout=0",
+    "--finetune_steps=0",
+]
+
+
+def start(module, *arguments, **environment):
+    """A program of this project in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    """Its output, once it has ended well."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-2000:]
+    return out
+
+
+# ---- Layers ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_layer_has_the_output_and_the_gradients_of_the_one_it_stands_for():
+    layers = json.loads(finish(start("tests.devices.mesh.layers_on_mesh", "replica:2,core:2")).splitlines()[-1])
+    assert len(layers) == 13
+    for name, differences in layers.items():
+        assert max(differences) < 2e-6, name
+
+
+# ---- Whole steps ----------------------------------------------------------------------------------------------------
+
+
+def compare(*arguments):
+    """What tools.studies.mesh says of a network of one stage."""
+    return json.loads(finish(start("tools.studies.mesh", "--width=0.25", "--stages=1", "--steps=5", *arguments)))
+
+
+def check(result, cores):
+    """Five steps of MPL are those of one device; a device holds its part of weights, slots and averages."""
+    assert {"loss", "student_loss", "h", "norm_feedback"} <= set(result["differences"])
+    assert max(result["differences"].values()) < 1e-4
+    assert set(result["variables"]) >= {"teacher", "student", "student_optimizer", "average"}
+    assert max(result["variables"].values()) < 1e-4
+    assert result["bytes"]["device"] * cores == pytest.approx(result["bytes"]["whole"], rel=0.02)
+
+
+def test_an_efficientnet_trains_as_on_one_device_and_its_checkpoints_move_between_meshes():
+    result = compare("--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2")
+    check(result, cores=4)
+    assert result["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
+
+
+def test_a_resnet_trains_as_on_one_device_by_a_second_derivative():
+    mesh = ("--mesh=replica:2,core:2", "--network=resnet")
+    check(compare(*mesh, "--width=0.125", "--repeats=1", "--feedback=exact"), cores=2)
+
+
+def test_bfloat16_on_a_mesh_is_near_that_of_one_device():
+    result = compare("--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16", "--rounding")
+    assert 0 < result["differences"]["loss"] < 0.02
+    assert result["variables"]["network"] < 0.02
+    assert 0 < result["rounding"]["network"] < 0.02  # One device with itself, its weights moved by 1e-7.
+
+
+# ---- The program ----------------------------------------------------------------------------------------------------
+
+
+def train(folder, strategy, *arguments, kill_at=0, **environment):
+    """The program with that strategy."""
+    flags = [*COMMON, f"--workdir={folder}", f"--strategy={strategy}", *arguments]
+    return start("tests.devices.mesh.train_on_mesh", str(kill_at), *flags, **environment)
+
+
+def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeypatch):
+    mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
+    killed = train(tmp_path / "run", *mesh, kill_at=2)
+    killed.communicate(timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(["cp", "-r", tmp_path / "run", tmp_path / "other"], check=True)
+    on_mesh = train(tmp_path / "run", *mesh)
+    monkeypatch.setattr(wide_resnet, "BLOCKS", 1)
+    for folder in ("whole", "other"):
+        assert main.main([*COMMON, "--method=supervised", "--strategy=one", f"--workdir={tmp_path / folder}"]) == 0
+    finish(on_mesh)
+    expected = weights(tmp_path / "whole")
+    for folder in ("run", "other"):
+        assert np.linalg.norm(weights(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
+        assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
+
+
+def test_two_hosts_train_as_one(tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as sock:
+            sock.bind(("localhost", 0))
+            ports.append(sock.getsockname()[1])
+    workers = [f"localhost:{port}" for port in sorted(ports)]
+    arguments = ("--method=supervised", "--mesh=replica:2,core:1")
+    hosts = [
+        train(
+            tmp_path / "two",
+            "dtensor",
+            *arguments,
+            TF_CONFIG=json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+    for host in hosts:
+        finish(host)
+    finish(train(tmp_path / "one", "dtensor", *arguments))
+    assert np.allclose(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-5, atol=1e-7)

@@ -1,0 +1,197 @@
+"""Methods that learn from a fixed teacher's distributions: their steps by hand, their runs from the command line."""
+
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf import main
+from mpl_tf.methods.reduced_mpl import reduced_teacher
+from mpl_tf.step.targets import targets
+from tests import tiny
+from tests.run.test_resume import FLAGS, rows, start, wait_for_rows, weights
+
+TINY = [
+    "--dataset=digits_50",
+    "--model=small_cnn",
+    "--train_steps=16",
+    "--steps_per_epoch=4",
+    "--steps_per_execution=1",
+    "--labeled_batch=10",
+    "--mu=2",
+    "--finetune_steps=0",
+]
+
+
+def cross_entropy(q, z):
+    return -np.sum(q * (z - np.log(np.exp(z).sum(axis=1, keepdims=True))), axis=1)
+
+
+def plain_step(network, x, y, rate):
+    """One step of plain gradient descent on the mean cross entropy, by TensorFlow alone: (new weights, loss)."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.stop_gradient(y), network(x, training=True)))
+    gradients = tape.gradient(loss, network.trainable_variables)
+    new = [variable - rate * g for variable, g in zip(network.trainable_variables, gradients, strict=True)]
+    return tiny.flat(new), float(loss)
+
+
+@pytest.mark.parametrize("kind", ["soft", "argmax"])
+@pytest.mark.parametrize(
+    ("name", "with_labels"), [("pseudo_labels", False), ("pseudo_labels", True), ("noisy_student", True)]
+)
+def test_one_step_is_gradient_descent_on_the_teachers_labels(name, with_labels, kind):
+    batch = tiny.batch(labeled=4, unlabeled=8)
+    options = {"with_labels": with_labels} if name == "pseudo_labels" else {}
+    method = tiny.make(name, rate=0.5, momentum=0.0, pseudo_labels=kind, **options)
+    x_u = batch["x_u_strong" if name == "noisy_student" else "x_u_weak"]
+    x_l = batch["x_l_strong" if name == "noisy_student" else "x_l"]
+    q = batch["q_u"].numpy()
+    y = q if kind == "soft" else np.eye(tiny.CLASSES, dtype=np.float32)[q.argmax(axis=1)]
+    x = tf.concat([x_u, x_l], 0) if with_labels else x_u
+    y = np.concatenate([y, np.eye(tiny.CLASSES, dtype=np.float32)[batch["y_l"]]]) if with_labels else y
+    expected, _ = plain_step(method.trained, x, y, 0.5)
+    z_u = method.trained(x_u).numpy()
+    logs = method.fit(tiny.repeated(batch), epochs=1, steps_per_epoch=1, verbose=0).history
+    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-5, atol=1e-6)
+    assert logs["student_loss"][0] == pytest.approx(cross_entropy(y[: len(q)], z_u).mean(), rel=1e-5)
+    assert logs["student_agreement"][0] == np.mean(z_u.argmax(axis=1) == q.argmax(axis=1))
+
+
+def test_sampled_labels_follow_the_distributions():
+    q = tf.constant([[0.7, 0.2, 0.1]] * 200)
+    drawn = np.mean([targets(q, "sampled", tf.constant(3), t).numpy().mean(axis=0) for t in range(50)], axis=0)
+    np.testing.assert_allclose(drawn, [0.7, 0.2, 0.1], atol=0.015)  # Standard error below 0.005.
+
+
+def test_the_reduced_teacher_starts_as_the_identity_and_can_move():
+    q = tf.nn.softmax(tf.random.stateless_normal([6, 4], [0, 0], stddev=3.0))
+    network = reduced_teacher(4)
+    np.testing.assert_allclose(tf.nn.softmax(network(q)), q, rtol=1e-4)
+    one_hot = tf.one_hot([0, 3], 4)
+    np.testing.assert_allclose(tf.nn.softmax(network(one_hot)), one_hot, atol=1e-6)
+    assert network.count_params() == 4 * 64 + 64 + 64 * 4 + 4
+
+
+def test_feedback_alone_moves_the_reduced_teacher():
+    """Its first gradient is that of the feedback's table through softmax at its logits, checked at the last bias."""
+    batches = tiny.repeated(tiny.batch())
+    options = {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft"}
+    moved = {}
+    for form in ("exact", "off"):
+        method = tiny.make("reduced_mpl", momentum=0.0, **options | {"feedback": form})
+        before = tiny.flat(method.teacher.network.variables)
+        method.fit(batches, epochs=1, steps_per_epoch=2, verbose=0)
+        moved[form] = np.abs(tiny.flat(method.teacher.network.variables) - before).max()
+    assert moved["off"] == 0
+    assert moved["exact"] > 1e-6
+
+
+def test_reduced_mpl_that_cannot_move_its_teacher_is_pseudo_labels_on_strong_views():
+    """With the identity as reduced teacher and no feedback the student learns the stored distributions."""
+    batch = tiny.batch()
+    method = tiny.make("reduced_mpl", rate=0.5, momentum=0.0, feedback="off", pseudo_labels="soft", label_smoothing=0.0)
+    expected, _ = plain_step(method.trained, batch["x_u_strong"], batch["q_u"], 0.5)
+    method.fit(tiny.repeated(batch), epochs=1, steps_per_epoch=1, verbose=0)
+    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def two_generations(tmp_path_factory):
+    """The workdir of a Noisy Student run of two generations that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("noisy") / "run"
+    assert main.main([*TINY, "--method=noisy_student", "--generations=2", f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+def test_each_generation_is_labeled_by_the_one_before(two_generations):
+    results = json.loads((two_generations / "results.json").read_text())
+    assert set(results["other_networks"]) == {"student", "teacher", "generation1"}
+    stores = {json.loads(path.read_text())["checkpoint"]: path for path in two_generations.glob("digits_50-*.json")}
+    assert len(stores) == 2
+    for name in ("teacher", "generation1"):
+        model = keras.models.load_model(two_generations / f"{name}.keras", compile=False)
+        matching = [path for path in stores.values() if _labels_of(model, path)]
+        assert len(matching) == 1
+    for phase in ("teacher", "generation1", "metrics"):
+        assert len((two_generations / f"{phase}.csv").read_text().splitlines()) == 1 + 4
+
+
+def _labels_of(model, record):
+    from mpl_tf import data
+    from mpl_tf.settings import flags
+
+    images = data.load(flags.parse(TINY)).unlabeled.images
+    return np.allclose(tf.nn.softmax(model.predict(images, verbose=0)), np.load(record.with_suffix(".npy")), atol=1e-5)
+
+
+def test_a_run_killed_in_any_phase_ends_with_the_bits_of_the_undisturbed_one(two_generations, tmp_path):
+    workdir = tmp_path / "run"
+    flags = [*TINY, "--method=noisy_student", "--generations=2"]
+    for phase in ("teacher.csv", "generation1.csv", "metrics.csv"):
+        process = start(workdir, *flags)
+        wait_for_rows(process, workdir, 2, phase)
+        process.kill()
+        process.communicate()
+    assert rows(workdir, "metrics.csv")
+    assert main.main([*FLAGS, *flags, f"--workdir={workdir}"]) == 0  # As `start` does.
+    np.testing.assert_array_equal(weights(workdir), weights(two_generations))
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--method=noisy_student", "--generations=0"], "--generations: noisy_student needs at least 1 generation"),
+        (
+            ["--method=reduced_mpl", "--teacher=nowhere.keras"],
+            "--teacher: expected the student.keras of a finished run, got nowhere",
+        ),
+        (["--method=mpl", "--teacher=some.keras"], "--teacher: goes with pseudo_labels, noisy_student and reduced_mpl"),
+        (["--method=uda", "--store=some.npy"], "--store: goes with pseudo_labels, noisy_student and reduced_mpl"),
+        (["--method=noisy_student", "--generations=2", "--store=some.npy"], "--store: "),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(flags, named, tmp_path, capfd):
+    assert main.main([*TINY, *flags, f"--workdir={tmp_path / 'run'}"]) == 2
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert named in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_given_teacher_and_store_are_used_and_another_teachers_store_is_refused(two_generations, tmp_path, capfd):
+    teacher, other = two_generations / "teacher.keras", two_generations / "generation1.keras"
+    flags = [*TINY, "--method=reduced_mpl", f"--store={tmp_path / 'labels.npy'}"]
+    assert main.main([*flags, f"--teacher={teacher}", f"--workdir={tmp_path / 'one'}"]) == 0
+    assert not (tmp_path / "one" / "teacher.csv").exists()
+    written = os.stat(tmp_path / "labels.npy").st_mtime_ns
+    assert main.main([*flags, "--seed=0", f"--teacher={teacher}", f"--workdir={tmp_path / 'two'}"]) == 0
+    assert os.stat(tmp_path / "labels.npy").st_mtime_ns == written
+    np.testing.assert_array_equal(weights(tmp_path / "one"), weights(tmp_path / "two"))
+    capfd.readouterr()
+    assert main.main([*flags, f"--teacher={other}", f"--workdir={tmp_path / 'three'}"]) == 2
+    assert "belongs to another teacher" in capfd.readouterr().err
+    assert main.main([*flags, "--seed=1", f"--teacher={teacher}", f"--workdir={tmp_path / 'four'}"]) == 2
+    assert "another unlabeled examples or order" in capfd.readouterr().err
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path, capfd):
+    wrong = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(7)])
+    wrong.save(tmp_path / "wrong.keras")
+    flags = [*TINY, "--method=pseudo_labels", f"--teacher={tmp_path / 'wrong.keras'}", f"--workdir={tmp_path / 'run'}"]
+    assert main.main(flags) == 2
+    assert "--teacher: expected a network from (8, 8, 3) to 10 classes" in capfd.readouterr().err
+
+
+def test_sigterm_in_the_teachers_phase_goes_on_later(tmp_path):
+    workdir = tmp_path / "run"
+    process = start(workdir, *TINY, "--method=pseudo_labels", "--train_steps=400")
+    wait_for_rows(process, workdir, 2, "teacher.csv")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "SIGTERM: stopped at step" in errors

@@ -1,0 +1,126 @@
+"""The store of a fixed teacher's distributions: its numbers, going on after a cut, refusal of what is not its own."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.data import Dataset, Source
+from mpl_tf.run import teacher_labels
+
+N, CLASSES = 25, 3
+EXAMPLES = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
+KERNEL = np.random.default_rng(1).normal(size=(4, CLASSES))
+
+
+class Linear:
+    """A teacher of known logits that fails at a given call."""
+
+    def __init__(self, fail_at=None):
+        self.calls, self.fail_at = 0, fail_at
+
+    def predict(self, x, batch_size, verbose):
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return x @ KERNEL
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(teacher_labels, "CHUNK", 10)
+
+
+@pytest.fixture
+def belongs(tmp_path):
+    return identity(tmp_path)
+
+
+def identity(folder, name="points", examples=EXAMPLES, teacher=b"weights"):
+    (folder / "teacher.keras").write_bytes(teacher)
+    source = Source(examples)
+    return teacher_labels.identity(Dataset(name, source, source, source, ("a", "b", "c")), folder / "teacher.keras")
+
+
+def read(folder, belongs, teacher):
+    return teacher_labels.open_or_compute(folder / "s.npy", belongs, lambda: teacher, Source(EXAMPLES), CLASSES, 8)
+
+
+def test_the_store_holds_the_teachers_distributions_mapped_from_the_file(tmp_path, belongs):
+    array = read(tmp_path, belongs, Linear())
+    expected = np.exp(EXAMPLES @ KERNEL)
+    np.testing.assert_allclose(array, expected / expected.sum(axis=1, keepdims=True), rtol=1e-5)
+    assert isinstance(array, np.memmap)
+    assert not (tmp_path / "s.partial").exists()
+    again = Linear()
+    np.testing.assert_array_equal(read(tmp_path, belongs, again), array)
+    assert again.calls == 0
+
+
+def test_a_cut_off_store_goes_on_after_its_last_chunk(tmp_path, belongs):
+    whole = np.array(read(tmp_path, belongs, Linear()))
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        read(folder, belongs, Linear(fail_at=2))
+    assert json.loads((folder / "s.json").read_text())["done"] == 20
+    assert not (folder / "s.npy").exists()
+    rest = Linear()
+    np.testing.assert_array_equal(read(folder, belongs, rest), whole)
+    assert rest.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": "digits"}, "another data set;"),
+        ({"examples": EXAMPLES[::-1]}, "another unlabeled examples or order;"),
+        ({"teacher": b"other"}, "another teacher;"),
+        ({"teacher": b"other", "name": "digits"}, "another data set and another teacher;"),
+    ],
+)
+def test_a_store_of_something_else_is_refused(tmp_path, belongs, change, named):
+    read(tmp_path, belongs, Linear())
+    with pytest.raises(UsageError, match="--store: ") as told:
+        read(tmp_path, identity(tmp_path, **change), Linear())
+    assert named in str(told.value)
+    assert teacher_labels.default_path(tmp_path, belongs) != teacher_labels.default_path(tmp_path, identity(tmp_path, **change))
+
+
+def test_a_partial_store_of_something_else_is_refused(tmp_path, belongs):
+    with pytest.raises(KeyboardInterrupt):
+        read(tmp_path, belongs, Linear(fail_at=1))
+    with pytest.raises(UsageError, match="another teacher"):
+        read(tmp_path, identity(tmp_path, teacher=b"other"), Linear())
+
+
+@pytest.mark.parametrize("damage", ["record gone", "record cut", "array cut", "array of another shape", "partial gone"])
+def test_a_damaged_store_is_told_in_one_line(tmp_path, belongs, damage):
+    if damage == "partial gone":
+        with pytest.raises(KeyboardInterrupt):
+            read(tmp_path, belongs, Linear(fail_at=1))
+        (tmp_path / "s.partial").unlink()
+    else:
+        read(tmp_path, belongs, Linear())
+    if damage == "record gone":
+        (tmp_path / "s.json").unlink()
+    if damage == "record cut":
+        (tmp_path / "s.json").write_text("{")
+    if damage == "array cut":
+        (tmp_path / "s.npy").write_bytes((tmp_path / "s.npy").read_bytes()[:100])
+    if damage == "array of another shape":
+        np.save(tmp_path / "s.npy", np.zeros((2, 2), np.float32))
+    with pytest.raises((UsageError, RunError), match="--store: ") as told:
+        read(tmp_path, belongs, Linear())
+    assert "\n" not in str(told.value)
+    assert "s." in str(told.value)
+
+
+def test_no_room_is_told_before_anything_is_mapped(tmp_path, belongs, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(teacher_labels.os, "posix_fallocate", full)
+    with pytest.raises(RunError, match="--store: expected to write .* No space left"):
+        read(tmp_path, belongs, Linear())

@@ -1,0 +1,64 @@
+"""The study's own counting and comparing, and the benchmark of the filter, on a few images."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mpl_tf.filtering import images, overlap
+from tests.filtering.test_overlap import COPIES, evaluation, photograph, scores_of
+from tools import benchmark
+from tools._benchmark import filter_speed
+from tools.studies import filter_reference, filter_study
+
+
+def jpeg(picture):
+    output = io.BytesIO()
+    picture.resize((32, 32)).save(output, "JPEG", quality=95)
+    return output.getvalue()
+
+
+def test_all_pairs_find_what_the_index_finds():
+    random = np.random.default_rng(3)
+    tests, others = ([jpeg(photograph(random)) for _ in range(count)] for count in (8, 20))
+    changed = [COPIES[kind](filter_reference.pixels(one)) for kind, one in zip([*COPIES] * 2, tests, strict=True)]
+    found = filter_reference.overlapping(others[:10] + changed + others[10:], tests)
+    known = evaluation([filter_reference.pixels(one) for one in tests], filter_reference.DISTANCE)
+    rows = known.overlaps(scores_of(others[:10] + changed + others[10:]))["row"].to_pylist()
+    assert np.flatnonzero(found).tolist() == rows and len(rows) >= 7
+    assert overlap.BITS == 256 and images.CROP == 1 / 32
+
+
+def test_planted_images_are_counted_by_kind(tmp_path):
+    kept = {"id": ["planted/exact/0", "a", "b"]}
+    rejected = {"id": ["planted/exact/1", "planted/cropped/0", "c", "d"]}
+    rejected["reason"] = ["overlaps", "overlaps", "overlaps", "beyond_top_k"]
+    pq.write_table(pa.table(kept), tmp_path / "kept.parquet")
+    pq.write_table(pa.table(rejected), tmp_path / "rejected.parquet")
+    result = filter_reference.planted(tmp_path)
+    assert result["kinds"] == {"exact": {"images": 2, "removed": 1}, "cropped": {"images": 1, "removed": 1}}
+    assert (result["innocent"], result["innocent_removed"], result["others_removed_share"]) == (4, 1, 1.0)
+
+
+def test_a_study_without_its_data_is_one_line(tmp_path, capfd):
+    assert filter_study.main([f"--data_dir={tmp_path}", "--no_such_flag"]) == 2
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
+
+
+def test_throughput_of_the_filter(monkeypatch):
+    monkeypatch.setattr(filter_speed, "SIZES", {"small_cnn": (8, 32, 8)})
+    report = filter_speed.throughput(1)
+    assert report["small_cnn_model_images_per_second"] > 0 and report["small_cnn_start_up_seconds"] > 0
+    assert 0 < report["small_cnn_ratio_with_start_up"] < abs(report["small_cnn_ratio"])
+    ratios = {f"{kind}{part}" for kind in ("ratio", "processor_ratio") for part in ("", "_without_fingerprints")}
+    names = {f"small_cnn_{name}" for name in ratios | {"images_per_second", "ratio_with_start_up"}}
+    assert names <= set(report) and report["load_average"] > 0
+
+
+def test_benchmark_reports_the_filter(tmp_path, monkeypatch):
+    monkeypatch.setattr(filter_speed, "throughput", lambda repeats: {"ratio": 0.5, "rounds": repeats})
+    assert benchmark.main(["--what=filter", "--repeats=4", f"--json={tmp_path / 'f.json'}"]) == 0
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert (report["what"], report["ratio"], report["rounds"]) == ("filter", 0.5, 4)

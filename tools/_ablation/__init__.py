@@ -1,0 +1,1 @@
+"""What tools/ablation.py is made of: studies, statistics, tables and figures."""

@@ -1,0 +1,1 @@
+"""What tools/two_moons.py is made of: its training and its report."""

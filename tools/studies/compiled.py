@@ -1,0 +1,85 @@
+"""Whether the whole training step compiles under XLA, static shapes and all, and gives the numbers of the plain step.
+
+    python -m tools.studies.compiled --json=step.json --model=efficientnet_b0 --image_size=64 --labeled_batch=2 --mu=1
+
+XLA on a CPU is the nearest to a TPU's compiler that a CPU offers. Any flag of mpl_tf.main may follow; the images are
+random, so no data set is needed. Prints JSON: seconds of the first step either way, and the largest relative
+difference of each logged quantity and of each part's weights after `--steps`.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+from absl import flags
+
+from mpl_tf.base import files, quiet
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings import flags as program_flags
+
+from . import mesh
+
+
+def main(argv=None):
+    """Compare; returns the exit status."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
+    flags.DEFINE_integer("steps", 2, "steps to compare", 1, flag_values=values)
+    try:
+        rest = values(["compiled", *(sys.argv[1:] if argv is None else argv)], known_only=True)
+        config = program_flags.parse(["--dataset=cifar10_4k", *rest[1:]])
+    except (flags.Error, UsageError) as error:
+        print(f"compiled: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    quiet.import_tensorflow()
+    from mpl_tf import methods
+
+    shape = (config.image_size, config.image_size, 3)
+    report = {"arguments": rest[1:]} | compare(
+        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, mesh.CLASSES),
+        mesh.noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
+        values.steps,
+    )
+    print(json.dumps(report, indent=2))
+    if values.json:
+        files.write_text(values.json, json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def compare(make, one_batch, steps):
+    """Train from the same weights on the same batches with and without XLA.
+
+    Args:
+        make: function of a bool, whether XLA compiles, -> compiled Method of new networks.
+        one_batch: dict of arrays, the batch of every step.
+        steps: number of steps.
+    Returns:
+        dict: seconds_plain and seconds_compiled of the first step, tracing and compiling included; differences of each
+        logged quantity and variables, of each part of the method's state: relative norms.
+    """
+    import keras
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensors(one_batch).repeat()
+    results = []
+    for jit in (False, True):
+        keras.utils.set_random_seed(0)
+        method = make(jit)
+        started = time.perf_counter()
+        logs = [method.fit(data, steps_per_epoch=1, verbose=0).history]
+        seconds = time.perf_counter() - started
+        logs += [method.fit(data, steps_per_epoch=1, verbose=0).history for _ in range(steps - 1)]
+        state = {part: mesh.flat(v.numpy() for v in group) for part, group in method.state().items()}
+        results.append((seconds, {name: [log[name][0] for log in logs] for name in logs[0]}, state))
+    (plain, logs, state), (compiled, compiled_logs, compiled_state) = results
+    return {
+        "seconds_plain": round(plain, 1),
+        "seconds_compiled": round(compiled, 1),
+        "differences": {name: mesh.difference(logs[name], compiled_logs[name]) for name in logs},
+        "variables": {part: mesh.difference(state[part], compiled_state[part]) for part in state},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
