@@ -136,7 +136,7 @@ def predict(config):
         UsageError: no finished run in the workdir, a model of points, no image.
         RunError: an image that cannot be read, unless --skip_bad_images.
     """
-    from mpl_tf.data import folder
+    from mpl_tf.data import decode, folder
     from mpl_tf.run import evaluate, export
 
     workdir = Path(config.workdir)
@@ -146,7 +146,7 @@ def predict(config):
             f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"
         )
     paths = folder.image_files(config.images, "--images")
-    images, good = folder.decode_files(paths, model.input_shape[1], config.skip_bad_images)
+    images, good = decode.decode_files(paths, model.input_shape[1], config.skip_bad_images)
     paths = [path for path, fine in zip(paths, good, strict=True) if fine]
     names = json.loads((workdir / "results.json").read_text())["class_names"]
     output = workdir / "predictions.csv"

@@ -227,7 +227,7 @@ def test_a_data_set_that_is_absent_without_network(tmp_path, capsys, monkeypatch
 
 def test_slow_imports_wait_until_they_are_used():
     """What a run of digits_50 imports before its first step; scikit-learn and matplotlib come with Keras."""
-    modules = "main, data, data.pipeline, methods, training, evaluate, export, distribute"
+    modules = "main, data, data.pipeline, methods, run.phase, run.evaluate, run.export, devices.distribute"
     script = "import sys; " + "; ".join(f"import mpl_tf.{name.strip()}" for name in modules.split(","))
     deferred = ("tensorflow_datasets", "keras_cv", "apache_beam")
     script += f"; print([name for name in {deferred} if name in sys.modules])"

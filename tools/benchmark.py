@@ -19,9 +19,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf.base import files, quiet
+from mpl_tf.base import files, quiet, versions
 from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import config_json
 from mpl_tf.settings import flags as program_flags
 
 from ._benchmark import filter_speed, loop, measure, peaks
@@ -77,7 +76,7 @@ def _measure(values, config):
 
 
 def _machine():
-    found = config_json.versions()["versions"]
+    found = versions.versions()["versions"]
     about = {name: found[name] for name in ("python", "tensorflow", "keras")}
     return {"machine": platform.machine(), "cores": os.cpu_count(), "versions": about}
 

@@ -22,9 +22,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mpl_tf.base import files, quiet
+from mpl_tf.base import files, quiet, versions
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.settings import config_json
 from mpl_tf.settings import flags as program_flags
 
 from ._two_moons import report as moons_report
@@ -198,7 +197,7 @@ def train_group(trainer, config, points, teachers, stopped):
 def _settings(config):
     """What a run's numbers depend on, but for the seed: flags and versions."""
     names = [field.name for field in dataclasses.fields(config) if field.metadata["identity"] and field.name != "seed"]
-    return {name: getattr(config, name) for name in names} | config_json.versions()["versions"]
+    return {name: getattr(config, name) for name in names} | versions.versions()["versions"]
 
 
 def _read(path, settings):

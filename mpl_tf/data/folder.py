@@ -1,20 +1,16 @@
 """folder: anybody's own JPEG and PNG images, and TFRecord shards of them, decoded and resized once into memory."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import shards
+from mpl_tf.base.errors import UsageError
+from mpl_tf.data import decode, shards
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
 
 ENDINGS = (".jpg", ".jpeg", ".png")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ORIENTATION = 0x0112  # EXIF tag; 1: upright.
 MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
 
 
@@ -42,7 +38,7 @@ def load(config):
     unlabeled_paths, copies = _unlabeled_files(more) if more else ([], np.ones([0], np.int32))
     paths = [*labeled_paths, *test_paths, *unlabeled_paths]
     _check_memory(len(paths), config.image_size)
-    images, good = decode_files(paths, config.image_size, config.skip_bad_images)
+    images, good = decode.decode_files(paths, config.image_size, config.skip_bad_images)
     ends = np.cumsum([len(labeled_paths), len(test_paths)])
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
     labeled = Source(images[: ends[0]][kept[0]], labels[kept[0]])
@@ -63,8 +59,8 @@ def load(config):
         Source(unlabeled, order=shards.order(copies)) if len(unlabeled) else None,
         test,
         names,
-        IMAGENET_MEAN,
-        IMAGENET_STD,
+        decode.IMAGENET_MEAN,
+        decode.IMAGENET_STD,
         flip=config.flip,
         skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
     )
@@ -92,67 +88,6 @@ def image_files(folder, flag, may_lack=False):
     if not found and not may_lack:
         raise UsageError(f"{flag}: expected JPEG or PNG images, found none in {folder}")
     return found
-
-
-def decode_files(paths, size, skip_bad):
-    """Decode and resize many files.
-
-    Args:
-        paths: list of paths or shards.Records.
-        size: side of the square images, pixels.
-        skip_bad: leave an unreadable image black and mark it instead of raising.
-    Returns:
-        (images, good): uint8 [N, size, size, 3] and bool [N], False where a file could not be read.
-    Raises:
-        RunError: naming the first file that could not be read, unless `skip_bad`.
-    """
-    images = np.zeros([len(paths), size, size, 3], np.uint8)
-    good = np.ones([len(paths)], bool)
-
-    def read(index):
-        try:
-            images[index] = decode(paths[index], size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            if not skip_bad:
-                raise RunError(
-                    f"{paths[index]}: expected a readable JPEG or PNG image, got {error}; "
-                    "mend or remove it, or give --skip_bad_images"
-                ) from error
-            good[index] = False
-
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(read, range(len(paths))):
-            pass
-    return images, good
-
-
-def decode(path, size):
-    """One image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, EXIF turn applied.
-
-    Args:
-        path: of the file, or a shards.Record.
-        size: pixels.
-    """
-    with Image.open(path.open() if isinstance(path, shards.Record) else path) as image:
-        image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
-        return fit(upright(image), size)
-
-
-def upright(image):
-    """A PIL image of any mode as RGB, loaded, and turned as its EXIF data says."""
-    image.load()
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def fit(image, size):
-    """An RGB image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out."""
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
 
 
 def _labeled_files(folder, names, flag, may_lack=False):

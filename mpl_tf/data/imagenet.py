@@ -21,10 +21,11 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.data import shards, streamed
-from mpl_tf.data.folder import IMAGENET_MEAN, IMAGENET_STD, image_files
+from mpl_tf.data.decode import IMAGENET_MEAN, IMAGENET_STD
+from mpl_tf.data.folder import image_files
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
-from mpl_tf.data.standard import Files
+from mpl_tf.data.tfds import TfdsData
 
 CLASSES = 1000
 HELD_OUT = 25_000  # For tuning, beside JFT (paper section 4); of a smaller set a tenth.
@@ -41,8 +42,8 @@ def load_10(config):
     if config.labeled_dir:
         found = shards.files(config.labeled_dir, "--labeled_dir")
         labeled = _usual(found, config.image_size, f"--labeled_dir: no TFRecord shard in {config.labeled_dir}")
-    elif isinstance(files, Files):
-        labeled = Files("imagenet2012_subset/10pct", config.data_dir).streamed("train", config.image_size)
+    elif isinstance(files, TfdsData):
+        labeled = TfdsData("imagenet2012_subset/10pct", config.data_dir).streamed("train", config.image_size)
     else:
         raise UsageError(
             f"--labeled_dir: expected TFRecord shards of the labeled tenth, as --data_dir {config.data_dir} holds "
@@ -99,11 +100,11 @@ def _files(config):
             f"--num_labels: expected 0, as {config.dataset} takes all of its labels, got {config.num_labels}"
         )
     folder = Path(config.data_dir) if config.data_dir else None
-    return folder if folder and any(folder.glob("train-*-of-*")) else Files("imagenet2012", config.data_dir)
+    return folder if folder and any(folder.glob("train-*-of-*")) else TfdsData("imagenet2012", config.data_dir)
 
 
 def _split(files, split, config):
-    if isinstance(files, Files):
+    if isinstance(files, TfdsData):
         return files.streamed(split, config.image_size)
     found = [path for path in shards.files(files, "--data_dir") if path.name.startswith(f"{split}-")]
     return _usual(found, config.image_size, f"--data_dir: no shard {split}-00000-of-... in {files}")
@@ -135,9 +136,9 @@ def _usual(found, size, absent):
 
 def _dataset(name, config, files, labeled, unlabeled):
     real, names = None, tuple(map(str, range(CLASSES)))
-    if isinstance(files, Files):
+    if isinstance(files, TfdsData):
         names = files.class_names
-        real = Files("imagenet2012_real", config.data_dir, wanted=False)
+        real = TfdsData("imagenet2012_real", config.data_dir, wanted=False)
         real = real.streamed("validation", config.image_size, "real_label") if real.there else None
     return Dataset(
         name,

@@ -51,18 +51,12 @@ def make_views(dataset, config):
         )
     plain = {"flip": dataset.flip, "shift": round(config.shift * dataset.shape[0]), "fill": dataset.fill}
     strong = {"num_ops": config.randaugment_ops, "magnitude": config.randaugment_magnitude, "cutout": config.cutout}
-    scale, offset = normalisation(dataset)
+    scale, offset = dataset.normalisation()
     return Views(
         weak=lambda x, seed: augment.weak_view(x, seed, **plain),
         strong=lambda x, seed: augment.strong_view(x, seed, **plain, **strong),
         normalise=lambda x: tf.cast(x, tf.float32) * scale + offset,
     )
-
-
-def normalisation(dataset):
-    """(scale, offset), lists of three floats: x * scale + offset is (x / 255 - mean) / std, per channel."""
-    scale = [1 / (255 * std) for std in dataset.std]
-    return scale, [-mean / std for mean, std in zip(dataset.mean, dataset.std, strict=True)]
 
 
 def training_batches(dataset, config, keys, batch, start, steps, strategy):

@@ -100,6 +100,11 @@ class Dataset:
         """Shape of one example: (H, W, 3), or (D,)."""
         return self.labeled.shape
 
+    def normalisation(self):
+        """(scale, offset), lists of three floats: x * scale + offset is (x / 255 - mean) / std, per channel."""
+        scale = [1 / (255 * std) for std in self.std]
+        return scale, [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+
     def failure(self, error):
         """The RunError that names the file of streamed training images behind a tf.errors.OpError, or None."""
         streamed = [part for part in (self.labeled, self.unlabeled) if hasattr(part, "failure")]

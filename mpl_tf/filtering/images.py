@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy import fftpack
 
-from mpl_tf.data import folder
+from mpl_tf.data import decode as decoding
 
 HASH_SIDE = 16  # 256 bits: 64 do not tell slight crops of 32 x 32 photographs from other photographs.
 HASH_BYTES = HASH_SIDE**2 // 8
@@ -60,7 +60,7 @@ def decode_all(encoded, size, fingerprints, cropped=False):
     crops = []
     for result, upright in opened:
         if upright and size:
-            result.pixels = folder.fit(upright, size)
+            result.pixels = decoding.fit(upright, size)
         if upright and fingerprints:
             whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()
@@ -86,7 +86,7 @@ def decode(data, max_pixels=BOMB):
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > max_pixels:
                 return refused("too_large", f"{image.width} x {image.height} pixels"), None
-            upright, problem = folder.upright(image), _conversion(image)
+            upright, problem = decoding.upright(image), _conversion(image)
     except Image.DecompressionBombError as error:
         return refused("too_large", str(error)), None
     except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
@@ -122,10 +122,10 @@ def storable(data):
         data: bytes of an image that `decode` can use.
     """
     with Image.open(io.BytesIO(data)) as image:
-        turned = image.getexif().get(folder.ORIENTATION, 1) != 1
+        turned = image.getexif().get(decoding.ORIENTATION, 1) != 1
         if image.format in PLAIN and image.mode in ("L", "RGB") and not turned and not _frames(image):
             return data
-        upright = folder.upright(image)
+        upright = decoding.upright(image)
     output = io.BytesIO()
     upright.save(output, "PNG")
     return output.getvalue()

@@ -15,7 +15,7 @@ from pathlib import Path
 from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import shards
-from mpl_tf.data.standard import Files
+from mpl_tf.data.tfds import TfdsData
 
 ENDINGS = (
     ".jpg",
@@ -180,7 +180,7 @@ def _tfds_chunks(spec, flag, data_dir, size):
     if not name:
         raise UsageError(f"{flag}: expected tfds:NAME/SPLIT, got {spec}")
     done = 0
-    for path, skip, take in Files(name, data_dir).shards(split, flag):
+    for path, skip, take in TfdsData(name, data_dir).shards(split, flag):
         records = shards.records(path)[skip : skip + take]
         yield from _shard_chunks(records, size, "image", spec, done - skip)
         done += take

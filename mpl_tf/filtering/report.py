@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mpl_tf.base import files
-from mpl_tf.data import folder
+from mpl_tf.data import decode
 from mpl_tf.filtering import images, inputs, outputs
 
 SIDE = 72  # Of a thumbnail, pixels.
@@ -88,7 +88,7 @@ def _thumbnails(wanted, chunks):
             try:
                 name, data = item.load()
                 with Image.open(io.BytesIO(images.storable(data))) as image:
-                    upright = folder.upright(image)
+                    upright = decode.upright(image)
             except (OSError, ValueError):
                 continue
             found[what, chunk, item.row] = (_data_uri(upright), name)
@@ -97,7 +97,7 @@ def _thumbnails(wanted, chunks):
 
 def _data_uri(image):
     small = max(image.size) < SIDE
-    image = Image.fromarray(folder.fit(image, min(image.size) if small else SIDE))
+    image = Image.fromarray(decode.fit(image, min(image.size) if small else SIDE))
     if small:
         image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)
     output = io.BytesIO()

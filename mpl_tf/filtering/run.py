@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from mpl_tf.base import files
+from mpl_tf.base import files, versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering import inputs, outputs, overlap, pipeline, progress, report, runner, select, settings, tables
-from mpl_tf.settings import config_json
 
 MORE = (8, 16)  # Candidates beyond k a class in the first search for duplicates: k / 8 + 16.
 
@@ -83,7 +82,7 @@ def _steps(scoring, selection, record, limits, output, scores, beam_arguments, e
         "seconds_to_selection": seconds,
         "images_scored_now": total - done,
         "evaluation_images": compared,
-        **config_json.versions(),
+        **versions.versions(),
     }
     files.write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
     shutil.rmtree(work, ignore_errors=True)

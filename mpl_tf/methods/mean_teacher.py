@@ -15,7 +15,6 @@ the average of the student's.
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.methods.supervised import accuracy
 from mpl_tf.step import losses
 from mpl_tf.step.method import logit_gradients, norms, summed
 from mpl_tf.step.single_network import SingleNetwork
@@ -74,8 +73,8 @@ class MeanTeacher(SingleNetwork):
         logs = norms(at_logits) | {
             "loss": _labeled(y_l, z_l),
             "consistency_loss": _consistency(q, z_u),
-            "teacher_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_u),
-            "accuracy": accuracy(y_l, z_l),
+            "teacher_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_u),
+            "accuracy": losses.accuracy(y_l, z_l),
         }
         return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
 

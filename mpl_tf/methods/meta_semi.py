@@ -21,7 +21,6 @@ Deviations, and what Algorithm 1 leaves open:
 import tensorflow as tf
 
 from mpl_tf.devices import distribute
-from mpl_tf.methods.supervised import accuracy
 from mpl_tf.step import feedback as forms
 from mpl_tf.step import losses, mixup
 from mpl_tf.step import targets as labels
@@ -98,7 +97,7 @@ class MetaSemi(SingleNetwork):
         logs = {
             "loss": tf.reduce_mean(losses.soft_cross_entropy(y_l, z_l)),
             "student_loss": loss(z_u),
-            "student_agreement": accuracy(tf.argmax(y_hat, -1, tf.int32), z_u),
+            "student_agreement": losses.accuracy(tf.argmax(y_hat, -1, tf.int32), z_u),
             "selected": tf.reduce_mean(tf.cast(w > 0, tf.float32)),
             "similarity": tf.reduce_mean(similarity),
         }

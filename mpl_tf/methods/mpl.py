@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
-from mpl_tf.methods.supervised import accuracy
 from mpl_tf.step import feedback as forms
 from mpl_tf.step import losses
 from mpl_tf.step import optimizer as optim
@@ -117,7 +116,7 @@ class MetaPseudoLabels(uda.UDA):
         logs |= {"gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate}
         logs |= {"student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate}
         logs |= {"student_loss": self._student_loss(q, z_S)}
-        logs |= {"student_agreement": accuracy(tf.argmax(q, -1, tf.int32), z_S)}
+        logs |= {"student_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_S)}
         return updates, logs, [teacher_norm, student_norm]
 
     def label(self, theta_T, batch, tape):

@@ -6,7 +6,6 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 
 import tensorflow as tf
 
-from mpl_tf.methods.supervised import accuracy
 from mpl_tf.step import losses
 from mpl_tf.step import targets as labels
 from mpl_tf.step.method import logit_gradients, summed
@@ -54,8 +53,8 @@ class PseudoLabels(SingleNetwork):
         logs = {
             "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l)),
             "student_loss": self._loss(y_u, z_u),
-            "student_agreement": accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
-            "accuracy": accuracy(y_l, z_l),
+            "student_agreement": losses.accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
+            "accuracy": losses.accuracy(y_l, z_l),
         }
         return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
 

@@ -38,7 +38,7 @@ class Supervised(SingleNetwork):
             updates,
             {
                 "loss": self.labeled_loss(batch["y_l"], zs[0]),
-                "accuracy": accuracy(batch["y_l"], zs[0]),
+                "accuracy": losses.accuracy(batch["y_l"], zs[0]),
                 "gradient_norm": norm,
                 "learning_rate": network.optimizer.learning_rate,
             },
@@ -48,8 +48,3 @@ class Supervised(SingleNetwork):
     def labeled_loss(self, y, z):
         """Mean CE of logits float32 [B, C] against labels int32 [B], a scalar."""
         return tf.reduce_mean(losses.cross_entropy(y, z))
-
-
-def accuracy(y, z):
-    """Share of examples whose largest logit is at their label, a float32 scalar."""
-    return tf.reduce_mean(tf.cast(tf.argmax(z, axis=-1, output_type=tf.int32) == y, tf.float32))

@@ -8,7 +8,6 @@ import contextlib
 
 import tensorflow as tf
 
-from mpl_tf.methods.supervised import accuracy
 from mpl_tf.step import losses
 from mpl_tf.step import optimizer as optim
 from mpl_tf.step.method import Method, logit_gradients, norms, summed
@@ -75,7 +74,7 @@ class TeacherObjective:
             "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
             "uda_loss": tf.reduce_mean(consistency),
             "uda_mask": tf.reduce_mean(mask),
-            "accuracy": accuracy(y_l, z_l),
+            "accuracy": losses.accuracy(y_l, z_l),
         }
 
 

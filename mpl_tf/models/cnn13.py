@@ -6,8 +6,7 @@ are the pipeline's) and without weight normalisation.
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm
-from mpl_tf.models.wide_resnet import check_image
+from mpl_tf.models.layers import BatchNorm, check_image
 
 LEAK = 0.1
 WIDTHS = (128, 256)  # Each: three 3 x 3 convolutions, then 2 x 2 max-pooling and dropout.

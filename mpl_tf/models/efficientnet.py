@@ -15,7 +15,7 @@ import math
 import keras
 
 from mpl_tf.models import layers as plain
-from mpl_tf.models.wide_resnet import check_image
+from mpl_tf.models.layers import check_image
 
 # Kernel, channels, stride, expansion and repeats of each stage of B0.
 BLOCKS = (

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data.folder import IMAGENET_STD
+from mpl_tf.data.decode import IMAGENET_STD
 
 SOURCES = {"resnet_50": "ResNet50"} | {f"efficientnet_b{size}": f"EfficientNetB{size}" for size in range(8)}
 

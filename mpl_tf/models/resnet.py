@@ -9,7 +9,7 @@ idle; stem and pooling there are padded by 3 and 1 on every side, here as Tensor
 import keras
 
 from mpl_tf.models import layers as plain
-from mpl_tf.models.wide_resnet import check_image
+from mpl_tf.models.layers import check_image
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # Inner width and number of blocks; a block's output is 4 x as wide.
 STEM = 64

@@ -4,8 +4,7 @@ import functools
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm
-from mpl_tf.models.wide_resnet import check_image
+from mpl_tf.models.layers import BatchNorm, check_image
 
 LEAK = 0.1
 

@@ -13,8 +13,8 @@ import functools
 
 import keras
 
-from mpl_tf.base.errors import UsageError
 from mpl_tf.models import layers as plain
+from mpl_tf.models.layers import check_image
 
 LEAK = 0.2
 BLOCKS = 4  # In each of three groups: (28 - 4) / 6.
@@ -50,20 +50,6 @@ def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers
 
 wide_resnet_28_2 = functools.partial(wide_resnet, 2)
 wide_resnet_28_10 = functools.partial(wide_resnet, 10)
-
-
-def check_image(name, shape, smallest):
-    """Refuse examples that are no images or too small for the network `name`.
-
-    Raises:
-        UsageError: naming the network.
-    """
-    if len(shape) != 3 or min(shape[:2]) < smallest:
-        other = f"another network or, for own images, give --image_size={smallest} or more"
-        raise UsageError(
-            f"{name} takes images of at least {smallest} x {smallest} pixels, the data set has "
-            f"examples of shape {tuple(shape)}; use {other if len(shape) == 3 else 'mlp'}"
-        )
 
 
 def _block(layers, x, width, stride, skip):

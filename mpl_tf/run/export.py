@@ -6,7 +6,6 @@ import keras
 
 from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data.pipeline import normalisation
 from mpl_tf.devices import mesh as sharding
 from mpl_tf.models.layers import BatchNorm
 
@@ -32,7 +31,7 @@ def deployable(network, dataset):
     inputs = keras.Input(dataset.shape, dtype="float32")
     x = inputs
     if dataset.mean is not None:
-        scale, offset = normalisation(dataset)
+        scale, offset = dataset.normalisation()
         x = keras.layers.Rescaling(scale, offset, dtype="float32")(x)
     return keras.Model(inputs, copy(x), name=network.name)
 

@@ -2,34 +2,17 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 import zlib
-from importlib import metadata
 from pathlib import Path
 
+from mpl_tf.base import versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.config import Config
 
 
-def versions():
-    """Versions of Python and of the packages that decide a run's numbers, and the git revision of a checkout."""
-    names = ("tensorflow", "keras", "tensorflow-datasets", "keras-cv", "numpy", "scikit-learn")
-    found = {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in names}
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-        )
-        revision = done.stdout.strip() or None
-    except OSError:
-        revision = None
-    return {"versions": found, "git_revision": revision}
-
-
 def to_json(config):
     """The configuration and the versions as the text of config.json."""
-    return json.dumps({"flags": dataclasses.asdict(config)} | versions(), indent=2) + "\n"
+    return json.dumps({"flags": dataclasses.asdict(config)} | versions.versions(), indent=2) + "\n"
 
 
 def from_json(path):

@@ -87,3 +87,8 @@ def sigmoid_ramp(step, steps):
     Source: Laine and Aila 2017, appendix A; Tarvainen and Valpola 2017, appendix B.
     """
     return tf.exp(-5.0 * (1.0 - ramp(step, steps)) ** 2)
+
+
+def accuracy(y, z):
+    """Share of examples whose largest logit is at their label, a float32 scalar."""
+    return tf.reduce_mean(tf.cast(tf.argmax(z, axis=-1, output_type=tf.int32) == y, tf.float32))

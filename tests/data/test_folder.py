@@ -8,7 +8,7 @@ from PIL import Image
 
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import folder
+from mpl_tf.data import decode, folder
 
 RED = (255, 0, 0)
 ROTATED = Image.Exif()
@@ -97,7 +97,7 @@ COLOURS = {  # name of the file: what is saved, and the colour that comes back
 @pytest.mark.parametrize("name", COLOURS)
 def test_every_kind_of_image_comes_back_in_its_colour(tmp_path, name):
     image, colour = COLOURS[name]
-    decoded = folder.decode(saved(tmp_path / name, image), 8)
+    decoded = decode.decode(saved(tmp_path / name, image), 8)
     assert decoded.dtype == np.uint8
     tolerance = 2 if name.lower().endswith(("jpg", "jpeg")) else 0
     np.testing.assert_allclose(decoded, np.broadcast_to(colour, (8, 8, 3)), atol=tolerance)
@@ -108,20 +108,20 @@ def test_every_kind_of_image_comes_back_in_its_colour(tmp_path, name):
 def test_an_image_of_one_colour_keeps_it_at_every_size(tmp_path, size, ending):
     path = plain(tmp_path / f"a.{ending}", grey(100), size)
     for side in (1, 8, 20):
-        np.testing.assert_allclose(folder.decode(path, side), np.full((side, side, 3), 100), atol=1)
+        np.testing.assert_allclose(decode.decode(path, side), np.full((side, side, 3), 100), atol=1)
 
 
 def test_the_middle_is_cut_out(tmp_path):
     wide = saved(tmp_path / "wide.png", pixels(np.array([[9, 1, 2, 9], [9, 3, 4, 9]], np.uint8)))
-    np.testing.assert_array_equal(folder.decode(wide, 2)[..., 0], [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(decode.decode(wide, 2)[..., 0], [[1, 2], [3, 4]])
     tall = saved(tmp_path / "tall.png", pixels(np.array([[9, 1, 2, 9], [9, 3, 4, 9]], np.uint8).T))
-    np.testing.assert_array_equal(folder.decode(tall, 2)[..., 0], [[1, 3], [2, 4]])
+    np.testing.assert_array_equal(decode.decode(tall, 2)[..., 0], [[1, 3], [2, 4]])
 
 
 def test_halving_weighs_pixels_by_a_triangle(tmp_path):
     # Columns 0 0 140 140. A pixel of the answer weighs those around it by 3, 3, 1 over 7: 140 / 7 and 6 * 140 / 7.
     path = saved(tmp_path / "step.png", pixels(np.tile(np.array([0, 0, 140, 140], np.uint8), (4, 1))))
-    np.testing.assert_array_equal(folder.decode(path, 2)[..., 0], [[20, 120], [20, 120]])
+    np.testing.assert_array_equal(decode.decode(path, 2)[..., 0], [[20, 120], [20, 120]])
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
@@ -130,7 +130,7 @@ def test_a_turned_photograph_is_put_upright(tmp_path, ending):
     halves[:, 8:] = 200  # Right half bright: a quarter turn clockwise puts it at the bottom.
     path = saved(tmp_path / f"a.{ending}", pixels(halves), exif=ROTATED)
     expected = np.repeat([0, 200], 8)[:, None, None] * np.ones((16, 16, 3))
-    np.testing.assert_allclose(folder.decode(path, 16), expected, atol=2)
+    np.testing.assert_allclose(decode.decode(path, 16), expected, atol=2)
 
 
 # ---- Files that are no images -------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_a_folder_without_images_is_named(animals, own, flag):
 
 def test_images_beyond_the_memory_are_refused_before_they_are_read(animals, own, monkeypatch):
     monkeypatch.setattr(folder, "MEMORY_SHARE", 1e-12)
-    monkeypatch.setattr(folder, "decode_files", None)
+    monkeypatch.setattr(decode, "decode_files", None)
     message = refusal(own())
     assert message.startswith("--image_size: 9 images of 8 x 8 need")
 

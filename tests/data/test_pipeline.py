@@ -175,7 +175,7 @@ def test_labels_stay_with_their_images(make_config):
 def test_images_are_normalised_by_channel():
     # Level 51 is 0.2 of full: (0.2 - 0.5) / 0.2, (0.2 - 0.25) / 0.5 and (0.2 - 0.1) / 1; likewise 0 and 255.
     dataset = numbered(1, 1)
-    scale, offset = pipeline.normalisation(dataset)
+    scale, offset = dataset.normalisation()
     expected = {0: [-2.5, -0.5, -0.1], 51: [-1.5, -0.1, 0.1], 255: [2.5, 1.5, 0.9]}
     for level, values in expected.items():
         np.testing.assert_allclose(level * np.array(scale) + offset, values, atol=1e-12)

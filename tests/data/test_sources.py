@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits, make_moons
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Source, standard
+from mpl_tf.data.tfds import TfdsData
 
 TFDS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "tfds"
 # Examples a class and the sizes of the other splits, as their authors publish them.
@@ -43,7 +44,7 @@ def numbered(labels, first=0):
 
 
 class Numbered:
-    """In the place of standard.Files: splits of the published sizes, images numbered from 0, 10^6 and 2 * 10^6 on."""
+    """In the place of TfdsData: splits of the published sizes, images numbered from 0, 10^6 and 2 * 10^6 on."""
 
     def __init__(self, name, data_dir):
         ((_, labels),) = [known for known in STANDARD.values() if known[0] == name]
@@ -63,7 +64,7 @@ class Numbered:
 
 @pytest.fixture
 def numbered_files(monkeypatch):
-    monkeypatch.setattr(standard, "Files", Numbered)
+    monkeypatch.setattr(standard, "TfdsData", Numbered)
 
 
 # ---- digits_50 ----------------------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def test_they_do_so_where_all_are_labeled(make_config):
 
 @pytest.mark.parametrize(("name", "split"), [("svhn_1k", "extra"), ("stl10_1k", "unlabelled")])
 def test_they_spare_the_reading_of_others(make_config, monkeypatch, name, split):
-    monkeypatch.setattr(standard, "Files", Numbered)
+    monkeypatch.setattr(standard, "TfdsData", Numbered)
     read = []
     original = Numbered.read
     monkeypatch.setattr(Numbered, "read", lambda self, split, **how: read.append(split) or original(self, split, **how))
@@ -378,7 +379,7 @@ def test_files_are_read_and_split(make_config, small_files, name, builder, num_l
 
 
 def test_reading_of_many_batches_keeps_the_order_and_what_comes_before(small_files):
-    files = standard.Files("stl10", small_files)
+    files = TfdsData("stl10", small_files)
     before = np.full((3, 96, 96, 3), 9, np.uint8)
     source = files.read("unlabelled", after=before)
     np.testing.assert_array_equal(source.images[:3], before)

@@ -85,7 +85,9 @@ def test_a_store_of_something_else_is_refused(tmp_path, belongs, change, named):
     with pytest.raises(UsageError, match="--store: ") as told:
         read(tmp_path, identity(tmp_path, **change), Linear())
     assert named in str(told.value)
-    assert teacher_labels.default_path(tmp_path, belongs) != teacher_labels.default_path(tmp_path, identity(tmp_path, **change))
+    assert teacher_labels.default_path(tmp_path, belongs) != teacher_labels.default_path(
+        tmp_path, identity(tmp_path, **change)
+    )
 
 
 def test_a_partial_store_of_something_else_is_refused(tmp_path, belongs):

@@ -79,7 +79,9 @@ def test_weights_slots_and_averages_are_the_bytes_that_a_mesh_holds():
     planned = parts["weights"] + parts["slots"] + parts["average"]
     # A device also holds the step (8 bytes) and the rate (4) of each of two optimizers.
     arguments = [f"--mesh=replica:{replicas},core:{cores}", f"--network={kind}", f"--width={width}"]
-    held = json.loads(finish(start("tools.studies.mesh", *arguments, "--stages=1", "--repeats=1", "--steps=0")))["bytes"]
+    held = json.loads(finish(start("tools.studies.mesh", *arguments, "--stages=1", "--repeats=1", "--steps=0")))[
+        "bytes"
+    ]
     assert held["device"] == planned + 2 * 12
 
 

@@ -5,8 +5,7 @@ import math
 import platform
 import statistics
 
-from mpl_tf.base import files
-from mpl_tf.settings import config_json
+from mpl_tf.base import files, versions
 
 from . import figures, paired
 
@@ -119,6 +118,6 @@ def _save_csv(path, rows):
 
 
 def _machine():
-    found = config_json.versions()["versions"]
+    found = versions.versions()["versions"]
     about = f"Python {found['python']}, TensorFlow {found['tensorflow']}, Keras {found['keras']}, {platform.machine()}"
     return f"Machine: {about}, no accelerator unless said otherwise."

@@ -9,9 +9,8 @@ import time
 
 import numpy as np
 
-from mpl_tf.base import files
+from mpl_tf.base import files, versions
 from mpl_tf.data.two_moons import MOON_NOISE
-from mpl_tf.settings import config_json
 
 SUCCESS = 98  # % of the points that the right classifier gets at least.
 NAMES = {
@@ -147,7 +146,7 @@ def _text(table, config):
 
 
 def _about(table, spent):
-    found, (count, started) = config_json.versions()["versions"], spent
+    found, (count, started) = versions.versions()["versions"], spent
     runs = sum(map(len, table.values()))
     there = f" ({runs - count} of {runs} runs were already there)" if count < runs else ""
     return (

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from mpl_tf.base import files, quiet
+from mpl_tf.base import files, quiet, versions
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.settings import config_json
 
 from . import filter_reference
 
@@ -139,7 +138,13 @@ class Study:
         return (self.work / run / name).read_bytes()
 
     def _command(self, name, *more, images="train"):
-        command = [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.filter_unlabeled", f"--images=tfds:cifar10/{images}", *more]
+        command = [
+            sys.executable,
+            "-m",
+            f"{__package__.rpartition('.')[0]}.filter_unlabeled",
+            f"--images=tfds:cifar10/{images}",
+            *more,
+        ]
         command += [f"--data_dir={self.data_dir}", f"--model={self.model}", "--per_class=1000"]
         return [*command, f"--output={self.work / name}"]
 
@@ -164,7 +169,7 @@ class Study:
 
 def _versions():
     more = ("apache-beam", "pyarrow", "pillow", "ImageHash")
-    found = config_json.versions()
+    found = versions.versions()
     return found | {"versions": found["versions"] | {name: metadata.version(name) for name in more}}
 
 

@@ -1,11 +1,11 @@
 """A mesh beside one device: the same steps on both, how far their numbers differ, and what each device holds.
 
-    python -m tools.studies.mesh --mesh=replica:1,core:16 --network=efficientnet --width=1 --stages=7 --height=64 --columns=512
+    python -m tools.studies.mesh --mesh=replica:1,core:16 --network=efficientnet --stages=7 --height=64 --columns=512
 
 Prints JSON: the largest relative difference of each logged quantity and of the weights, slots and averages; bytes a
 device against the whole; seconds of the first and of a later step. With --rounding also the same differences between
-one device and itself, started from weights a rounding error away: no mesh need agree better than that. With --exchange
-also whether checkpoints of the mesh, of --exchange and of one device restore one another exactly.
+one device and itself, its weights a rounding error away: no mesh need agree better. With --exchange also whether
+checkpoints of the mesh, of --exchange and of one device restore one another exactly.
 """
 
 import contextlib

@@ -1,0 +1,143 @@
+"""Data sets of TensorFlow Datasets: their files, downloaded if they are absent, and their images."""
+
+import contextlib
+import io
+import logging
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.data import streamed
+from mpl_tf.data.source import Source
+
+READ_BATCH = 256  # Images decoded before they are copied to their place.
+
+
+class TfdsData:
+    """The files of a TFDS data set, downloaded if they are absent.
+
+    Args:
+        name: of the TFDS data set.
+        data_dir: folder of TFDS data sets; empty: ~/tensorflow_datasets.
+        wanted: whether it is downloaded; one that is not tells by `there` whether it is in the folder.
+    Raises:
+        RunError: it is not there and cannot be downloaded; on reading: its files are damaged.
+    """
+
+    def __init__(self, name, data_dir, wanted=True):
+        import tensorflow_datasets as tfds
+
+        tfds.disable_progress_bar()
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its retries; the last failure is told below.
+        try:
+            self._builder = tfds.builder(name, data_dir=data_dir or None)
+            self.there = self._builder.data_path.exists()
+            if not wanted:
+                return
+            if not self.there:
+                print(f"{name} is not in {self._builder.data_path.parent}; downloading it", flush=True)
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._builder.download_and_prepare()
+        except Exception as error:  # TFDS passes on whatever its downloader, file system or network raised.
+            raise RunError(
+                f"--data_dir: {name} is not in {data_dir or '~/tensorflow_datasets'} and its download failed "
+                f"({type(error).__name__}: {_first_line(error)}); connect to the network, or give its folder"
+            ) from error
+
+    @property
+    def class_names(self):
+        """Tuple of str."""
+        return tuple(self._builder.info.features["label"].names)
+
+    def shards(self, split, flag):
+        """Where a split is: list of (path of a TFRecord shard, first record, records); `image` is the encoded image.
+
+        Args:
+            split: its name, or a part of it as TFDS writes it: train[:1000].
+            flag: what the user gave it by, for the message.
+        Raises:
+            UsageError: there is no such split, or the data set is prepared in another format than TFRecord.
+        """
+        info = self._builder.info
+        try:
+            parts = info.splits[split].file_instructions
+        except (KeyError, ValueError) as error:
+            raise UsageError(
+                f"{flag}: expected a split of {info.name}, one of {', '.join(sorted(info.splits))}, got {split}"
+            ) from error
+        if info.file_format.value != "tfrecord":
+            raise UsageError(f"{flag}: expected {info.name} prepared as TFRecord, got {info.file_format.value}")
+        return [
+            (os.fspath(part.filename), part.skip, part.examples_in_shard if part.take < 0 else part.take)
+            for part in parts
+        ]
+
+    def streamed(self, split, size, label="label"):
+        """A split whose images stay in their files.
+
+        Args:
+            split: its name.
+            size: side of the images, pixels.
+            label: feature of the label, or of the list of accepted ones.
+        Returns:
+            Streamed.
+        Raises:
+            UsageError: see `shards`.
+            RunError: its files are absent or damaged.
+        """
+        import tensorflow_datasets as tfds
+
+        features = self._builder.info.features
+        classes = self._builder.info.features[label]
+
+        def parse(record):
+            example = features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
+            if isinstance(classes, tfds.features.ClassLabel):
+                return example["image"], example[label]
+            accepted = tf.one_hot(example[label], classes.feature.num_classes, True, False)  # [k, classes]
+            return example["image"], tf.reduce_any(accepted, axis=0)
+
+        found = self.shards(split, "--data_dir")
+        try:
+            return streamed.index([path for path, _, _ in found], parse, size, [count for _, _, count in found])
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def read(self, split, after=None):
+        """Decode a split, each image straight into its place.
+
+        Args:
+            split: its name.
+            after: uint8 [M, H, W, 3], images to put before those of the split; None: there are none.
+        Returns:
+            Source: images uint8 [M + N, H, W, 3], labels int32 [N], -1 where the data set has none.
+        """
+        import tensorflow_datasets as tfds
+
+        info, first = self._builder.info, 0 if after is None else len(after)
+        uncached = tfds.ReadConfig(try_autocache=False)
+        try:
+            count = info.splits[split].num_examples
+            images = np.empty([first + count, *info.features["image"].shape], np.uint8)
+            labels = np.empty([count], np.int32)
+            if first:
+                images[:first] = after
+            batches = self._builder.as_dataset(split=split, batch_size=READ_BATCH, read_config=uncached)
+            for index, batch in enumerate(tfds.as_numpy(batches)):
+                start, end = index * READ_BATCH, index * READ_BATCH + len(batch["label"])
+                images[first + start : first + end], labels[start:end] = batch["image"], batch["label"]
+        except Exception as error:
+            raise self._unreadable(error) from error
+        return Source(images, labels)
+
+    def _unreadable(self, error):
+        return RunError(
+            f"--data_dir: {self._builder.name} in {self._builder.data_dir} cannot be read ({_first_line(error)}); "
+            "delete that folder so that it is prepared anew"
+        )
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
