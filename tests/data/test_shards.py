@@ -101,7 +101,7 @@ def test_training_reads_shards_and_honours_copies(folders):
     unlabeled = dataset.unlabeled
     assert sorted(unlabeled.images[:, 0, 0, 0].tolist()) == [10, 20, 30, 40, 50]
     assert (len(unlabeled), unlabeled.epoch, len(unlabeled.order)) == (5, 8, 8)
-    scale, offset = pipeline.normalisation(dataset)
+    scale, offset = dataset.normalisation()
     batches = pipeline.training_batches(dataset, config, ["x_u_weak"], 2, 0, 4, tf.distribute.get_strategy())
     for batch in batches:  # 16 images a step: two epochs.
         levels = np.round((batch["x_u_weak"].numpy()[:, 4, 4, 0] - offset[0]) / scale[0]).astype(int)

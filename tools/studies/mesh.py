@@ -3,9 +3,9 @@
     python -m tools.studies.mesh --mesh=replica:1,core:16 --network=efficientnet --stages=7 --height=64 --columns=512
 
 Prints JSON: the largest relative difference of each logged quantity and of the weights, slots and averages; bytes a
-device against the whole; seconds of the first and of a later step. With --rounding also the same differences between
-one device and itself, its weights a rounding error away: no mesh need agree better. With --exchange also whether
-checkpoints of the mesh, of --exchange and of one device restore one another exactly.
+device against the whole; seconds of the first and a later step. With --rounding also the same differences of one device
+and itself, its weights a rounding error away: no mesh need agree better. With --exchange also whether checkpoints of the
+mesh, of --exchange and of one device restore one another exactly.
 """
 
 import contextlib
