@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data.decode import IMAGENET_STD
 
+IMAGENET_STD = (0.229, 0.224, 0.225)
 SOURCES = {"resnet_50": "ResNet50"} | {f"efficientnet_b{size}": f"EfficientNetB{size}" for size in range(8)}
 
 

@@ -3,9 +3,9 @@
     python -m tools.studies.mesh --mesh=replica:1,core:16 --network=efficientnet --stages=7 --height=64 --columns=512
 
 Prints JSON: the largest relative difference of each logged quantity and of the weights, slots and averages; bytes a
-device against the whole; seconds of the first and a later step. With --rounding also the same differences of one device
-and itself, its weights a rounding error away: no mesh need agree better. With --exchange also whether checkpoints of the
-mesh, of --exchange and of one device restore one another exactly.
+device against the whole; seconds of the first and a later step. With --rounding also the differences of one device and
+itself, its weights a rounding error away: no mesh need agree better. With --exchange also whether the checkpoints of
+the mesh, of --exchange and of one device restore one another.
 """
 
 import contextlib
@@ -28,9 +28,7 @@ def main(argv=None):
     """Compare; returns the exit status."""
     values = flags.FlagValues()
     flags.DEFINE_string("mesh", "replica:1,core:4", "replica:R,core:S", flag_values=values)
-    flags.DEFINE_string(
-        "exchange", "", "another mesh of as many devices to exchange checkpoints with", flag_values=values
-    )
+    flags.DEFINE_string("exchange", "", "another mesh of as many devices to exchange checkpoints", flag_values=values)
     flags.DEFINE_enum("network", "efficientnet", ["efficientnet", "resnet"], "kind of network", flag_values=values)
     flags.DEFINE_float("width", 1.0, "factor of its channels", flag_values=values)
     flags.DEFINE_integer("stages", 7, "its first stages (efficientnet: 7, resnet: 4)", 1, 7, flag_values=values)
