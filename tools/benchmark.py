@@ -68,7 +68,7 @@ def _measure(values, config):
         network = measure.prepare(config)[0].deployed()
         return peaks.convolutions(network, config.labeled_batch * config.mu, config.precision, values.repeats)
     if values.what == "loop":
-        return loop.loop(config, values.repeats)
+        return loop.loop(*measure.prepare(config), config.steps_per_execution, values.repeats)
     if values.what == "input":
         views = measure.strong_views(config, 256, values.repeats)
         return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 
-def loop(config, calls):
+def loop(method, batches, per_call, calls):
     """A run of fit(), timed inside and outside of its compiled calls, then the same under TensorFlow's profiler.
 
     Args:
-        config: Config; its steps_per_execution is what one compiled call holds.
+        method: compiled Method.
+        batches: tf.data.Dataset of its batches, without end.
+        per_call: steps that one compiled call holds, the method's steps_per_execution.
         calls: compiled calls timed.
     Returns:
         dict: seconds_per_step, python_loop_share (of the time between the first call's start and the last one's end,
@@ -18,11 +20,7 @@ def loop(config, calls):
     """
     import tensorflow as tf
 
-    from . import measure
-
-    method, batches = measure.prepare(config)
-    per_call = config.steps_per_execution
-    method.fit(batches, epochs=1, steps_per_epoch=2 * per_call, verbose=0)
+    method.fit(batches, epochs=1, steps_per_epoch=2 * per_call, verbose=0)  # Traces and compiles.
     compiled, spans = method.train_function, []
 
     def timed(iterator):
@@ -32,6 +30,7 @@ def loop(config, calls):
         spans.append((start, time.perf_counter()))
         return logs
 
+    # Once timed by this clock, once without it under the profiler, which slows each call down.
     method.train_function = timed
     method.fit(batches, epochs=1, steps_per_epoch=calls * per_call, verbose=0)
     whole, inside = spans[-1][1] - spans[0][0], sum(end - start for start, end in spans)
