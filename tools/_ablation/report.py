@@ -67,9 +67,16 @@ def conclusions(groups, references, comparisons):
         f"exact two-sided sign-flip permutation test (p), Holm's correction for the {len(comparisons)} comparisons of "
         f"this table. A difference is called significant where the corrected p is below {paired.LEVEL}."
     ]
+    # The test flips the signs of the seeds' differences: of n seeds the smallest two-sided p is 2 / 2^n.
     seeds = min(len(group) for group in groups.values())
-    if comparisons and 2 / 2**seeds > paired.LEVEL:
-        lines[0] += f" With {seeds} seeds this test gives no p below {2 / 2**seeds:.2g}: see the intervals."
+    smallest = 2 / 2**seeds
+    if smallest * len(comparisons) >= paired.LEVEL:
+        lines[0] += (
+            f" With {seeds} seeds this test gives no p below {smallest:.2g} (2 / 2^{seeds}), after the correction none "
+            f"below {min(smallest * len(comparisons), 1):.2g}: no difference of this table can be called significant, "
+            "however large. An interval takes the differences for normal and is not corrected for the other rows: one "
+            "that excludes 0 shows that the row's seeds agree, and decides nothing."
+        )
     for word, sign in (("better", 1), ("worse", -1)):
         found = [
             f"{name} ({100 * c.difference:+.2f})"

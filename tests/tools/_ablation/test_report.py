@@ -25,7 +25,7 @@ def test_table_by_hand(tmp_path):
     line = "| taylor | 3 | 92.67 ± 1.53 | off | +1.67 (-2.13 to +5.46) | 0.5 | 0.5 | 0.1667 ± 0.1155 | 0.0200 |"
     assert line in text
     assert "Significantly better: none." in text
-    assert "With 3 seeds this test gives no p below 0.25" in text
+    assert "With 3 seeds this test gives no p below 0.25 (2 / 2^3), after the correction none below 0.25: no" in text
     assert "Best mean among off and the rows compared with it: taylor." in text
     assert "Command: `the command`" in text
     assert "Flags of every row: `--mu=7`" in text
@@ -46,3 +46,29 @@ def test_the_text_follows_the_numbers(gain, line):
     assert f"Significantly {line}." in text
     assert text.count("none.") == 1
     assert f"compared with it: {'b' if gain > 0 else 'c'}." in text
+
+
+def test_few_seeds_cannot_be_significant_and_the_text_says_which_test_decides():
+    # Five seeds that agree to the last image: the t interval excludes 0, yet 2 of the 2^5 choices of signs are as far.
+    rows = {"a": runs("a", *[0.5] * 5), "b": runs("b", 0.80, 0.81, 0.82, 0.83, 0.84), "c": runs("c", *[0.9] * 5)}
+    references = dict.fromkeys(rows, "a")
+    comparisons = report.compare(rows, references)
+    assert [c.p for c in comparisons.values()] == [2 / 2**5] * 2
+    assert [c.corrected for c in comparisons.values()] == [2 * 2 / 2**5] * 2
+    assert comparisons["b"].low > 0.29
+    text = "\n".join(report.conclusions(rows, references, comparisons))
+    assert "gives no p below 0.062 (2 / 2^5), after the correction none below 0.12: no difference" in text
+    assert "one that excludes 0 shows that the row's seeds agree, and decides nothing" in text
+    assert text.count("none.") == 2
+
+
+def test_enough_seeds_for_one_comparison_are_too_few_for_many():
+    # Six seeds: 2 / 2^6 = 0.031 alone, but 0.062 for the smaller of two.
+    rows = {name: runs(name, *[top1] * 6) for name, top1 in (("a", 0.5), ("b", 0.6), ("c", 0.7))}
+    references = dict.fromkeys(rows, "a")
+    text = report.conclusions(rows, references, report.compare(rows, references))[0]
+    assert "With 6 seeds this test gives no p below 0.031 (2 / 2^6), after the correction none below 0.062" in text
+    del rows["c"]
+    alone = "\n".join(report.conclusions(rows, references, report.compare(rows, references)))
+    assert "gives no p below" not in alone
+    assert "Significantly better: b (+10.00)." in alone
