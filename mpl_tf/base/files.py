@@ -1,31 +1,87 @@
-"""Writing result files so that a reader never sees half of one."""
+"""Writing result files so that a reader never sees half of one, and two writers never meet in one temporary file."""
 
+import contextlib
+import errno
 import os
+import secrets
+import shutil
+import socket
 from pathlib import Path
 
 from mpl_tf.base.errors import RunError
+
+PARTIAL = ".partial-"  # How the names of temporary files begin; those that a killed process left are swept by it.
+# What to do where the operating system says why a file cannot be written.
+REMEDIES = {
+    errno.ENOSPC: "free space on that disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EFBIG: "give a file system, or a limit (ulimit -f), that allows larger files",
+    errno.EACCES: "mend the permissions of that folder",
+    errno.EPERM: "mend the permissions of that folder",
+    errno.EROFS: "give a folder on a disk that can be written",
+    errno.ENOTDIR: "give a folder, not a file",
+    errno.EISDIR: "give a file, not a folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 
 
 def write(path, save):
     """Let `save(temporary path)` write a file beside `path`, then move it there in one step.
 
+    The temporary name belongs to this process and call alone, and ends with that of `path`, as some writers choose
+    their format by the ending. The file is on the disk before it gets its name, so that a loss of power too leaves
+    the old file or the whole new one.
+
+    Args:
+        path: where to; its folder is made.
+        save: function of a path; it writes the file there.
     Raises:
         RunError: the file cannot be written; what was at `path` before is still there.
     """
     path = Path(path)
-    temporary = path.with_name(f".partial-{path.name}")
+    # A long name is cut at its front, as file systems allow 255 bytes of UTF-8.
+    owner = f"{PARTIAL}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}-"
+    tail = os.fsencode(path.name)[-(255 - len(owner)) :]
+    temporary = path.with_name(owner + tail.decode("utf-8", "ignore"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
+        _to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: expected to write it, got {error}; free space or mend the folder's permissions, then "
-            "run the same command again"
-        ) from error
+        raise RunError(f"{path}: expected to write it, got {error}; {remedy(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path, text):
-    """Write a text file in one step; errors as in `write`."""
-    write(path, lambda temporary: temporary.write_text(text))
+    """Write a text file (UTF-8; bytes of file names that are none stay as they are) in one step; errors as `write`."""
+    write(path, lambda temporary: temporary.write_text(text, "utf-8", "surrogateescape"))
+
+
+def remedy(error):
+    """What to do about an OSError of a write: str, ending with how to go on."""
+    what = REMEDIES.get(error.errno, "mend what it names")
+    return f"{what}, then run the same command again"
+
+
+def sweep(folder):
+    """Remove the temporary files and folders that killed processes left in a folder, not those deeper in it.
+
+    Only whoever holds the folder's lock (base/lock.py) may call it: nobody else then writes there.
+
+    Args:
+        folder: Path; it may be absent.
+    """
+    for left in Path(folder).glob(f"{PARTIAL}*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _to_disk(path):
+    """Wait until a file's bytes are on the disk; some network file systems cannot tell and are believed."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        os.fsync(file.fileno())
