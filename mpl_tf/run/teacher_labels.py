@@ -1,22 +1,26 @@
 """A fixed teacher's distributions on the unlabeled data, computed once, in a memory-mapped file.
 
 STORE.npy is a float32 array [N, C] in the order of the unlabeled examples; STORE.json says what it belongs to: the data
-set, the SHA-256 of its unlabeled examples in order and that of the teacher's file. While it grows it is STORE.partial,
-and a computation that was cut off goes on after its last whole chunk.
+set, the SHA-256 of its unlabeled examples in order and that of the teacher's file, and the SHA-256 of each block of
+rows. While it grows it is STORE.partial. Every block is checked when the store is opened; those that are missing or
+damaged, and only those, are computed.
 """
 
 import hashlib
+import itertools
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from mpl_tf.base import files
+from mpl_tf.base import files, lock
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.run import evaluate
 
-CHUNK = 4096  # Examples between two records of progress; a few seconds of a large network.
+CHUNK = 4096  # Examples of a block; a few seconds of a large network.
 
 
 def identity(dataset, teacher):
@@ -51,66 +55,142 @@ def open_or_compute(path, belongs, load_model, source, classes, batch):
     Returns:
         np.memmap float32 [N, C], read-only.
     Raises:
-        UsageError: the store belongs to another data set, order or teacher, or is no store.
+        UsageError: the store belongs to another data set, order or teacher, is no store, or another process is
+            computing it.
         RunError: it cannot be written.
     """
     path, shape = Path(path), (len(source), classes)
-    record, partial = path.with_suffix(".json"), path.with_suffix(".partial")
-    done = _check(path, record, belongs)
-    if not path.exists():
-        array = _partial(partial, shape, new=not done)
-        model = load_model() if done < len(source) else None
-        for images, _ in source.pieces(CHUNK, done):
-            logits = model.predict(images, batch_size=batch, verbose=0)
-            finished = done + len(images)
-            array[done:finished] = evaluate.softmax(np.asarray(logits, np.float64))
-            array.flush()
-            files.write_text(record, json.dumps(belongs | {"done": finished}, indent=2) + "\n")
-            print(f"teacher's distributions {finished}/{len(source)}", flush=True)
-            done = finished
-        del array
-        os.replace(partial, path)
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--store: cannot read {path} ({error}); delete it so that it is computed again") from error
-    if array.shape != shape or array.dtype != np.float32:
-        raise UsageError(f"--store: expected float32 {shape} in {path}, got {array.dtype} {array.shape}; delete it")
+    # A whole store is only read, so that any number of runs may share it.
+    array = _opened(path, shape) if path.exists() else None
+    if array is None or _missing(array, _digests(path, belongs)):
+        with lock.held(path.parent, "store", f".{path.stem}.lock"):
+            _complete(path, belongs, load_model, source, shape, batch)
+        array = _opened(path, shape)
     return array
 
 
-def _check(path, record, belongs):
-    """Examples done so far, of a store that belongs here; 0 where there is none."""
+def _complete(path, belongs, load_model, source, shape, batch):
+    """Compute the blocks that are missing or damaged; only under the store's lock."""
+    digests = _digests(path, belongs)
+    array, file = _writable(path, shape)
+    missing = _missing(array, digests)
+    damaged = [block for block in missing if block < len(digests) and digests[block]]
+    if damaged:
+        print(f"mpl_tf: {file}: {len(damaged)} damaged blocks are computed again", file=sys.stderr, flush=True)
+    digests += [""] * (_blocks(len(array)) - len(digests))
+    model = load_model() if missing else None
+    for block, images in _images(source, missing):
+        logits = model.predict(images, batch_size=batch, verbose=0)
+        array[_rows(block)] = evaluate.softmax(np.asarray(logits, np.float64))
+        # The rows are on their way to the disk before the record vouches for them.
+        array.flush()
+        digests[block] = _digest(array, block)
+        files.write_text(_record(path), json.dumps(belongs | {"block": CHUNK, "digests": digests}, indent=2) + "\n")
+        print(f"teacher's distributions {min((block + 1) * CHUNK, len(array))}/{len(array)}", flush=True)
+    if file != path:
+        os.replace(file, path)
+
+
+def _images(source, blocks):
+    """(block, its images), in order; neighbouring blocks are read in one go."""
+    for _, neighbours in itertools.groupby(enumerate(blocks), lambda pair: pair[1] - pair[0]):
+        run = [block for _, block in neighbours]
+        for block, (images, _) in zip(run, source.pieces(CHUNK, run[0] * CHUNK), strict=False):
+            yield block, images
+
+
+def _record(path):
+    return path.with_suffix(".json")
+
+
+def _blocks(count):
+    return -(-count // CHUNK)
+
+
+def _rows(block):
+    return slice(block * CHUNK, (block + 1) * CHUNK)
+
+
+def _digest(array, block):
+    return hashlib.sha256(np.ascontiguousarray(array[_rows(block)])).hexdigest()
+
+
+def _missing(array, digests):
+    """Numbers of the blocks that are not what the record vouches for; hashing leaves Python's lock, so in threads."""
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda block: _digest(array, block), range(min(_blocks(len(array)), len(digests))))
+    right = {block for block, digest in enumerate(found) if digest == digests[block]}
+    return [block for block in range(_blocks(len(array))) if block not in right]
+
+
+def _digests(path, belongs):
+    """The blocks' digests that the store's record vouches for, "" for those not computed yet; [] without a record.
+
+    Raises:
+        UsageError: the record is of something else or cannot be read, or there is an array without one.
+    """
+    record = _record(path)
     if not record.exists():
         if path.exists():
-            raise UsageError(f"--store: {path} has no record {record.name} of what it belongs to; give another --store")
-        return 0
+            raise UsageError(
+                f"--store: {path} has no record {record.name} of what it belongs to; give another --store, or "
+                f"delete {path.name} so that it is computed"
+            )
+        return []
     try:
         found = json.loads(record.read_text())
         differing = [name for name in belongs if found[name] != belongs[name]]
-        done = int(found["done"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"--store: cannot read {record} ({error!r}); delete it and {path.name}") from error
+        digests = [str(digest) for digest in found.get("digests", [])] if found.get("block") == CHUNK else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"--store: cannot read {record} ({error!r}); delete it and {path.name} so that both are made again"
+        ) from error
     if differing:
         names = {"dataset": "data set", "order": "unlabeled examples or order", "checkpoint": "teacher"}
         raise UsageError(
             f"--store: {path} belongs to another {' and another '.join(names[name] for name in differing)}; "
-            "give another --store, or delete it"
+            f"give another --store, or delete it and {record.name}"
         )
-    return done
+    return digests
 
 
-def _partial(path, shape, new):
-    """The file while it grows, np.memmap; its blocks are taken at once, as a full disk would kill a mapped write."""
+def _opened(path, shape, mode="r"):
+    """The array of a file, None where it is cut off or no such array."""
     try:
-        if not new:
-            return np.lib.format.open_memmap(path, mode="r+")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        return array
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"--store: expected to write {path}, got {error}; free space, or give another --store"
-        ) from error
+        array = np.lib.format.open_memmap(path, mode=mode)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError):  # What numpy raises on a damaged header.
+        return None
+    return array if (array.shape, array.dtype) == (shape, np.float32) else None
+
+
+def _writable(path, shape):
+    """(array, its file) to compute into: the whole store, the one that grows, or a new one.
+
+    All of the file's space is taken at once, as a full disk would kill a mapped write.
+    """
+    growing = path.with_suffix(".partial")
+    for file in (path, growing):
+        array = _opened(file, shape, "r+") if file.exists() else None
+        if array is not None:
+            _take_space(file)
+            return array, file
+    try:
+        array = np.lib.format.open_memmap(growing, mode="w+", dtype=np.float32, shape=shape)
+    except OSError as error:
+        raise _unwritable(growing, error) from error
+    _take_space(growing)
+    return array, growing
+
+
+def _take_space(file):
+    if not hasattr(os, "posix_fallocate"):  # macOS has none.
+        return
+    try:
+        with open(file, "r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file, error):
+    return RunError(f"--store: expected to write {file}, got {error}; {files.remedy(error)}, or give another --store")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from mpl_tf.base import lock
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source
 from mpl_tf.run import teacher_labels
@@ -64,7 +65,8 @@ def test_a_cut_off_store_goes_on_after_its_last_chunk(tmp_path, belongs):
     folder.mkdir()
     with pytest.raises(KeyboardInterrupt):
         read(folder, belongs, Linear(fail_at=2))
-    assert json.loads((folder / "s.json").read_text())["done"] == 20
+    digests = json.loads((folder / "s.json").read_text())["digests"]
+    assert [bool(digest) for digest in digests] == [True, True, False]
     assert not (folder / "s.npy").exists()
     rest = Linear()
     np.testing.assert_array_equal(read(folder, belongs, rest), whole)
@@ -97,26 +99,83 @@ def test_a_partial_store_of_something_else_is_refused(tmp_path, belongs):
         read(tmp_path, identity(tmp_path, teacher=b"other"), Linear())
 
 
-@pytest.mark.parametrize("damage", ["record gone", "record cut", "array cut", "array of another shape", "partial gone"])
-def test_a_damaged_store_is_told_in_one_line(tmp_path, belongs, damage):
-    if damage == "partial gone":
-        with pytest.raises(KeyboardInterrupt):
-            read(tmp_path, belongs, Linear(fail_at=1))
-        (tmp_path / "s.partial").unlink()
-    else:
-        read(tmp_path, belongs, Linear())
+@pytest.mark.parametrize("damage", ["record gone", "record cut", "record of another form"])
+def test_an_array_without_a_record_is_told_and_the_advice_holds(tmp_path, belongs, damage):
+    whole = np.array(read(tmp_path, belongs, Linear()))
     if damage == "record gone":
         (tmp_path / "s.json").unlink()
-    if damage == "record cut":
-        (tmp_path / "s.json").write_text("{")
-    if damage == "array cut":
-        (tmp_path / "s.npy").write_bytes((tmp_path / "s.npy").read_bytes()[:100])
-    if damage == "array of another shape":
-        np.save(tmp_path / "s.npy", np.zeros((2, 2), np.float32))
-    with pytest.raises((UsageError, RunError), match="--store: ") as told:
+    else:
+        (tmp_path / "s.json").write_text("{" if damage == "record cut" else "[1]")
+    with pytest.raises(UsageError, match=r"--store: .*delete .*s\.npy") as told:
         read(tmp_path, belongs, Linear())
     assert "\n" not in str(told.value)
-    assert "s." in str(told.value)
+    (tmp_path / "s.npy").unlink()
+    (tmp_path / "s.json").unlink(missing_ok=True)
+    np.testing.assert_array_equal(read(tmp_path, belongs, Linear()), whole)
+
+
+def flip(path, at, bits=1):
+    """Flip bits of the byte at a place, from the end where it is negative."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= bits
+    path.write_bytes(data)
+
+
+DAMAGE = {  # What is done to the file, and the blocks that are then computed again.
+    "a flipped bit in the last block": (lambda path: flip(path, -1), 1),
+    "a flipped bit in the first block": (lambda path: flip(path, 128), 1),
+    "a zeroed tail over two blocks": (lambda path: path.write_bytes(path.read_bytes()[:-100] + bytes(100)), 2),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-1]), 1),
+    "cut off in its header": (lambda path: path.write_bytes(path.read_bytes()[:100]), 3),
+    "empty": (lambda path: path.write_bytes(b""), 3),
+    "an array of another shape": (lambda path: np.save(path, np.zeros((2, 2), np.float32)), 3),
+    "gone": (lambda path: path.unlink(), 3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_blocks_and_only_those_are_computed_again(tmp_path, belongs, damage, capsys):
+    whole = np.array(read(tmp_path, belongs, Linear()))
+    apply, blocks = DAMAGE[damage]
+    apply(tmp_path / "s.npy")
+    teacher = Linear()
+    np.testing.assert_array_equal(read(tmp_path, belongs, teacher), whole)
+    assert teacher.calls == blocks
+    assert f"{blocks} damaged blocks are computed again" in capsys.readouterr().err
+    again = Linear()
+    np.testing.assert_array_equal(read(tmp_path, belongs, again), whole)
+    assert again.calls == 0
+
+
+@pytest.mark.parametrize("at", [-1, 128, None])
+def test_a_store_that_grows_is_checked_too(tmp_path, belongs, at):
+    whole = np.array(read(tmp_path, belongs, Linear()))
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        read(folder, belongs, Linear(fail_at=2))
+    if at is None:
+        (folder / "s.partial").unlink()
+    else:
+        flip(folder / "s.partial", at)
+    rest = Linear()
+    np.testing.assert_array_equal(read(folder, belongs, rest), whole)
+    assert rest.calls == {None: 3, 128: 2, -1: 1}[at]  # The last block was missing all the same.
+
+
+def test_a_store_of_an_earlier_version_is_computed_again(tmp_path, belongs):
+    whole = np.array(read(tmp_path, belongs, Linear()))
+    (tmp_path / "s.json").write_text(json.dumps(belongs | {"done": N}))
+    flip(tmp_path / "s.npy", 128)
+    np.testing.assert_array_equal(read(tmp_path, belongs, Linear()), whole)
+
+
+def test_two_processes_do_not_compute_one_store_and_many_read_it(tmp_path, belongs):
+    with lock.held(tmp_path, "store", ".s.lock"), pytest.raises(UsageError, match="--store: .* is in use by process"):
+        read(tmp_path, belongs, Linear())
+    whole = np.array(read(tmp_path, belongs, Linear()))
+    with lock.held(tmp_path, "store", ".s.lock"):
+        np.testing.assert_array_equal(read(tmp_path, belongs, Linear()), whole)
 
 
 def test_no_room_is_told_before_anything_is_mapped(tmp_path, belongs, monkeypatch):
