@@ -9,39 +9,22 @@ a run that was cut off goes on. Writes into OUTPUT: success.md and success.json 
 row a method and data set), figure2.png and figure2.svg (decisions on one data set), and a file a run under runs/.
 """
 
-import dataclasses
-import itertools
-import json
-import math
 import os
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from absl import flags
 
-from mpl_tf.base import files, quiet, versions
+from mpl_tf.base import quiet
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.settings import flags as program_flags
 
-from ._two_moons import report as moons_report
-
-# Row name to its changes to the recipe. Pseudo labels learns as supervised does, from labels of the supervised network.
-METHODS = {
-    "supervised": {"method": "supervised"},
-    "pseudo_labels": {"method": "supervised"},
-    "uda": {"method": "uda"},
-    "mpl": {},
-    "mpl_feedback_off": {"feedback": "off", "baseline": "none"},
-}
 # Flags that a run here has from the recipe alone: they choose what the study itself chooses, or parts it does not have.
 FIXED = (
     *("dataset", "method", "scale", "mode", "workdir", "strategy"),
     *("precision", "accumulate", "ema_decay", "finetune_steps"),
 )
-TOGETHER = 50  # Data sets trained at once at most: more would gain no speed, only take memory.
 
 
 def main(argv=None):
@@ -63,12 +46,16 @@ def main(argv=None):
         if "tensorflow" not in sys.modules:
             os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # The trainings side by side take the cores.
         quiet.import_tensorflow()
-        runs, count = run_study(config, seeds, output / "runs")
+        from ._two_moons import report, study
+
+        trainings = study.Study(config, seeds, output / "runs")
+        trainings.run()
         command = " ".join(
             ["python -m tools.two_moons", f"--num_datasets={len(seeds)}", f"--seed={seeds[0]}", f"--output={output}"]
             + extra
         )
-        moons_report.write(runs, config, command, output, (count, started))
+        made_now = sum(map(len, trainings.missing.values()))
+        report.write(trainings.runs, config, command, output, (made_now, started))
     except (flags.Error, UsageError, RunError) as error:
         print(f"two_moons: error: {' '.join(str(error).split())}", file=sys.stderr)
         return getattr(error, "status", 2)
@@ -111,124 +98,6 @@ def _make_folder(output):
         raise UsageError(
             f"--output: expected a folder, or a place for a new one, got {output} ({error.strerror}); give another"
         ) from error
-
-
-def run_study(config, seeds, folder):
-    """Run what has not been run.
-
-    Args:
-        config: Config of mpl.
-        seeds: one a data set.
-        folder: for a file a run.
-    Returns:
-        (runs, count): {(method, seed): run} in the order of METHODS, and the number of them run now. A run is a dict of
-        points, correct ({role: points right}, the evaluated network last), seconds and weights ({role: list}).
-    """
-    from ._two_moons import training
-
-    configs = {name: config.replace(**changes) for name, changes in METHODS.items()}
-    settings = {name: _settings(one) for name, one in configs.items()}
-    paths = {(name, seed): folder / f"{name}-seed{seed}.json" for name in METHODS for seed in seeds}
-    runs = {key: _read(path, settings[key[0]]) for key, path in paths.items()}
-    todo = {name: [seed for seed in seeds if runs[name, seed] is None] for name in METHODS}
-    trainers = {name: training.Trainer(configs[name]) for name in METHODS if todo[name]}
-    points, stopped = {}, threading.Event()
-
-    def jobs(names):
-        """(method, seeds), methods in turn; the data sets are made here, as Keras' seed is of the whole process."""
-        groups = [[(name, group) for group in _groups(todo[name])] for name in names]
-        found = [job for turn in itertools.zip_longest(*groups) for job in turn if job]
-        points.update({group: training.Points(config, group) for group in {group for _, group in found} - set(points)})
-        return found
-
-    def work(job):
-        name, group = job
-        teachers = [runs["supervised", seed] for seed in group] if name == "pseudo_labels" else None
-        trained = train_group(trainers[name], configs[name], points[group], teachers, stopped.is_set)
-        for seed, run in zip(group, trained, strict=False):  # None where the study was stopped.
-            files.write_text(paths[name, seed], json.dumps({"settings": settings[name]} | run) + "\n")
-            runs[name, seed] = run
-        if trained:
-            _tell(name, group, trained)
-
-    with ThreadPoolExecutor(_workers()) as pool:
-        try:
-            for names in (["supervised"], ["mpl", "mpl_feedback_off", "uda", "pseudo_labels"]):  # The longest first.
-                list(pool.map(work, jobs(names)))
-        finally:
-            stopped.set()
-    return runs, sum(map(len, todo.values()))
-
-
-def train_group(trainer, config, points, teachers, stopped):
-    """Train one method on D data sets; list of D runs, empty if `stopped`.
-
-    Args:
-        trainer, config: of the method.
-        points: moons_training.Points.
-        teachers: runs of the supervised networks whose labels to learn from, or None.
-        stopped: as in moons_training.train.
-    """
-    from ._two_moons import training
-
-    started, labels, weights = time.perf_counter(), None, [points.teacher, points.student]
-    if teachers is not None:
-        fixed = training.stacked([run["weights"]["network"] for run in teachers])
-        labels, weights = training.predict(trainer.networks["network"], fixed, points.x_u), [points.student]
-    found = training.train(trainer, config, points, weights[: len(trainer.networks)], labels, stopped)
-    if found is None:
-        return []
-    right = {
-        role: (training.predict(network, found[role], points.x) == points.y).sum(axis=1)
-        for role, network in trainer.networks.items()
-    }
-    seconds = (time.perf_counter() - started) / len(points.seeds)
-    return [
-        {
-            "points": points.y.shape[1],
-            "seconds": seconds,
-            "correct": {role: int(one[k]) for role, one in right.items()},
-            "weights": {role: [part[k].tolist() for part in one] for role, one in found.items()},
-        }
-        for k in range(len(points.seeds))
-    ]
-
-
-def _settings(config):
-    """What a run's numbers depend on, but for the seed: flags and versions."""
-    names = [field.name for field in dataclasses.fields(config) if field.metadata["identity"] and field.name != "seed"]
-    return {name: getattr(config, name) for name in names} | versions.versions()["versions"]
-
-
-def _read(path, settings):
-    """The run in a file, or None where there is none of these settings."""
-    try:
-        run = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return run if isinstance(run, dict) and run.get("settings") == settings else None
-
-
-def _workers():
-    """Trainings side by side: one a core, as one keeps but one busy; an accelerator takes all data sets at once."""
-    from mpl_tf.devices import distribute
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 1 if distribute.has_accelerator() else cores
-
-
-def _groups(seeds):
-    """Seeds cut into tuples of about equal length, one a worker or more."""
-    count = max(min(_workers(), len(seeds)), math.ceil(len(seeds) / TOGETHER))
-    ends = [round(place * len(seeds) / count) for place in range(count + 1)] if seeds else []
-    return [tuple(seeds[a:b]) for a, b in itertools.pairwise(ends)]
-
-
-def _tell(name, seeds, trained):
-    right = sum(moons_report.success(run) for run in trained)
-    seconds = sum(run["seconds"] for run in trained)
-    span = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    print(f"{name}, {span}: {right} of {len(seeds)} succeed, {seconds:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from PIL import Image
 from mpl_tf import data, methods
 from tools import two_moons
 from tools._two_moons import report as moons_report
+from tools._two_moons import study
 from tools._two_moons import training as moons_training
 
 QUICK = ["--train_steps=100", "--steps_per_execution=50", "--jit_compile=false"]
@@ -42,12 +43,12 @@ def test_steps_are_the_methods_own(config, name):
 
     Without XLA, which draws other random numbers for the sampled labels.
     """
-    config = config.replace(**two_moons.METHODS[name], jit_compile=False)
+    config = config.replace(**study.METHODS[name], jit_compile=False)
     seeds = (3, 8)
     points, trainer = points_of(config, seeds), moons_training.Trainer(config)
     first = [points.teacher, points.student][: len(trainer.networks)]
-    trained = moons_training.train(trainer, config, points, first)
-    chunks = list(moons_training._chunks(trainer, config, points, None))
+    trained = moons_training.train(trainer, points, first)
+    chunks = list(moons_training.chunks(trainer, points, None))
     for k, seed in enumerate(seeds):
         method = methods.make(config.replace(seed=seed), (2,), 2)  # Run eagerly: quicker than tracing it.
         for part, weights in zip(method.networks().values(), first, strict=True):
@@ -69,7 +70,7 @@ def test_xla_changes_no_number(config):
     for jit_compile in (True, False):
         one = config.replace(pseudo_labels="argmax", jit_compile=jit_compile)
         points = points_of(one, (3, 8))
-        trained.append(moons_training.train(moons_training.Trainer(one), one, points, [points.teacher, points.student]))
+        trained.append(moons_training.train(moons_training.Trainer(one), points, [points.teacher, points.student]))
     for role in ("teacher", "student"):
         for a, b in zip(trained[0][role], trained[1][role], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -82,7 +83,7 @@ def test_data_sets_do_not_see_each_other(config, compiled):
         points = points_of(config, seeds)
         if spoiled is not None:
             points.x_u[spoiled], points.x_l[spoiled] = np.nan, np.nan
-        trained = moons_training.train(compiled, config, points, [points.teacher, points.student])
+        trained = moons_training.train(compiled, points, [points.teacher, points.student])
         return {seed: [part[k] for one in trained.values() for part in one] for k, seed in enumerate(seeds)}
 
     three, beside_nan = run((0, 1, 2)), run((0, 1, 2), spoiled=1)
@@ -123,14 +124,14 @@ def test_pseudo_labels_are_learned_from_the_fixed_labels_alone(config):
     config = config.replace(method="supervised", jit_compile=False)
     points, trainer = points_of(config, (4, 9)), moons_training.Trainer(config)
     labels = np.stack([np.arange(points.x_u.shape[1], dtype=np.int32) % 2] * 2)
-    for chunk in moons_training._chunks(trainer, config, points, labels):
+    for chunk in moons_training.chunks(trainer, points, labels):
         for k in range(2):
             where = [np.flatnonzero((points.x_u[k] == x).all(axis=1))[0] for x in chunk["x_l"][0, k].numpy()]
             np.testing.assert_array_equal(chunk["y_l"][0, k], labels[k][where])
-    trained = [moons_training.train(trainer, config, points, [points.student], one) for one in (labels, 1 - labels)]
+    trained = [moons_training.train(trainer, points, [points.student], one) for one in (labels, 1 - labels)]
     assert np.abs(trained[0]["network"][0] - trained[1]["network"][0]).max() > 1e-3
     points.y_l = 1 - points.y_l
-    again = moons_training.train(trainer, config, points, [points.student], labels)
+    again = moons_training.train(trainer, points, [points.student], labels)
     np.testing.assert_array_equal(again["network"][0], trained[0]["network"][0])
 
 
@@ -171,7 +172,7 @@ def test_a_small_study_its_files_and_that_no_run_is_made_twice(tmp_path, capsys)
     command = ["--seed=3", f"--output={tmp_path}", *QUICK]
     assert two_moons.main(["--num_datasets=2", *command]) == 0
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
-    assert len(made) == 2 * len(two_moons.METHODS)
+    assert len(made) == 2 * len(study.METHODS)
     counts = json.loads((tmp_path / "success.json").read_text())
     assert list(counts) == ["supervised", "pseudo_labels", "uda", "mpl", "mpl_feedback_off"]
     assert all(set(count) == {"success", "datasets"} and count["datasets"] == 2 for count in counts.values())
@@ -199,7 +200,7 @@ def test_a_small_study_its_files_and_that_no_run_is_made_twice(tmp_path, capsys)
     assert "9 of 10 runs were already there" in said
     assert {path for path, time in made.items() if path.stat().st_mtime_ns != time} == {one}
     run = json.loads((tmp_path / "runs" / "mpl-seed4.json").read_text())
-    assert two_moons._read(tmp_path / "runs" / "mpl-seed4.json", run["settings"] | {"noise": 0.2}) is None
+    assert study.read(tmp_path / "runs" / "mpl-seed4.json", run["settings"] | {"noise": 0.2}) is None
     seed_4 = json.loads(one.read_text())["correct"]
     assert (
         seed_4["teacher"]
@@ -208,11 +209,11 @@ def test_a_small_study_its_files_and_that_no_run_is_made_twice(tmp_path, capsys)
 
 
 def test_groups_are_even_and_bounded(monkeypatch):
-    monkeypatch.setattr(two_moons, "_workers", lambda: 2)
-    assert two_moons._groups(list(range(5))) == [(0, 1), (2, 3, 4)]
-    assert two_moons._groups([7]) == [(7,)]
-    assert two_moons._groups([]) == []
-    assert [len(group) for group in two_moons._groups(list(range(120)))] == [40, 40, 40]
+    monkeypatch.setattr(study, "workers", lambda: 2)
+    assert study.groups(list(range(5))) == [(0, 1), (2, 3, 4)]
+    assert study.groups([7]) == [(7,)]
+    assert study.groups([]) == []
+    assert [len(group) for group in study.groups(list(range(120)))] == [40, 40, 40]
 
 
 @pytest.mark.parametrize(

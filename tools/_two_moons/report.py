@@ -9,8 +9,11 @@ import time
 
 import numpy as np
 
+from mpl_tf import data, models
 from mpl_tf.base import files, versions
 from mpl_tf.data.two_moons import MOON_NOISE
+
+from . import training
 
 SUCCESS = 98  # % of the points that the right classifier gets at least.
 NAMES = {
@@ -38,7 +41,7 @@ def write(runs, config, command, output, spent):
     """Write success.md, success.json, runs.csv, figure2.png and figure2.svg.
 
     Args:
-        runs: {(method, seed): run}, as two_moons.run_study returns them.
+        runs: {(method, seed): run}, as study.Study has them.
         config: Config of mpl.
         command: the command line that makes them.
         output: folder.
@@ -166,13 +169,7 @@ def draw(table, config, output):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from mpl_tf import data
-
-    def told(seed):
-        return [success(table[name][seed]) for name in PANELS] == [False, False, True]
-
-    seeds = list(table["mpl"])
-    seed = next(filter(told, seeds), seeds[0])
+    seed = _telling(table)
     dataset = data.load(config.replace(seed=seed))
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.7), layout="constrained", sharex=True, sharey=True)
     for name, panel in zip(PANELS, axes, strict=True):
@@ -190,12 +187,15 @@ def draw(table, config, output):
     pyplot.close(figure)
 
 
+def _telling(table):
+    """The seed of the figure's data set."""
+    seeds = list(table["mpl"])
+    told = (seed for seed in seeds if [success(table[name][seed]) for name in PANELS] == [False, False, True])
+    return next(told, seeds[0])
+
+
 def _regions(panel, dataset, config, weights):
     """One panel: the regions that the network gives each class, and the points."""
-    from mpl_tf import models
-
-    from . import training
-
     low, high = dataset.test.images.min(axis=0) - 0.3, dataset.test.images.max(axis=0) + 0.3
     first, second = np.meshgrid(np.linspace(low[0], high[0], 400), np.linspace(low[1], high[1], 400))
     grid = np.stack([first.ravel(), second.ravel()], axis=1).astype(np.float32)  # [160000, 2]

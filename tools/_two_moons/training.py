@@ -6,6 +6,8 @@ one data set. A chunk of steps is one call, compiled with XLA. Unlabeled batches
 inside XLA on a CPU, random numbers alone would take a third of the time.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -76,9 +78,15 @@ class Trainer:
 
     Args:
         config: Config of the method.
+
+    Attributes:
+        method: its Method, whose variables stand for those of all data sets.
+        variables: all of the method's state, in one order.
+        networks: {role: keras.Model}.
     """
 
     def __init__(self, config):
+        self.config = config
         self.method = methods.make(config, SHAPE, CLASSES)
         self.variables = [variable for part in self.method.state().values() for variable in part]
         self.networks = {role: part.network for role, part in self.method.networks().items()}
@@ -109,24 +117,26 @@ class Trainer:
         Returns:
             The new values.
         """
+        return tf.vectorized_map(self._step_of_one, (values, batch, seeds))
 
-        def one(arguments):
-            values, batch, self.method.seed = arguments
-            with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))):
-                updates, _, _ = self.method.step(batch)
-            new = {id(variable): value for variable, value in updates}
-            return [tf.cast(new.get(id(v), old), old.dtype) for v, old in zip(self.variables, values, strict=True)]
-
-        return tf.vectorized_map(one, (values, batch, seeds))
+    def _step_of_one(self, arguments):
+        """The method's own step of one data set: (values, batch, seed), of vectorized_map, without the axis D."""
+        values, batch, self.method.seed = arguments
+        # Within the scope the method reads these values in place of its variables'.
+        with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))):
+            updates, _, _ = self.method.step(batch)
+        new = {id(variable): value for variable, value in updates}
+        return [tf.cast(new.get(id(v), old), old.dtype) for v, old in zip(self.variables, values, strict=True)]
 
     def _run(self, values, fixed, changing, seeds, steps):
         """`steps` steps (a scalar tensor): `fixed` parts of the batch are [D, ...], `changing` ones [S, D, ...]."""
+        body = functools.partial(self._step_of_chunk, fixed, changing, seeds)
+        return tf.while_loop(lambda s, _: s < steps, body, (0, values))[1]
 
-        def step(s, values):
-            batch = fixed | {name: part[s] for name, part in changing.items()}
-            return s + 1, self.step(values, batch, seeds)
-
-        return tf.while_loop(lambda s, _: s < steps, step, (0, values))[1]
+    def _step_of_chunk(self, fixed, changing, seeds, s, values):
+        """Step s of a chunk, as while_loop has it: (s + 1, the new values); arguments as in `_run`."""
+        batch = fixed | {name: part[s] for name, part in changing.items()}
+        return s + 1, self.step(values, batch, seeds)
 
     def weights(self, values):
         """Weights of each network among `values`: {role: list of float32 [D, ...]}."""
@@ -134,12 +144,11 @@ class Trainer:
         return {role: [found[id(variable)] for variable in network.weights] for role, network in self.networks.items()}
 
 
-def train(trainer, config, points, weights, labels=None, stopped=lambda: False):
+def train(trainer, points, weights, labels=None, stopped=lambda: False):
     """Train the networks of D data sets.
 
     Args:
         trainer: Trainer of the method.
-        config: its Config.
         points: Points.
         weights: first weights of each network, lists of [D, ...].
         labels: classes of the unlabeled points to learn from instead of the labeled points, int32 [D, U].
@@ -147,21 +156,30 @@ def train(trainer, config, points, weights, labels=None, stopped=lambda: False):
     Returns:
         Weights of each network, {role: list of float32 [D, ...]}; None where it gave up.
     """
-    steps, values = config.steps_per_execution, trainer.start(weights)
+    steps, values = trainer.config.steps_per_execution, trainer.start(weights)
+    # With labels of a teacher these parts come with the chunks too.
     fixed = {} if labels is not None else {"x_l": tf.constant(points.x_l), "y_l": tf.constant(points.y_l)}
-    for changing in _chunks(trainer, config, points, labels):
+    for changing in chunks(trainer, points, labels):
         if stopped():
             return None
         values = trainer.run(values, fixed, changing, tf.constant(points.seeds), tf.constant(steps))
     return trainer.weights(values)
 
 
-def _chunks(trainer, config, points, labels):
-    """The parts of the batches that change with the step, dict of [S, D, B, ...], chunk by chunk to the run's end."""
+def chunks(trainer, points, labels):
+    """The parts of the batches that change with the step, chunk by chunk to the run's end.
+
+    Args:
+        trainer, points, labels: as in `train`.
+    Yields:
+        dict of [S, D, B, ...]; empty for a method that learns from the labeled points alone.
+    """
+    config = trainer.config
     unlabeled = labels is not None or "x_u_weak" in trainer.method.batch_keys
     draws = points.batches(config.steps_per_execution, config.mu * config.labeled_batch, config.noise)
     for _ in range(config.train_steps // config.steps_per_execution):
         changing, places = next(draws) if unlabeled else ({}, None)
+        # A teacher's labels: what is drawn stands in the place of the labeled points.
         if labels is not None:
             y = np.take_along_axis(labels[None], places, axis=2)  # [S, D, B]
             changing = {"x_l": changing["x_u_weak"], "y_l": y}
@@ -176,12 +194,14 @@ def predict(network, weights, x):
         weights: list of [D, ...].
         x: float32 [D, N, 2].
     """
-
-    def one(arguments):
-        weights, x = arguments
-        return tf.argmax(network.stateless_call(weights, [], x)[0], axis=-1, output_type=tf.int32)
-
+    one = functools.partial(_classes_of_one, network)
     return tf.vectorized_map(one, ([tf.constant(part) for part in weights], tf.constant(x))).numpy()
+
+
+def _classes_of_one(network, arguments):
+    """`predict` of one data set, (weights, x) without their axis D: int32 [N]."""
+    weights, x = arguments
+    return tf.argmax(network.stateless_call(weights, [], x)[0], axis=-1, output_type=tf.int32)
 
 
 def stacked(weights):
