@@ -49,10 +49,12 @@ class Source:
         return Source(self.images[indices], self.labels[indices] if with_labels else None)
 
     def fingerprint(self):
-        """SHA-256 of the examples in their order."""
+        """SHA-256 of the examples in their order, with their labels where those are known, and of their `order`."""
         digest = hashlib.sha256()
-        for images, _ in self.pieces(4096):
+        for images, labels in self.pieces(4096):
             digest.update(np.ascontiguousarray(images))
+            digest.update(b"" if labels is None else np.ascontiguousarray(labels))
+        digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
         return digest.hexdigest()
 
     def pieces(self, size, start=0):

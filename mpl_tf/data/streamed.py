@@ -76,6 +76,7 @@ class Streamed:
         """SHA-256 of which examples these are and in what order, without reading them."""
         digest = hashlib.sha256("\n".join([str(self.size), *(Path(file).name for file in self.files)]).encode())
         digest.update(np.ascontiguousarray(self.places))
+        digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
         return digest.hexdigest()
 
     def training_batches(self, draws):

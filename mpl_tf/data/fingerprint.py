@@ -1,0 +1,61 @@
+"""What a run learned from, in a form that fits into a file: its classes, and a number and digest of each part.
+
+Two data sets with the same fingerprint have the same classes in the same order and the same examples, labels and splits
+in the same order, wherever their files lie and whatever flags name them.
+"""
+
+PARTS = ("labeled", "unlabeled", "test")
+
+
+def of(dataset):
+    """The fingerprint of a data set.
+
+    Args:
+        dataset: Dataset.
+    Returns:
+        dict, as JSON gives it back: "classes", list of str; for each of labeled, unlabeled and test None, or a dict of
+        "examples", int, and "sha256", str, over the pixels and labels in their order; of streamed examples over the
+        names of their files and the place and size of each record there, as reading all of them takes hours.
+    """
+    parts = {name: getattr(dataset, name) for name in PARTS}
+    return {"classes": list(dataset.class_names)} | {
+        name: None if part is None else {"examples": len(part), "sha256": part.fingerprint()}
+        for name, part in parts.items()
+    }
+
+
+def changes(before, now, parts=PARTS):
+    """What two fingerprints differ in, in words: list of str, empty where they are the same.
+
+    Args:
+        before, now: as `of` returns them.
+        parts: the parts that count, beside the classes.
+    """
+    told = _class_changes(before["classes"], now["classes"])
+    for name in parts:
+        old, new = before[name], now[name]
+        if old == new:
+            continue
+        counts = [0 if part is None else part["examples"] for part in (old, new)]
+        # Where the classes changed, other labels follow from that and would be noise.
+        if counts[0] != counts[1]:
+            told.append(f"{name} examples: {counts[0]} before, {counts[1]} now")
+        elif not told:
+            told.append(f"{name} examples: {counts[0]} as before, but others, in another order or with other labels")
+    return told
+
+
+def _class_changes(before, now):
+    if before == now:
+        return []
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    if not gone and not new:
+        return [f"classes: {', '.join(before)} before, {', '.join(now)} now"]
+    return [f"classes gone: {_listed(gone)}"] * bool(gone) + [f"classes new: {_listed(new)}"] * bool(new)
+
+
+def _listed(names, most=5):
+    """A list in words, the rest of a long one counted."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
