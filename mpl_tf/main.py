@@ -101,7 +101,7 @@ def _train(config, workdir, strategy, make):
     with strategy.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
     phase = training.run_phase("train", method, dataset, config, workdir, strategy)
-    scored = {role: export.deployable(part.network, dataset) for role, part in method.image_networks().items()}
+    scored = {role: export.deployable(learner.network, dataset) for role, learner in method.scored_learners().items()}
     if method.finetuned and config.finetune_steps:
         scored["before_finetune"] = export.deployable(method.deployed(), dataset)
         short = config.replace(train_steps=config.finetune_steps, labeled_batch=config.finetune_batch)

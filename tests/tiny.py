@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mpl_tf.methods import METHODS
 from mpl_tf.models.layers import BatchNorm
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import SGD
 
 FEATURES, CLASSES = 5, 3
 SEEDS = {"network": 1, "teacher": 1, "student": 11}
@@ -69,7 +69,7 @@ def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
 
 def sgd(rate, momentum):
     """The project's SGD, Nesterov where there is momentum."""
-    return optim.SGD(rate, momentum=momentum, nesterov=momentum > 0)
+    return SGD(rate, momentum=momentum, nesterov=momentum > 0)
 
 
 def repeated(one_batch):

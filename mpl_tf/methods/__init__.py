@@ -20,7 +20,7 @@ from mpl_tf.methods.uda import UDA
 from mpl_tf.models import pretrained
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings.checks import LABELED_ONLY
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import SGD, learning_rate_schedule
 
 METHODS = {
     "supervised": Supervised,
@@ -126,7 +126,7 @@ def make(config, shape, num_classes):
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, seed=config.seed)
-    method.compile(optim.SGD(config.finetune_learning_rate), accumulate=config.accumulate)
+    method.compile(SGD(config.finetune_learning_rate), accumulate=config.accumulate)
     return sharding.placed(method)
 
 
@@ -150,5 +150,5 @@ def _model(config, role):
 def _sgd(config, rate, wait, warmup):
     if config.learning_rate_batch:
         rate *= config.labeled_batch / config.learning_rate_batch
-    schedule = optim.learning_rate(rate, config.schedule, config.train_steps, wait, warmup)
-    return optim.SGD(schedule, momentum=config.momentum, nesterov=config.momentum > 0)
+    schedule = learning_rate_schedule(rate, config.schedule, config.train_steps, wait, warmup)
+    return SGD(schedule, momentum=config.momentum, nesterov=config.momentum > 0)

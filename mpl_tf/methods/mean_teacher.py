@@ -8,7 +8,7 @@ Both networks run in training mode: batch statistics, dropout masks of their own
 classes, as in the authors' code.
 
 Deviations: agreement counts on the unlabeled images alone (theirs: on all); the decay has the released warm-up of MPL
-(optim.average; theirs: min(decay, 1 - 1 / (t + 1)), or 0.99 and then 0.999); the moving statistics of the average are
+(moving_average; theirs: min(decay, 1 - 1 / (t + 1)), or 0.99 and then 0.999); the moving statistics of the average are
 the average of the student's.
 """
 

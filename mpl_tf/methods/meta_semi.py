@@ -21,11 +21,10 @@ Deviations, and what Algorithm 1 leaves open:
 import tensorflow as tf
 
 from mpl_tf.devices import distribute
-from mpl_tf.step import feedback as forms
-from mpl_tf.step import losses, mixup
-from mpl_tf.step import targets as labels
+from mpl_tf.step import feedback, losses, mixup
 from mpl_tf.step.method import logit_gradients, summed
 from mpl_tf.step.single_network import SingleNetwork
+from mpl_tf.step.targets import pseudo_targets
 
 
 class MetaSemi(SingleNetwork):
@@ -33,7 +32,7 @@ class MetaSemi(SingleNetwork):
 
     Args:
         network: keras.Model of logits.
-        pseudo_labels: "soft", "argmax" or "sampled"; see labels.targets.
+        pseudo_labels: "soft", "argmax" or "sampled"; see step.targets.
         reweighting: "sign": w_j is 1 where the two gradients' product is positive, else 0; "constant": 1; "signed": 1
             or -1, the sign of the product.
         mixup: which batches are mixed: "both", "labeled", "unlabeled" or "none".
@@ -73,7 +72,7 @@ class MetaSemi(SingleNetwork):
         student = self.student
         theta, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
         # The average labels; both batches are mixed (line 4).
-        y_hat = labels.targets(tf.nn.softmax(self(batch["x_u_weak"])), self.pseudo_labels, self.seed, t)
+        y_hat = pseudo_targets(tf.nn.softmax(self(batch["x_u_weak"])), self.pseudo_labels, self.seed, t)
         x_l, y_l, x_u, y_hat = self._mixed(batch, y_hat, t)
         if self.with_labels:
             x_u, y_hat = tf.concat([x_u, x_l], axis=0), tf.concat([y_hat, y_l], axis=0)  # [b_u + b_l, ...]
@@ -122,6 +121,6 @@ class MetaSemi(SingleNetwork):
         def labeled_loss(z):
             return tf.reduce_mean(losses.soft_cross_entropy(y_l, z))
 
-        similarity = forms.similarities(self.student, labeled_loss, x_l, x_u, y_hat, theta)
+        similarity = feedback.similarities(self.student, labeled_loss, x_l, x_u, y_hat, theta)
         w = tf.sign(similarity)
         return ((w + tf.abs(w)) / 2 if self.reweighting == "sign" else w), similarity  # NaN stays NaN: no step.

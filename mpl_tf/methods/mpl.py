@@ -13,12 +13,11 @@ import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
-from mpl_tf.step import feedback as forms
-from mpl_tf.step import losses
-from mpl_tf.step import optimizer as optim
-from mpl_tf.step import targets as labels
+from mpl_tf.step import feedback, losses
 from mpl_tf.step.method import logit_gradients, norms, summed
-from mpl_tf.step.network import Trained
+from mpl_tf.step.network import Learner
+from mpl_tf.step.optimizer import SGD
+from mpl_tf.step.targets import pseudo_targets
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
 
@@ -73,12 +72,12 @@ class MetaPseudoLabels(uda.UDA):
         self.baseline = self._state() if baseline == "moving_average" else None
 
     def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer, teacher_optimizer: mpl_tf.optim.SGD of student and teacher, at 0.1 by default."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        """Args: optimizer, teacher_optimizer: step.optimizer.SGD of student and teacher, at 0.1 by default."""
+        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(teacher_optimizer, weight_decay, clip_norm, accumulate, **kwargs)
 
-    def networks(self):
+    def learners(self):
         """Teacher and student."""
         return {"teacher": self.teacher, "student": self.student}
 
@@ -90,7 +89,7 @@ class MetaPseudoLabels(uda.UDA):
         with tf.GradientTape() as tape:
             tape.watch(theta_T)
             zs, z_u, teacher_state = self.label(theta_T, batch, tape)
-        q = labels.targets(tf.nn.softmax(z_u), self.pseudo_labels, self.seed, t)
+        q = pseudo_targets(tf.nn.softmax(z_u), self.pseudo_labels, self.seed, t)
 
         # The student steps: theta_S' = theta_S - eta_S grad CE(y_u, S(x_u; theta_S)).
         theta_S = student.weights()
@@ -151,15 +150,15 @@ class MetaPseudoLabels(uda.UDA):
 
         if self.feedback == "exact":
             coefficient = eta_S * (1 - self.objective.label_smoothing)
-            table = forms.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
+            table = feedback.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
             h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
-            return lambda z: weight * forms.table_loss(table, z, scale, count), h, baseline
+            return lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline
         if self.feedback == "taylor":
-            h = forms.taylor(student, labeled_loss, x_l, theta_S, new_S)
+            h = feedback.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
-            h = forms.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
+            h = feedback.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
-        return lambda z: weight * forms.scalar_loss(h - baseline, y_u, z, scale, count), h, baseline
+        return lambda z: weight * feedback.scalar_loss(h - baseline, y_u, z, scale, count), h, baseline
 
 
 def _norm_logs(at_logits):

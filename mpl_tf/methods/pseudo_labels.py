@@ -7,9 +7,9 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step import targets as labels
 from mpl_tf.step.method import logit_gradients, summed
 from mpl_tf.step.single_network import SingleNetwork
+from mpl_tf.step.targets import pseudo_targets
 
 
 class PseudoLabels(SingleNetwork):
@@ -17,7 +17,7 @@ class PseudoLabels(SingleNetwork):
 
     Args:
         network: the student, keras.Model of logits.
-        pseudo_labels: "soft", "argmax" or "sampled"; see labels.targets.
+        pseudo_labels: "soft", "argmax" or "sampled"; see step.targets.
         label_smoothing: of all targets, in [0, 1].
         with_labels: whether the student learns from the labeled batch too, in one pass with the unlabeled one.
         ema_decay: decay of the deployed average of the weights; 0 for none.
@@ -36,7 +36,7 @@ class PseudoLabels(SingleNetwork):
         """One step; see Method.step."""
         student, y_l = self.student, batch["y_l"]
         theta_S, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
-        y_u = labels.targets(batch["q_u"], self.pseudo_labels, self.seed, t)
+        y_u = pseudo_targets(batch["q_u"], self.pseudo_labels, self.seed, t)
         x_u, x_l = batch[self.unlabeled_view], batch[self.labeled_view]
         targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u
 

@@ -9,9 +9,9 @@ import contextlib
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step import optimizer as optim
 from mpl_tf.step.method import Method, logit_gradients, norms, summed
-from mpl_tf.step.network import Trained
+from mpl_tf.step.network import Learner
+from mpl_tf.step.optimizer import SGD
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")
 
@@ -38,7 +38,7 @@ class TeacherObjective:
         """The teacher's logits on the labeled batch and both views.
 
         Args:
-            teacher: trained.Trained.
+            teacher: step.network.Learner.
             theta_T: its weights.
             batch: dict with x_l, x_u_weak and x_u_strong.
             tape: the GradientTape that records; not the weak view's pass where that is split off.
@@ -110,13 +110,13 @@ class UDA(Method):
         )
 
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.teacher = Trained(self.teacher_network, optimizer, weight_decay, clip_norm, accumulate)
+        """Args: optimizer: a step.optimizer.SGD, 0.1 by default; the others as in Learner."""
+        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        self.teacher = Learner(self.teacher_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
-    def networks(self):
-        """The one network, in the teacher's role."""
+    def learners(self):
+        """The one Learner, in the teacher's role."""
         return {"teacher": self.teacher}
 
     def step(self, batch):

@@ -19,7 +19,7 @@ def taylor(student, labeled_loss, x_l, old, new):
     """h = L_l(theta_S) - L_l(theta_S'), the first-order Taylor form of the dot product.
 
     Args:
-        student: methods.trained.Trained.
+        student: step.network.Learner.
         labeled_loss: function of the logits [b, C] on x_l, the mean loss of this replica's examples, a float32 scalar.
         x_l: this replica's labeled examples.
         old, new: theta_S and theta_S', lists of tensors.

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import moving_average
 
 SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
 
 
 class Method(keras.Model):
-    """A training method: subclasses define `networks`, `step`, `batch_keys` and `log_names`.
+    """A training method: subclasses define `learners`, `step`, `batch_keys` and `log_names`.
 
     Class attributes:
         batch_keys: the parts of a batch that `step` reads.
@@ -25,6 +25,10 @@ class Method(keras.Model):
         roles: the constructor's networks; a "teacher" may be of another architecture.
         fixed_teacher: whether the batch holds the distributions of a teacher trained before, as `q_u`.
         two_optimizers: whether compile() takes a teacher_optimizer beside the student's.
+
+    Attributes:
+        student_network: the network that is trained to be deployed, itself or through the average of its weights.
+        averaged: a copy of it with that average; None without ema_decay.
     """
 
     batch_keys = ("x_l", "y_l")
@@ -34,14 +38,14 @@ class Method(keras.Model):
     fixed_teacher = False
     two_optimizers = False
 
-    def __init__(self, deployed, ema_decay=0.0, seed=0, **kwargs):
+    def __init__(self, student_network, ema_decay=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.ema_decay = ema_decay
-        self.trained = deployed
+        self.student_network = student_network
         self.averaged = None
         if ema_decay:
-            self.averaged = keras.models.clone_model(deployed)
-            self.averaged.set_weights(deployed.get_weights())
+            self.averaged = keras.models.clone_model(student_network)
+            self.averaged.set_weights(student_network.get_weights())
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
         self.counters = []  # The method's own variables.
         self.seed = self._state(dtype="int32")
@@ -49,7 +53,7 @@ class Method(keras.Model):
         self.sums = self._state((len(self.log_names) + 1,))
         self.skipped = self._state((2,))  # Steps refused in all, and in a row.
         self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
-        if deployed.dtype_policy.compute_dtype == "float16":
+        if student_network.dtype_policy.compute_dtype == "float16":
             self.scaling = self._state((2,))
             self.scaling.assign([FIRST_LOSS_SCALE, 0.0])
         self.built = True
@@ -60,10 +64,10 @@ class Method(keras.Model):
         return variable
 
     def compile(self, optimizer=None, run_eagerly=False, steps_per_execution=1, jit_compile=False, **kwargs):
-        """Set Keras up for fit(); subclasses make their Trained networks first."""
+        """Set Keras up for fit(); subclasses make their Learners first."""
         if self.scaling is not None:
-            for part in self.networks().values():
-                part.loss_scale = self.scaling
+            for learner in self.learners().values():
+                learner.loss_scale = self.scaling
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -84,8 +88,8 @@ class Method(keras.Model):
         self.xla = bool(asked)
 
     def deployed(self):
-        """The network to predict with: the average of the trained one's weights, or the trained one itself."""
-        return self.averaged or self.trained
+        """The network to predict with: the average of the student's weights, or the student itself."""
+        return self.averaged or self.student_network
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Keras' hook of fit(): nothing is left to build here.
@@ -103,14 +107,14 @@ class Method(keras.Model):
             self.train_function = distribute.train_function(strategy, self.train_step, names, self.steps_per_execution)
         return self.train_function
 
-    def networks(self):
-        """Trained networks by role, for checkpoints and evaluation."""
+    def learners(self):
+        """The Learners by role, for checkpoints and evaluation: dict of str to Learner."""
         raise NotImplementedError
 
-    def image_networks(self):
-        """Those of `networks` that take examples as the deployed network does, by role: those to be scored."""
-        shape = self.trained.input_shape
-        return {role: part for role, part in self.networks().items() if part.network.input_shape == shape}
+    def scored_learners(self):
+        """Those of `learners` whose networks take examples as the deployed one does, by role: those to be scored."""
+        shape = self.student_network.input_shape
+        return {role: learner for role, learner in self.learners().items() if learner.network.input_shape == shape}
 
     def step(self, batch):
         """One step of the algorithm on a replica's batch.
@@ -130,9 +134,9 @@ class Method(keras.Model):
     def state(self):
         """All variables of the run by part, for checkpoints: dict of str to list."""
         parts = {"counters": list(self.counters)}
-        for role, part in self.networks().items():
-            parts[role] = list(part.network.variables)
-            parts[f"{role}_optimizer"] = list(part.optimizer.variables)
+        for role, learner in self.learners().items():
+            parts[role] = list(learner.network.variables)
+            parts[f"{role}_optimizer"] = list(learner.optimizer.variables)
         if self.averaged is not None:
             parts["average"] = list(self.averaged.variables)
         return parts
@@ -180,7 +184,7 @@ class Method(keras.Model):
             return []
         variables = self.averaged.trainable_variables + self.averaged.non_trainable_variables
         old = [tf.convert_to_tensor(variable) for variable in variables]
-        return list(zip(variables, optim.average(old, [*new, *state], self.ema_decay, step), strict=True))
+        return list(zip(variables, moving_average(old, [*new, *state], self.ema_decay, step), strict=True))
 
 
 def _chosen(condition, new, old):

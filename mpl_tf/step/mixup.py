@@ -12,7 +12,7 @@ import math
 
 import tensorflow as tf
 
-from mpl_tf.step import targets as labels
+from mpl_tf.step.targets import uniform
 
 
 def mix(x, q, alpha, seed):
@@ -39,7 +39,7 @@ def mix(x, q, alpha, seed):
 
 
 def symmetric_beta(alpha, count, seed):
-    """Draws from Beta(alpha, alpha) for this replica's part of the batch, as labels.uniform has them.
+    """Draws from Beta(alpha, alpha) for this replica's part of the batch, as targets.uniform has them.
 
     Student's t with 2 alpha degrees of freedom is T = sqrt(2 alpha (U^(-1/alpha) - 1)) cos(2 pi V) for uniform U, V
     (Bailey 1994, Mathematics of Computation 62), and 1/2 + T / (2 sqrt(2 alpha + T^2)) follows Beta(alpha, alpha).
@@ -53,7 +53,7 @@ def symmetric_beta(alpha, count, seed):
         float32 [b] in [0, 1].
     """
     radius_seed, angle_seed = tf.unstack(tf.random.split(seed, 2))
-    power = labels.uniform(count, radius_seed) ** (1 / alpha)
-    cosine = tf.cos(2 * math.pi * labels.uniform(count, angle_seed))
+    power = uniform(count, radius_seed) ** (1 / alpha)
+    cosine = tf.cos(2 * math.pi * uniform(count, angle_seed))
     sine = tf.sqrt(1 - power) * cosine
     return tf.clip_by_value(0.5 + 0.5 * sine / tf.sqrt(power + sine**2), 0.0, 1.0)  # Rounding may leave [0, 1].

@@ -4,15 +4,15 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import SGD, decay_mask, regularised
 
 
-class Trained:
-    """A network with its optimizer, used functionally.
+class Learner:
+    """A network with its optimizer, used as a function of its weights.
 
     Args:
         network: built keras.Model, images [B, ...] -> logits [B, C].
-        optimizer: mpl_tf.optim.SGD.
+        optimizer: step.optimizer.SGD.
         weight_decay: L2 coefficient on all but batch-norm weights.
         clip_norm: bound on the gradient's global norm; 0 for none.
         accumulate: parts that each batch is cut into, >= 1; see `forward`.
@@ -21,13 +21,13 @@ class Trained:
     """
 
     def __init__(self, network, optimizer, weight_decay=0.0, clip_norm=0.0, accumulate=1):
-        if not isinstance(optimizer, optim.SGD):
-            raise UsageError(f"optimizer: expected mpl_tf.optim.SGD, got {type(optimizer).__name__}")
+        if not isinstance(optimizer, SGD):
+            raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
         self.loss_scale = None  # A variable, set by the method where the network computes in float16.
-        self.decay_mask = optim.decayed(network)
+        self.decay_mask = decay_mask(network)
 
     def weights(self):
         """The trainable weights' values, read now."""
@@ -143,9 +143,7 @@ class Trained:
         Returns:
             (new weights, updates, gradient norm, first-step coefficient): tensors, [(variable, new value)], scalars.
         """
-        gradients, norm, factor = optim.regularised(
-            gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm
-        )
+        gradients, norm, factor = regularised(gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm)
         coefficient = self.optimizer.first_step_coefficient() * factor
         new, updates = self.optimizer.new_values(weights, gradients)
         updates += zip(self.network.trainable_variables, new, strict=True)

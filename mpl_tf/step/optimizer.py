@@ -23,7 +23,7 @@ class WaitThen(keras.optimizers.schedules.LearningRateSchedule):
         return {"wait": self.wait, "schedule": self.schedule}
 
 
-def learning_rate(peak, kind, steps, wait=0, warmup=0):
+def learning_rate_schedule(peak, kind, steps, wait=0, warmup=0):
     """A run's learning rate: wait at 0, linear warm-up to the peak, then cosine decay to 0 or constant.
 
     Args:
@@ -90,7 +90,7 @@ class SGD(keras.optimizers.SGD):
         return tf.convert_to_tensor(self.learning_rate) * (1 + self.momentum if self.nesterov else 1.0)
 
 
-def decayed(network):
+def decay_mask(network):
     """Which of the network's trainable weights are decayed: bool each; all but those of batch norm."""
     spared = {
         id(weight)
@@ -121,7 +121,7 @@ def regularised(gradients, weights, mask, weight_decay, clip_norm):
     return [g * factor for g in gradients], norm, factor
 
 
-def average(old, new, decay, step):
+def moving_average(old, new, decay, step):
     """Exponential moving average with the released warm-up: decay min(decay, (1 + t) / (10 + t)) at step t from 0.
 
     Args:

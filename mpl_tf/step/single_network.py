@@ -1,8 +1,8 @@
 """What methods that train a single network share."""
 
-from mpl_tf.step import optimizer as optim
 from mpl_tf.step.method import Method
-from mpl_tf.step.network import Trained
+from mpl_tf.step.network import Learner
+from mpl_tf.step.optimizer import SGD
 
 
 class SingleNetwork(Method):
@@ -22,11 +22,11 @@ class SingleNetwork(Method):
         super().__init__(network, ema_decay, **kwargs)
 
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: mpl_tf.optim.SGD, at 0.1 by default; weight_decay, clip_norm, accumulate: as in Trained."""
-        optimizer = optimizer or optim.SGD(0.1, momentum=0.9, nesterov=True)
-        self.student = Trained(self.trained, optimizer, weight_decay, clip_norm, accumulate)
+        """Args: optimizer: a step.optimizer.SGD, 0.1 by default; the others as in Learner."""
+        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
-    def networks(self):
+    def learners(self):
         """The one network."""
         return {self.role: self.student}

@@ -8,7 +8,7 @@ import tensorflow as tf
 from mpl_tf.devices import distribute
 
 
-def targets(q, kind, seed, t):
+def pseudo_targets(q, kind, seed, t):
     """The student's target distributions, without gradient.
 
     Args:
@@ -24,10 +24,10 @@ def targets(q, kind, seed, t):
         return q
     if kind == "argmax":
         return tf.one_hot(tf.argmax(q, axis=-1), q.shape[-1])
-    return tf.one_hot(sample(q, tf.stack([tf.convert_to_tensor(seed), tf.cast(t, tf.int32)])), q.shape[-1])
+    return tf.one_hot(sample_classes(q, tf.stack([tf.convert_to_tensor(seed), tf.cast(t, tf.int32)])), q.shape[-1])
 
 
-def sample(q, seed):
+def sample_classes(q, seed):
     """Hard labels from distributions, the same for any number of replicas.
 
     Args:

@@ -9,7 +9,7 @@ from mpl_tf import data, methods
 from mpl_tf.base.errors import UsageError
 from mpl_tf.methods.mean_teacher import MeanTeacher
 from mpl_tf.step import losses
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import SGD
 from tests import tiny
 
 RATE = 0.3
@@ -50,9 +50,9 @@ def test_label_smoothing_steps_on_keras_smoothed_cross_entropy():
     method = tiny.make("label_smoothing", rate=RATE, momentum=0.0, label_smoothing=0.3)
     smoothed = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
     target = tf.one_hot(batch["y_l"], tiny.CLASSES)
-    expected, loss = plain_step(method.trained, lambda f: smoothed(target, f(batch["x_l"])))
+    expected, loss = plain_step(method.student_network, lambda f: smoothed(target, f(batch["x_l"])))
     logs = fit(method, batch)
-    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-5, atol=1e-6)
     assert logs["loss"] == pytest.approx(loss, rel=1e-5)
 
 
@@ -60,10 +60,10 @@ def test_randaugment_steps_on_the_strong_view_alone():
     batch = tiny.batch()
     method = tiny.make("randaugment", rate=RATE, momentum=0.0)
     plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    expected, loss = plain_step(method.trained, lambda f: plain(batch["y_l"], f(batch["x_l_strong"])))
-    right = np.mean(method.trained(batch["x_l_strong"]).numpy().argmax(axis=1) == batch["y_l"])
+    expected, loss = plain_step(method.student_network, lambda f: plain(batch["y_l"], f(batch["x_l_strong"])))
+    right = np.mean(method.student_network(batch["x_l_strong"]).numpy().argmax(axis=1) == batch["y_l"])
     logs = fit(method, {key: batch[key] for key in ("x_l_strong", "y_l")})
-    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-5, atol=1e-6)
     assert (logs["loss"], logs["accuracy"]) == (pytest.approx(loss, rel=1e-5), pytest.approx(right))
 
 
@@ -107,12 +107,12 @@ def test_fixmatch_step_by_hand_with_its_mean_over_all_unlabeled():
         unlabeled = -sum(log_s[i, p[i].argmax()] for i in np.flatnonzero(masks[0])) / 8
         return smoothed(tf.one_hot(batch["y_l"], tiny.CLASSES), z_l) + weight * unlabeled
 
-    expected, loss = plain_step(method.trained, objective)
+    expected, loss = plain_step(method.student_network, objective)
     logs = fit(method, batch)
     assert 0 < np.mean(masks[0]) < 1
     assert logs["uda_mask"] == pytest.approx(np.mean(masks[0]))
     assert logs["loss"] + weight * logs["uda_loss"] == pytest.approx(loss, rel=1e-5)
-    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_mean_teacher_consistency_and_ramp_by_hand():
@@ -147,7 +147,9 @@ def test_mean_teacher_steps_by_hand():
         used = min(decay, (1 + t) / (10 + t))
         assign(teacher.weights, used * tiny.flat(teacher.weights) + (1 - used) * tiny.flat(student.weights))
     logs = fit(method, batch, 3)
-    np.testing.assert_allclose(tiny.flat(method.trained.weights), tiny.flat(student.weights), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        tiny.flat(method.student_network.weights), tiny.flat(student.weights), rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(tiny.flat(method.deployed().weights), tiny.flat(teacher.weights), rtol=1e-4, atol=1e-6)
     assert method.deployed() is method.averaged
     assert logs["consistency_loss"] == pytest.approx(np.mean(consistencies), rel=1e-4)
@@ -161,7 +163,7 @@ def test_mean_teachers_networks_draw_dropout_masks_of_their_own(rate):
     hidden = keras.layers.Dropout(rate)(keras.layers.Dense(16, "tanh", kernel_initializer=tiny.glorot(3))(inputs))
     network = keras.Model(inputs, keras.layers.Dense(tiny.CLASSES, kernel_initializer=tiny.glorot(4))(hidden))
     method = MeanTeacher(network, uda_ramp_steps=0)
-    method.compile(optim.SGD(0.1))
+    method.compile(SGD(0.1))
     batch = tiny.batch()
     logs = fit(method, batch | {"x_u_weak_2": batch["x_u_weak"]})
     assert logs["consistency_loss"] > 1e-3 if rate else logs["consistency_loss"] == pytest.approx(0, abs=1e-12)

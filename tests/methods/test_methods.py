@@ -10,8 +10,8 @@ from mpl_tf.methods import METHODS, OPTIONS
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models.small_cnn import small_cnn
 from mpl_tf.run.checkpoints import Checkpoints
-from mpl_tf.step import method as base
-from mpl_tf.step.targets import sample
+from mpl_tf.step.method import FIRST_LOSS_SCALE
+from mpl_tf.step.targets import sample_classes
 from tests import tiny
 
 FORMS = [
@@ -46,7 +46,7 @@ FEW = [*{name: (name, options) for name, options in reversed(EVERY)}.values(), (
 def run(method, batches, steps):
     """The logs of the last step, and all trained numbers."""
     history = method.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0).history
-    numbers = [variable.numpy() for part in method.networks().values() for variable in part.network.variables]
+    numbers = [variable.numpy() for learner in method.learners().values() for variable in learner.network.variables]
     return {name: values[-1] for name, values in history.items()}, tiny.flat(numbers)
 
 
@@ -56,16 +56,16 @@ def test_registry_and_options_name_the_same_methods():
 
 def test_flags_name_the_network_of_each_role_and_its_stochastic_depth(make_config):
     names = {"teacher_model": "small_cnn", "model": "narrow_cnn"}
-    networks = methods.make(make_config(**names), (8, 8, 3), 10).networks()
-    assert {role: part.network.name for role, part in networks.items()} == {
+    learners = methods.make(make_config(**names), (8, 8, 3), 10).learners()
+    assert {role: learner.network.name for role, learner in learners.items()} == {
         "teacher": "small_cnn",
         "student": "narrow_cnn",
     }
-    networks = methods.make(make_config(), (8, 8, 3), 10).networks()
-    assert [part.network.name for part in networks.values()] == ["small_cnn"] * 2
+    learners = methods.make(make_config(), (8, 8, 3), 10).learners()
+    assert [learner.network.name for learner in learners.values()] == ["small_cnn"] * 2
     config = make_config(model="wide_resnet_28_2", method="supervised", stochastic_depth=0.6, dropout=0.1)
-    (part,) = methods.make(config, (8, 8, 3), 10).networks().values()
-    rates = [layer.rate for layer in part.network.layers if isinstance(layer, keras.layers.Dropout)]
+    (learner,) = methods.make(config, (8, 8, 3), 10).learners().values()
+    rates = [layer.rate for layer in learner.network.layers if isinstance(layer, keras.layers.Dropout)]
     np.testing.assert_allclose(sorted(rates), sorted([0.1, *(0.05 * number for number in range(1, 13))]))
 
 
@@ -198,7 +198,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
 
 
 def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones(monkeypatch):
-    monkeypatch.setattr(base, "LOSS_SCALE_GROWTH_STEPS", 2)
+    monkeypatch.setattr("mpl_tf.step.method.LOSS_SCALE_GROWTH_STEPS", 2)
     keras.config.set_dtype_policy("mixed_float16")
     try:
         method = tiny.make("supervised")
@@ -209,7 +209,7 @@ def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones
     scales = []
     for one_batch in (bad, good, good):
         run(method, tiny.repeated(one_batch), 1)
-        scales.append(float(method.scaling[0]) / base.FIRST_LOSS_SCALE)
+        scales.append(float(method.scaling[0]) / FIRST_LOSS_SCALE)
     assert scales == [0.5, 0.5, 1.0]
 
 
@@ -305,9 +305,9 @@ def test_students_statistics_move_by_its_own_pass_alone():
 
 def test_sampled_labels_follow_the_distribution():
     q = tf.tile([[0.5, 0.2, 0.3]], [20_000, 1])
-    shares = np.bincount(sample(q, tf.constant([1, 2])), minlength=3) / 20_000
+    shares = np.bincount(sample_classes(q, tf.constant([1, 2])), minlength=3) / 20_000
     np.testing.assert_allclose(shares, [0.5, 0.2, 0.3], atol=0.01)
-    assert sample(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1, 2])).numpy() == [1]
+    assert sample_classes(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1, 2])).numpy() == [1]
 
 
 def test_as_in_a_notebook():
@@ -321,7 +321,7 @@ def test_as_in_a_notebook():
 
 def test_another_optimizer_is_refused():
     method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
-    with pytest.raises(Exception, match="expected mpl_tf.optim.SGD, got Adam"):
+    with pytest.raises(Exception, match="expected mpl_tf.step.optimizer.SGD, got Adam"):
         method.compile(keras.optimizers.Adam())
 
 

@@ -156,10 +156,10 @@ def test_every_role_of_a_method_starts_from_the_weights_of_its_network(make_conf
     given = []
     monkeypatch.setattr(pretrained, "load", lambda network, name: given.append((network, name)))
     config = make_config(pretrained="imagenet", model="narrow_cnn", teacher_model="small_cnn", method="mpl")
-    parts = methods.make(config, (8, 8, 3), 3).image_networks()
+    learners = methods.make(config, (8, 8, 3), 3).scored_learners()
     names = {"teacher": "small_cnn", "student": "narrow_cnn"}
     assert sorted((name, id(network)) for network, name in given) == sorted(
-        (names[role], id(part.network)) for role, part in parts.items()
+        (names[role], id(learner.network)) for role, learner in learners.items()
     )
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mpl_tf import main
 from mpl_tf.methods.reduced_mpl import reduced_teacher
-from mpl_tf.step.targets import targets
+from mpl_tf.step.targets import pseudo_targets
 from tests import tiny
 from tests.run.test_resume import FLAGS, rows, start, wait_for_rows, weights
 
@@ -54,17 +54,17 @@ def test_one_step_is_gradient_descent_on_the_teachers_labels(name, with_labels, 
     y = q if kind == "soft" else np.eye(tiny.CLASSES, dtype=np.float32)[q.argmax(axis=1)]
     x = tf.concat([x_u, x_l], 0) if with_labels else x_u
     y = np.concatenate([y, np.eye(tiny.CLASSES, dtype=np.float32)[batch["y_l"]]]) if with_labels else y
-    expected, _ = plain_step(method.trained, x, y, 0.5)
-    z_u = method.trained(x_u).numpy()
+    expected, _ = plain_step(method.student_network, x, y, 0.5)
+    z_u = method.student_network(x_u).numpy()
     logs = method.fit(tiny.repeated(batch), epochs=1, steps_per_epoch=1, verbose=0).history
-    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-5, atol=1e-6)
     assert logs["student_loss"][0] == pytest.approx(cross_entropy(y[: len(q)], z_u).mean(), rel=1e-5)
     assert logs["student_agreement"][0] == np.mean(z_u.argmax(axis=1) == q.argmax(axis=1))
 
 
 def test_sampled_labels_follow_the_distributions():
     q = tf.constant([[0.7, 0.2, 0.1]] * 200)
-    drawn = np.mean([targets(q, "sampled", tf.constant(3), t).numpy().mean(axis=0) for t in range(50)], axis=0)
+    drawn = np.mean([pseudo_targets(q, "sampled", tf.constant(3), t).numpy().mean(axis=0) for t in range(50)], axis=0)
     np.testing.assert_allclose(drawn, [0.7, 0.2, 0.1], atol=0.015)  # Standard error below 0.005.
 
 
@@ -95,9 +95,9 @@ def test_reduced_mpl_that_cannot_move_its_teacher_is_pseudo_labels_on_strong_vie
     """With the identity as reduced teacher and no feedback the student learns the stored distributions."""
     batch = tiny.batch()
     method = tiny.make("reduced_mpl", rate=0.5, momentum=0.0, feedback="off", pseudo_labels="soft", label_smoothing=0.0)
-    expected, _ = plain_step(method.trained, batch["x_u_strong"], batch["q_u"], 0.5)
+    expected, _ = plain_step(method.student_network, batch["x_u_strong"], batch["q_u"], 0.5)
     method.fit(tiny.repeated(batch), epochs=1, steps_per_epoch=1, verbose=0)
-    np.testing.assert_allclose(tiny.flat(method.trained.trainable_variables), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.step import optimizer as optim
+from mpl_tf.step.optimizer import SGD, decay_mask, learning_rate_schedule, moving_average, regularised
 from tests import tiny
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_sgd_equals_keras_sgd_in_both_its_forms(momentum, nesterov):
     ours, theirs, functional = (tf.Variable([1.0, -2.0]) for _ in range(3))
-    optimizers = [
-        kind(0.1, momentum=momentum, nesterov=nesterov) for kind in (optim.SGD, keras.optimizers.SGD, optim.SGD)
-    ]
+    optimizers = [kind(0.1, momentum=momentum, nesterov=nesterov) for kind in (SGD, keras.optimizers.SGD, SGD)]
     optimizers[2].build([functional])
     for step in range(4):
         gradient = tf.constant([0.5, 1.0 - step])
@@ -34,7 +32,7 @@ def test_sgd_equals_keras_sgd_in_both_its_forms(momentum, nesterov):
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_first_step_coefficient_is_the_derivative_of_the_step(momentum, nesterov):
     weight, gradient = tf.Variable([1.0]), tf.constant([0.3])
-    optimizer = optim.SGD(0.1, momentum=momentum, nesterov=nesterov)
+    optimizer = SGD(0.1, momentum=momentum, nesterov=nesterov)
     optimizer.build([weight])
     optimizer.apply([tf.constant([2.0])], [weight])  # So that there is a velocity.
     with tf.GradientTape() as tape:
@@ -45,26 +43,26 @@ def test_first_step_coefficient_is_the_derivative_of_the_step(momentum, nesterov
 
 
 def test_schedule_waits_warms_up_and_decays_as_released():
-    rate = optim.learning_rate(0.4, "cosine", steps=100, wait=10, warmup=20)
+    rate = learning_rate_schedule(0.4, "cosine", steps=100, wait=10, warmup=20)
     assert [float(rate(step)) for step in (0, 9, 10)] == [0, 0, 0]
     assert float(rate(20)) == pytest.approx(0.2)
     assert float(rate(30)) == pytest.approx(0.4)
     assert float(rate(65)) == pytest.approx(0.2)
     assert float(rate(100)) == pytest.approx(0, abs=1e-7)
-    flat = optim.learning_rate(0.4, "constant", steps=100)
+    flat = learning_rate_schedule(0.4, "constant", steps=100)
     assert [float(flat(step)) for step in (0, 50, 99)] == pytest.approx([0.4] * 3)
 
 
 def test_decay_spares_batch_norm_and_clipping_bounds_the_norm():
     network = tiny.network(0, norm=True)
-    mask = optim.decayed(network)
+    mask = decay_mask(network)
     names = [variable.path.split("/")[-1] for variable in network.trainable_variables]
     assert dict(zip(names, mask, strict=True)) == {"kernel": True, "bias": True, "gamma": False, "beta": False}
     weights, gradients = [tf.constant([2.0, 0.0]), tf.constant([5.0])], [tf.constant([1.0, 1.0]), tf.constant([3.0])]
-    got, norm, factor = optim.regularised(gradients, weights, [True, False], 0.5, 0.0)
+    got, norm, factor = regularised(gradients, weights, [True, False], 0.5, 0.0)
     np.testing.assert_allclose(tiny.flat(got), [2.0, 1.0, 3.0])
     assert (float(norm), float(factor)) == pytest.approx((14**0.5, 1.0))
-    got, norm, factor = optim.regularised(gradients, weights, [True, False], 0.5, 2.0)
+    got, norm, factor = regularised(gradients, weights, [True, False], 0.5, 2.0)
     assert np.linalg.norm(tiny.flat(got)) == pytest.approx(2.0)
     assert (float(norm), float(factor)) == pytest.approx((14**0.5, 2 / 14**0.5))
 
@@ -72,6 +70,6 @@ def test_decay_spares_batch_norm_and_clipping_bounds_the_norm():
 def test_average_warms_up_as_released():
     old, new = [tf.constant([0.0]), tf.constant([7])], [tf.constant([1.0]), tf.constant([9])]
     for step, decay in ((0, 0.1), (10, 0.55), (10**6, 0.99)):
-        value, counter = optim.average(old, new, 0.99, tf.constant(step))
+        value, counter = moving_average(old, new, 0.99, tf.constant(step))
         assert float(value[0]) == pytest.approx(1 - decay, rel=1e-4)
         assert int(counter[0]) == 9

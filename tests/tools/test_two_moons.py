@@ -51,15 +51,15 @@ def test_steps_are_the_methods_own(config, name):
     chunks = list(moons_training.chunks(trainer, points, None))
     for k, seed in enumerate(seeds):
         method = methods.make(config.replace(seed=seed), (2,), 2)  # Run eagerly: quicker than tracing it.
-        for part, weights in zip(method.networks().values(), first, strict=True):
-            part.network.set_weights([one[k] for one in weights])
+        for learner, weights in zip(method.learners().values(), first, strict=True):
+            learner.network.set_weights([one[k] for one in weights])
         for chunk in chunks:
             for s in range(2):
                 batch = {"x_l": points.x_l[k], "y_l": points.y_l[k]} | {key: part[s, k] for key, part in chunk.items()}
                 logs = method.train_step({key: tf.constant(part) for key, part in batch.items()})
         assert name != "mpl" or abs(float(logs["h"])) > 1e-4
-        for role, part in method.networks().items():
-            for expected, found, before in zip(part.weights(), trained[role], first[0], strict=True):
+        for role, learner in method.learners().items():
+            for expected, found, before in zip(learner.weights(), trained[role], first[0], strict=True):
                 np.testing.assert_allclose(found[k], expected, rtol=1e-4, atol=1e-5)
                 assert np.abs(found[k] - before[k]).max() > 1e-3
 
@@ -101,9 +101,9 @@ def test_data_and_first_weights_are_the_main_programs(config):
         np.testing.assert_array_equal(points.y[k], dataset.test.labels)
         for name, roles in (("mpl", ["teacher", "student"]), ("uda", ["teacher"]), ("supervised", ["network"])):
             keras.utils.set_random_seed(seed)
-            parts = methods.make(config.replace(method=name, seed=seed), (2,), 2).networks()
+            learners = methods.make(config.replace(method=name, seed=seed), (2,), 2).learners()
             for role, weights in zip(roles, (points.teacher, points.student), strict=False):
-                for expected, found in zip(parts[role].weights(), weights, strict=True):
+                for expected, found in zip(learners[role].weights(), weights, strict=True):
                     np.testing.assert_array_equal(found[k], expected)
 
 

@@ -89,7 +89,7 @@ class Trainer:
         self.config = config
         self.method = methods.make(config, SHAPE, CLASSES)
         self.variables = [variable for part in self.method.state().values() for variable in part]
-        self.networks = {role: part.network for role, part in self.method.networks().items()}
+        self.networks = {role: learner.network for role, learner in self.method.learners().items()}
         self.run = tf.function(self._run, jit_compile=config.jit_compile, autograph=False)
 
     def start(self, weights):

@@ -132,19 +132,19 @@ def make(values, grid=None):
     from mpl_tf.methods.mpl import MetaPseudoLabels
     from mpl_tf.methods.supervised import Supervised
     from mpl_tf.methods.uda import UDA
-    from mpl_tf.step import optimizer as optim
+    from mpl_tf.step.optimizer import SGD
 
     keras.utils.set_random_seed(0)
     rates = {"ema_decay": 0.9}
     objective = {"uda_ramp_steps": 0, "uda_weight": 1.0, "uda_threshold": 0.0}
-    optimizers = {"optimizer": optim.SGD(0.05, momentum=0.9, nesterov=True)}
+    optimizers = {"optimizer": SGD(0.05, momentum=0.9, nesterov=True)}
     with grid.scope() if grid else contextlib.nullcontext():
         if values.method == "mpl":
             exact = values.feedback == "exact"
             forms = {"feedback_scale": "sum", "pseudo_labels": "soft"} if exact else {"pseudo_labels": "sampled"}
             networks = (build(values, grid), build(values, grid))
             method = MetaPseudoLabels(*networks, feedback=values.feedback, **forms, **objective, **rates)
-            optimizers["teacher_optimizer"] = optim.SGD(0.05, momentum=0.9, nesterov=True)
+            optimizers["teacher_optimizer"] = SGD(0.05, momentum=0.9, nesterov=True)
         else:
             kind, options = (Supervised, {}) if values.method == "supervised" else (UDA, objective)
             method = kind(build(values, grid), **options, **rates)

@@ -67,7 +67,7 @@ def place(method, grid):
         grid: Grid.
     """
     if method.averaged is not None:
-        method.averaged.twin = method.trained.twin
+        method.averaged.twin = method.student_network.twin
     for part, variables in method.state().items():
         for variable in variables:
             if hasattr(variable, "whole_shape"):  # Of a network that an earlier phase trained.

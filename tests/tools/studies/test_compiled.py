@@ -42,7 +42,7 @@ def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
         assert method.jit_compile == jit
         return method
 
-    batch = mesh.noise(np.random.default_rng(0), make(False).trained.input_shape[1:], 4, 4)
+    batch = mesh.noise(np.random.default_rng(0), make(False).student_network.input_shape[1:], 4, 4)
     result = compiled.compare(make, batch, steps=1)
     assert {"loss", "student_loss", "h", "norm_feedback", "gradient_norm"} <= set(result["differences"])
     assert max(result["differences"].values()) < 1e-3  # h is the small difference of two losses.
