@@ -1,5 +1,6 @@
 """The ways a run can end early; each carries its exit status and one line that says what to do."""
 
+import difflib
 import re
 
 
@@ -25,3 +26,15 @@ def reason(error):
     """What an exception says, its first line, without TensorFlow's names of nodes and operations."""
     first = next(iter(str(error).strip().splitlines()), "")
     return re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", first)
+
+
+def did_you_mean(given, names, shown="{}"):
+    """The end of a refusal that tells the nearest of the known names, "; did you mean X?"; empty where none is near.
+
+    Args:
+        given: what came instead.
+        names: those there are, each a str.
+        shown: how a name is written, as "--{}" for flags.
+    """
+    near = difflib.get_close_matches(str(given), list(names), n=1)
+    return f"; did you mean {shown.format(near[0])}?" if near else ""

@@ -1,6 +1,5 @@
 """Checks of a configuration's values, alone and in combination; each raises UsageError in one line."""
 
-import math
 import re
 from pathlib import Path
 
@@ -17,17 +16,6 @@ FOLDERS = {  # Data sets that take folders of the user's, beside --data_dir.
     "imagenet_10": ("labeled_dir",),
     "imagenet_jft": ("unlabeled_dir",),
 }
-
-
-def value(field, given):
-    """A value of a Config field lies among its choices or in its range."""
-    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
-    if choices and given not in choices:
-        raise UsageError(f"--{field.name}: expected one of {', '.join(choices)}, got {given!r}")
-    below, above = low is not None and given < low, high is not None and given > high
-    if below or above or (isinstance(given, float) and not math.isfinite(given)):
-        bounds = f"at least {low}" if high is None else f"{low} to {high}"
-        raise UsageError(f"--{field.name}: expected {bounds}, got {given}")
 
 
 def steps(config):

@@ -1,27 +1,30 @@
-"""Command line to Config: the only module that touches absl.flags.
+"""Command line to values: the only module that touches absl.flags.
 
-Values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
+`read` serves every program; its flags are classes of fields (settings/fields.py). `parse` makes the trainer's Config.
+Its values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
 flags/DATASET.MODEL.flags where there is one, flags/scale_SCALE.flags, flags/DATASET.SCALE.flags and
 flags/method_METHOD.flags where there are, the command line. `--config=RUN/config.json` stands in for the files; so does
 WORKDIR/config.json with --mode=evaluate and --mode=predict.
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 
 from absl import flags as absl_flags
 
-from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import config_json
+from mpl_tf.base.errors import UsageError, did_you_mean
+from mpl_tf.settings import config_json, fields, help_text
 from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag
 
 DEFINE = {
     str: absl_flags.DEFINE_string,
     int: absl_flags.DEFINE_integer,
     float: absl_flags.DEFINE_float,
     bool: absl_flags.DEFINE_boolean,
+    tuple: absl_flags.DEFINE_multi_string,
 }
+HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 USAGE = """Train image classifiers with Meta Pseudo Labels.
 
   python -m mpl_tf.main --dataset=digits_50
@@ -30,8 +33,70 @@ USAGE = """Train image classifiers with Meta Pseudo Labels.
   python -m mpl_tf.main --config=RUN/config.json --workdir=NEW
   python -m mpl_tf.main --mode=predict --workdir=RUN --images=FOLDER
 
-Defaults stand in flags/defaults.flags, DATASET.flags, scale_SCALE.flags and method_METHOD.flags.
+The defaults below are those of flags/defaults.flags. The flagfiles of the data set, the scale and the method change
+them: DATASET.flags, scale_SCALE.flags, method_METHOD.flags; config.json in the run's folder has what a run took.
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What stands in for the flagfiles."""
+
+    config: str = flag(
+        "config.json of an earlier run: its values instead of the flagfiles'", "", topic="Values of an earlier run"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """Flags that every program has."""
+
+    flagfile: str = flag("read flags from this file, one a line, as if they stood here", "", topic="Every program")
+    undefok: str = flag("flags that may be unknown, with commas between them", "")
+    debug: bool = fields.like(Config, "debug", False)
+
+
+def wants_help(argv):
+    """Whether a command line asks for --help, in any of its forms."""
+    ours = argv[: argv.index("--")] if "--" in argv else argv
+    return bool(set(HELP) & set(ours))
+
+
+def read(argv, *classes, further=False):
+    """What a command line says.
+
+    Args:
+        argv: list of str, without the program's name.
+        classes: of its flags; those of Common come to them.
+        further: whether flags and words of another program may stand among them.
+    Returns:
+        (given, rest): dict of flag name to value of the flags that are given, unchecked; list of the arguments of the
+        other program as they came.
+    Raises:
+        UsageError: an unknown flag, with the nearest known one; no value of the flag's type; a word that is no flag.
+    """
+    values, known = absl_flags.FlagValues(), fields.merged(*classes, Common)
+    values.set_gnu_getopt(further)  # Flags after a word are read too: it may be the value of the other program's flag.
+    for field in known.values():
+        DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
+    try:
+        rest = values(["program", *argv], known_only=further)[1:]
+    except absl_flags.UnrecognizedFlagError as error:
+        near = did_you_mean(error.flagname, known, "--{}")
+        raise UsageError(f"--{error.flagname}: there is no such flag; see --help{near}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--flagfile: {error}") from error
+    except (absl_flags.Error, ValueError) as error:
+        raise UsageError(f"{' '.join(str(error).split())}; see --help") from error
+    if rest and not further:
+        raise UsageError(f"expected flags only, got {rest[0]!r}; write --name=value")
+    given = {name: values[name].value for name in known if values[name].value is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}, rest
+
+
+def defaults():
+    """The trainer's values as flags/defaults.flags has them: dict of flag name to value."""
+    return read([f"--flagfile={recipes() / 'defaults.flags'}"], Config)[0]
 
 
 def recipes():
@@ -61,8 +126,9 @@ def parse(argv):
         UsageError: unknown flag, value, data set or scale; a flag out of its range.
         SystemExit: status 0, after --help.
     """
-    if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(argv):
-        print(USAGE + "\n" + _new_flags().main_module_help().replace(f"\n{sys.argv[0]}:\n", ""))
+    if wants_help(argv):
+        values = help_text.defaults(Stored, Common) | defaults()
+        print(help_text.text(USAGE, values, Config, Stored, Common))
         raise SystemExit(0)
     asked = _read(argv)
     if asked["mode"] in ("evaluate", "predict") and not asked["config"]:
@@ -89,44 +155,10 @@ def parse(argv):
     return config
 
 
-def _new_flags():
-    values = absl_flags.FlagValues()
-    for field in dataclasses.fields(Config):
-        DEFINE[field.type](field.name, None, _help(field), flag_values=values, module_name=sys.argv[0])
-    absl_flags.DEFINE_string(
-        "config",
-        None,
-        "config.json of an earlier run: its values instead of the flagfiles'",
-        flag_values=values,
-        module_name=sys.argv[0],
-    )
-    absl_flags.DEFINE_string("flagfile", "", "read flags from this file, as absl does", flag_values=values)
-    absl_flags.DEFINE_string("undefok", "", "flags that may be unknown, as absl has it", flag_values=values)
-    return values
-
-
-def _help(field):
-    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
-    parts = [field.metadata["help"]]
-    if choices:
-        parts.append("one of " + ", ".join(choices))
-    if low is not None or high is not None:
-        parts.append(f"range: {low if low is not None else ''} to {high if high is not None else 'any'}")
-    return "; ".join(parts)
-
-
 def _read(arguments):
-    """Flag values of a list of arguments: dict of name to value, None where none was given."""
-    values = _new_flags()
-    try:
-        rest = values(["mpl_tf", *arguments])
-    except absl_flags.Error as error:
-        raise UsageError(f"{' '.join(str(error).split())}; see --help") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--flagfile: {error}") from error
-    if len(rest) > 1:
-        raise UsageError(f"expected flags only, got {rest[1]!r}; write --name=value")
-    return {name: values[name].value for name in [f.name for f in dataclasses.fields(Config)] + ["config"]}
+    """Values of the trainer's flags in a list of arguments: dict of name to value, None where none was given."""
+    given, _ = read(arguments, Config, Stored)
+    return {name: given.get(name) for name in fields.merged(Config, Stored)}
 
 
 def _recipe(asked):

@@ -8,7 +8,8 @@ import pytest
 from mpl_tf import data, methods
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import config_json, flags
-from mpl_tf.settings.config import SCALES, Config
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.run_settings import SCALES
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 RECIPES = [(dataset, scale) for dataset in flags.known() for scale in flags.known("scale_")]

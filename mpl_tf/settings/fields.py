@@ -1,0 +1,124 @@
+"""A flag as a field of a frozen dataclass: what a user must know of it, said once.
+
+Every program's flags are such classes: flags.py reads command lines by them, help_text.py prints them for --help and
+docs/flags.md.
+"""
+
+import dataclasses
+import math
+
+from mpl_tf.base.errors import UsageError, did_you_mean
+
+GENERAL = "Flags"  # Topic of a class that names none.
+
+
+def flag(
+    text,
+    default=dataclasses.MISSING,
+    *,
+    unit="",
+    choices=None,
+    low=None,
+    high=None,
+    form=None,
+    source="",
+    topic="",
+    identity=True,
+):
+    """A field that is a flag of the same name; its type is str, int, float, bool or, of a flag given many times, tuple.
+
+    Args:
+        text: what the flag says, for a user; what 0, -1 or an empty text stand for.
+        default: without one, the flag must be given or have its value from a flagfile.
+        unit: of a number.
+        choices: tuple of the values that it may have.
+        low, high: its range, inclusive.
+        form: object whose read(name, text) refuses a text that does not read so; empty stays allowed.
+        source: where a number comes from: a paper, the released program.
+        topic: title of the flags from here on, up to the next field that has one.
+        identity: whether the flag is part of what makes a run the run it is.
+    """
+    about = {"help": text, "unit": unit, "choices": choices, "low": low, "high": high, "form": form}
+    return dataclasses.field(default=default, metadata=about | {"source": source, "topic": topic, "identity": identity})
+
+
+def like(owner, name, default=dataclasses.MISSING, **changes):
+    """The flag of that name as another class has it, with a default of its own.
+
+    Args:
+        owner: the other class.
+        name: of its field.
+        default: as in `flag`; the owner's own default and source are left behind.
+        changes: what is said anew, arguments of `flag` (`text` as help).
+    """
+    about = dict(owner.__dataclass_fields__[name].metadata) | {"source": "", "topic": ""} | changes
+    return flag(about.pop("help"), default, **about)
+
+
+def merged(*classes):
+    """Fields of all classes in their order, those of one name once, as the first class has it: dict of name to field.
+
+    Raises:
+        TypeError: two classes have a flag of one name with different meanings.
+    """
+    found = {}
+    for field in (field for cls in classes for field in dataclasses.fields(cls)):
+        if found.setdefault(field.name, field).type is not field.type:
+            raise TypeError(f"{field.name}: one flag of two types, {found[field.name].type} and {field.type}")
+    return found
+
+
+def topics(*classes):
+    """{topic: [field]}, both in the order of the classes; a flag of several classes stands with the first."""
+    found, told = {}, set()
+    for cls in classes:
+        topic = GENERAL
+        for field in dataclasses.fields(cls):
+            topic = field.metadata["topic"] or topic
+            if field.name not in told:
+                found.setdefault(topic, []).append(field)
+            told.add(field.name)
+    return found
+
+
+def expected(field):
+    """What a flag may hold, in words: "one of a, b", "at least 1", "0 to 1"; empty where anything goes."""
+    choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
+    if choices:
+        return f"one of {', '.join(choices)}"
+    if low is None:
+        return "" if high is None else f"at most {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+def check(field, given):
+    """A value lies among the flag's choices or in its range, is finite, and a text has the flag's form.
+
+    Raises:
+        UsageError: it does not; with the nearest choice, if there is one.
+    """
+    choices, low, high, form = (field.metadata[key] for key in ("choices", "low", "high", "form"))
+    if choices and given not in choices:
+        raise UsageError(f"--{field.name}: expected {expected(field)}, got {given!r}{did_you_mean(given, choices)}")
+    below, above = low is not None and given < low, high is not None and given > high
+    if below or above or (isinstance(given, float) and not math.isfinite(given)):
+        raise UsageError(f"--{field.name}: expected {expected(field) or 'a finite number'}, got {given}")
+    if form and given:
+        form.read(field.name, given)
+
+
+def make(cls, given):
+    """An instance of a class of flags: the values given, else its defaults, each checked.
+
+    Args:
+        cls: frozen dataclass of `flag`s.
+        given: dict of flag name to value; names of other classes are left aside.
+    Raises:
+        UsageError: a value that the flag may not hold, or none where it must be given.
+    """
+    values = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(cls)}
+    for field in dataclasses.fields(cls):
+        if values[field.name] is dataclasses.MISSING:
+            raise UsageError(f"--{field.name}: expected {field.metadata['help']}, got nothing; see --help")
+        check(field, values[field.name])
+    return cls(**values)

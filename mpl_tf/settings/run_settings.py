@@ -1,0 +1,115 @@
+"""The first half of a run's configuration: what to run, on which data, how long and on which devices.
+
+The flags of what it learns by, from the views to the finetuning, are in config.py.
+"""
+
+import dataclasses
+
+from mpl_tf.settings.fields import flag
+
+RELEASED = "released CIFAR-10-4K hyper-parameters"
+MODES = ("train", "evaluate", "predict")
+SCALES = ("paper", "gpu", "laptop", "smoke")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What a run has whatever its method is; Config adds to these fields."""
+
+    dataset: str = flag(
+        "data set: two_moons, digits_50, cifar10_4k, cifar100_10k, svhn_1k, stl10_1k, imagenet_10, imagenet, "
+        "imagenet_jft or folder",
+        topic="What to run",
+    )
+    method: str = flag(
+        "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
+        "fixmatch, uda, mpl, reduced_mpl or meta_semi"
+    )
+    model: str = flag(
+        "network: mlp, small_cnn, narrow_cnn, cnn13, wide_resnet_28_2, wide_resnet_28_10, resnet_50, efficientnet_b0 "
+        "to b8, l2, b6_wide (the paper's factors) or b6_wide_390m (its number of weights)"
+    )
+    teacher_model: str = flag("network of the teacher in methods that have one; empty: that of --model")
+    pretrained: str = flag(
+        "weights that resnet_50 and efficientnet_b0 to b7 start from; imagenet: those of keras.applications",
+        choices=("none", "imagenet"),
+    )
+    scale: str = flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", choices=SCALES)
+    mode: str = flag(
+        "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images",
+        choices=MODES,
+        identity=False,
+    )
+    workdir: str = flag("folder of the run's files; empty: runs/DATASET-METHOD-seedSEED", identity=False)
+    seed: int = flag(
+        "seed of the splits, the weights, the data order, the views and the sampling", low=0, high=2**31 - 1
+    )
+    debug: bool = flag("show tracebacks", identity=False)
+
+    data_dir: str = flag(
+        "folder of TFDS data sets, downloaded if absent, or of ImageNet's usual TFRecord shards; empty: "
+        "~/tensorflow_datasets",
+        topic="Data",
+        identity=False,
+    )
+    labeled_dir: str = flag("own labeled images: one folder a class, JPEG or PNG; imagenet_10: TFRecord shards")
+    unlabeled_dir: str = flag("own unlabeled images: any depth, JPEG, PNG or TFRecord shards")
+    test_dir: str = flag("own test images: the class folders of --labeled_dir")
+    num_labels: int = flag("labeled examples in all, equally many a class; 0: all there are", unit="examples", low=0)
+    unlabeled_source: str = flag(
+        "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)",
+        choices=("rest", "labeled"),
+    )
+    image_size: int = flag(
+        "side of own and of ImageNet's images after resizing; small data sets keep theirs", unit="pixels", low=1
+    )
+    skip_bad_images: bool = flag("leave unreadable images out and count them; otherwise they end the run")
+    flip: bool = flag("own images: whether a mirrored image keeps its class (digits and text: no)")
+    images: str = flag("--mode=predict: folder of images to label", identity=False)
+
+    train_steps: int = flag(
+        "training steps", unit="steps", low=1, source="paper: 1,000,000; released: 300,000", topic="Batches and length"
+    )
+    labeled_batch: int = flag(
+        "labeled examples a step over all replicas", unit="examples", low=1, source=f"{RELEASED}: 128"
+    )
+    mu: int = flag("unlabeled examples per labeled one", low=1, source=f"{RELEASED}: 7")
+    accumulate: int = flag("parts a step's batches are cut into, to save memory; divides the batches", low=1)
+    steps_per_epoch: int = flag(
+        "steps between rows of metrics.csv, TensorBoard points and checkpoints", unit="steps", low=1
+    )
+    steps_per_execution: int = flag(
+        "steps in one call of the compiled loop; divides steps_per_epoch", unit="steps", low=1
+    )
+    keep_checkpoints: int = flag(
+        "newest checkpoints kept, >= 2 so that a damaged one has a predecessor", unit="checkpoints", low=2
+    )
+    eval_batch: int = flag("examples a batch in evaluation", unit="examples", low=1)
+
+    precision: str = flag(
+        "compute type of the networks; weights and losses stay float32",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        topic="Devices",
+    )
+    jit_compile: bool = flag(
+        "compile the step with XLA, where one device trains; on a CPU it is faster for mlp, slower for convolutions"
+    )
+    strategy: str = flag(
+        "tf.distribute: one device, mirrored over a machine's, multi_worker over the machines of TF_CONFIG, tpu; auto "
+        "takes what there is; dtensor: --mesh",
+        choices=("auto", "one", "mirrored", "multi_worker", "tpu", "dtensor"),
+        identity=False,
+    )
+    mesh: str = flag(
+        "--strategy=dtensor: replica:R,core:S; images are split in width and weights over S cores",
+        source="paper section 4: replica:128,core:16",
+        identity=False,
+    )
+    remat: bool = flag(
+        "--strategy=dtensor: gather weights and compute convolutions again in the backward pass", identity=False
+    )
+    batch_norm_groups: int = flag(
+        "groups of replicas whose images share batch-norm statistics; divides the replicas; 1: all replicas",
+        low=1,
+        source="released CIFAR: 1; released ImageNet: groups of 1,024 images",
+    )
