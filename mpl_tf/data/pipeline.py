@@ -13,19 +13,26 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mpl_tf.data import augment
-from mpl_tf.data.source import PIPELINE_OPTIONS, Source, targets_at
+from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, Source, targets_at
 
 # Streams of randomness, of views, of crops and of the data's order.
 LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2, LABELED_CROP, CROP = range(7)
-# Images of a batch: their view, and its stream.
+# Keys of a batch. Images: their source, their view and its stream.
 VIEWS = {
-    "x_l": ("weak", LABELED),
-    "x_l_strong": ("strong", LABELED_STRONG),
-    "x_u_weak": ("weak", WEAK),
-    "x_u_weak_2": ("weak", WEAK_2),
-    "x_u_strong": ("strong", STRONG),
+    "x_l": ("labeled", "weak", LABELED),
+    "x_l_strong": ("labeled", "strong", LABELED_STRONG),
+    "x_u_weak": ("unlabeled", "weak", WEAK),
+    "x_u_weak_2": ("unlabeled", "weak", WEAK_2),
+    "x_u_strong": ("unlabeled", "strong", STRONG),
 }
-LABELED_KEYS = {"x_l", "x_l_strong", "y_l"}
+# What is known of the examples: their source, and the field of Examples.
+FIELDS = {
+    "y_l": ("labeled", "labels"),
+    "i_l": ("labeled", "numbers"),
+    "q_u": ("unlabeled", "targets"),
+    "i_u": ("unlabeled", "numbers"),
+}
+LABELED_KEYS = {key for key, (source, *_) in (VIEWS | FIELDS).items() if source == "labeled"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,58 +72,95 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     Args:
         dataset: Dataset.
         config: Config; seed, mu and the views' settings are used.
-        keys: which of x_l, x_l_strong, y_l, x_u_weak, x_u_weak_2, x_u_strong and q_u to make.
+        keys: those of VIEWS and FIELDS to make.
         batch: labeled examples a step over all replicas.
         start: first step.
         steps: step to stop before.
         strategy: tf.distribute.Strategy; each replica gets its own part of the step's examples.
     Returns:
         A tf.data.Dataset, or a distributed one, of dicts (per replica), with B = batch / replicas: x_l, x_l_strong
-        float32 [B, ...], views of the same examples; y_l int32 [B]; x_u_weak, x_u_weak_2 and x_u_strong float32
-        [mu * B, ...], views of the same examples; q_u float32 [mu * B, C], the fixed teacher's distributions on them.
+        float32 [B, ...], views of the same examples; y_l int32 [B], their labels; i_l int32 [B], their numbers in
+        dataset.labeled; x_u_weak, x_u_weak_2 and x_u_strong float32 [mu * B, ...], views of the same examples; q_u
+        float32 [mu * B, C], the fixed teacher's distributions on them; i_u int32 [mu * B], their numbers in
+        dataset.unlabeled, from 0 on: an example that counts several times in an epoch has one number.
     """
     replicas = strategy.num_replicas_in_sync
-    views = make_views(dataset, config)
     draws = {"labeled": _Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas)}
     if not set(keys) <= LABELED_KEYS:
         draws["unlabeled"] = _Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
-    in_memory = {name: _on_cpu(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
+    in_memory = {name: _InMemory(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
+    batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed)
+    of_host = functools.partial(batches.of_host, start=start, steps=steps)
+    return (
+        of_host(tf.distribute.InputContext()) if replicas == 1 else strategy.distribute_datasets_from_function(of_host)
+    )
 
-    def make(counter, read):
-        def view(key, x):
-            kind, stream = VIEWS[key]
-            return views.normalise(getattr(views, kind)(x, _seed(config.seed, stream, counter)))
 
-        examples = {name: gather(counter) for name, gather in in_memory.items()} | read
-        x, y, _ = examples["labeled"]
-        result = {"y_l": y} | {key: view(key, x) for key in keys if key in LABELED_KEYS and key != "y_l"}
-        if "unlabeled" in examples:
-            x, _, q = examples["unlabeled"]
-            result |= {"q_u": q} | {key: view(key, x) for key in keys if key in VIEWS and key not in LABELED_KEYS}
-        return {key: result[key] for key in keys}
+@dataclasses.dataclass(frozen=True)
+class _Batches:
+    """The batches of a run, each a function of its counter, which is step * replicas + replica.
 
-    def of_host(context):
-        first = context.input_pipeline_id * context.num_replicas_in_sync // context.num_input_pipelines
-        local = replicas // context.num_input_pipelines
-        counters = tf.data.Dataset.range(start, steps).flat_map(
-            lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
-        )
-        arguments, function = counters, functools.partial(make, read={})
-        if streamed:
+    Attributes:
+        keys: of VIEWS and FIELDS.
+        views: Views.
+        seed: of the run.
+        in_memory: dict of source name ("labeled", "unlabeled") to _InMemory.
+        streamed: dict of source name to the _Draw from a Streamed.
+    """
+
+    keys: tuple
+    views: Views
+    seed: int
+    in_memory: dict
+    streamed: dict
+
+    def of_host(self, context, start, steps):
+        """The tf.data.Dataset of a host: the batches of its replicas in turn, of steps start..steps - 1.
+
+        Args:
+            context: tf.distribute.InputContext, which says how many hosts and replicas there are and which host it is.
+        """
+        counters = _counters(context, start, steps)
+        arguments, function = counters, functools.partial(self.of_replica, read={})
+        if self.streamed:  # Their examples come from pipelines of their own, which read files in the same order.
             read = {
                 name: draw.source.training_batches(counters.map(draw.index_and_crops))
-                for name, draw in streamed.items()
+                for name, draw in self.streamed.items()
             }
-            arguments, function = tf.data.Dataset.zip((counters, read)), make
+            arguments, function = tf.data.Dataset.zip((counters, read)), self.of_replica
         # Without autograph, whose rewriting of the views takes most of the time to start and changes nothing in them.
         function = tf.autograph.experimental.do_not_convert(function)
         batches = arguments.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(2 * local).with_options(PIPELINE_OPTIONS)
+        return batches.prefetch(2 * _local(context)).with_options(PIPELINE_OPTIONS)
 
-    if replicas == 1:
-        return of_host(tf.distribute.InputContext())
-    return strategy.distribute_datasets_from_function(of_host)
+    def of_replica(self, counter, read):
+        """A replica's batch, dict of the keys to tensors; `read`: the streamed sources' Examples by name."""
+        examples = {name: source.examples(counter) for name, source in self.in_memory.items()} | read
+        return {key: self._value(key, examples, counter) for key in self.keys}
+
+    def _value(self, key, examples, counter):
+        """What the batch holds at a key."""
+        if key in FIELDS:
+            source, field = FIELDS[key]
+            return getattr(examples[source], field)
+        source, view, stream = VIEWS[key]
+        seed = _seed(self.seed, stream, counter)
+        return self.views.normalise(getattr(self.views, view)(examples[source].images, seed))
+
+
+def _local(context):
+    """Replicas of a host."""
+    return context.num_replicas_in_sync // context.num_input_pipelines
+
+
+def _counters(context, start, steps):
+    """The tf.data.Dataset of step * replicas + replica (int64) over the steps and a host's replicas, in this order."""
+    replicas, local = context.num_replicas_in_sync, _local(context)
+    first = context.input_pipeline_id * local
+    return tf.data.Dataset.range(start, steps).flat_map(
+        lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,26 +187,29 @@ class _Draw:
         )
 
 
-def _on_cpu(draw):
-    """A function of step * replicas + replica that gathers the draw's (images, labels or None, targets or None)."""
-    source = draw.source
-    with tf.device("CPU"):
-        images = tf.constant(source.images)
-        order = None if source.order is None else tf.constant(source.order)
-        labels = None if source.labels is None else tf.constant(source.labels)
+class _InMemory:
+    """A draw from a Source, whose arrays are constants on the CPU.
 
-    def gather(counter):
-        index = draw.index(counter)
-        if order is not None:
-            index = tf.gather(order, index)
-        x, y, q = tf.gather(images, index), None, None
-        if labels is not None:
-            y = tf.gather(labels, index)
-        if source.targets is not None:
-            q = targets_at(source.targets, index)
-        return x, y, q
+    Args:
+        draw: _Draw.
+    """
 
-    return gather
+    def __init__(self, draw):
+        self.draw, source = draw, draw.source
+        self.targets = source.targets  # Stay in their file.
+        with tf.device("CPU"):
+            self.images = tf.constant(source.images)
+            self.order = None if source.order is None else tf.constant(source.order)
+            self.labels = None if source.labels is None else tf.constant(source.labels)
+
+    def examples(self, counter):
+        """The Examples of a replica at a step."""
+        numbers = self.draw.index(counter)
+        if self.order is not None:
+            numbers = tf.gather(self.order, numbers)
+        labels = None if self.labels is None else tf.gather(self.labels, numbers)
+        targets = None if self.targets is None else targets_at(self.targets, numbers)
+        return Examples(tf.gather(self.images, numbers), labels, targets, numbers)
 
 
 def _draw(size, seed, stream, step, replica, batch, replicas):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,22 @@ import tensorflow as tf
 PIPELINE_OPTIONS = tf.data.Options()
 PIPELINE_OPTIONS.experimental_optimization.apply_default_optimizations = False
 PIPELINE_OPTIONS.autotune.enabled = False
+
+
+class Examples(NamedTuple):
+    """Examples of a source that a training batch draws, as tensors.
+
+    Attributes:
+        images: uint8 [b, H, W, 3], or float32 [b, D] points.
+        labels: int32 [b]; None where they are unknown.
+        targets: float32 [b, C], a fixed teacher's distributions; None where there are none.
+        numbers: int32 [b], which of the source's N examples they are, 0..N - 1.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor | None
+    targets: tf.Tensor | None
+    numbers: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.data import shards
-from mpl_tf.data.source import PIPELINE_OPTIONS, targets_at
+from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, targets_at
 
 CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 CENTRE_PADDING = 32  # Pixels around the middle at 224: 224 of 256.
@@ -85,19 +85,19 @@ class Streamed:
         Args:
             draws: tf.data.Dataset of (indices int32 [b], seeds int32 [b, 2]) in the order of an epoch.
         Returns:
-            tf.data.Dataset of (images uint8 [b, S, S, 3], labels int32 [b] or None, targets float32 [b, C] or None).
+            tf.data.Dataset of Examples, their images uint8 [b, S, S, 3].
         """
         (size,) = draws.element_spec[0].shape
         order = None if self.order is None else tf.constant(self.order)
 
         def one(index, seed):
-            index = index if order is None else order[index]
-            encoded, label = self._example(index)
-            return random_crop(encoded, seed, self.size), tf.cast(label, tf.int32), index
+            number = index if order is None else order[index]
+            encoded, label = self._example(number)
+            return random_crop(encoded, seed, self.size), tf.cast(label, tf.int32), number
 
-        def whole(images, labels, indices):
-            targets = None if self.targets is None else targets_at(self.targets, indices)
-            return images, labels if self.labeled else None, targets
+        def whole(images, labels, numbers):
+            targets = None if self.targets is None else targets_at(self.targets, numbers)
+            return Examples(images, labels if self.labeled else None, targets, numbers)
 
         examples = draws.flat_map(lambda *draw: tf.data.Dataset.from_tensor_slices(draw))
         examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,5 +1,7 @@
 """Training batches: every example once an epoch, the same whether resumed or not, and the same on two replicas."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -47,11 +49,11 @@ def batches(dataset, config, keys=KEYS, *, batch=4, start=0, steps=3):
     return list(pipeline.training_batches(dataset, config, keys, batch, start, steps, strategy).as_numpy_iterator())
 
 
-def replica_batches(dataset, config, *, batch=4, steps=3):
+def replica_batches(dataset, config, keys=KEYS, *, batch=4, steps=3):
     """As `batches`, on two replicas: a list over steps of lists over the replicas."""
     strategy = distribute.make_strategy("mirrored", {})
     assert strategy.num_replicas_in_sync == 2
-    made = pipeline.training_batches(dataset, config, KEYS, batch, 0, steps, strategy)
+    made = pipeline.training_batches(dataset, config, keys, batch, 0, steps, strategy)
     local = [
         {key: [part.numpy() for part in strategy.experimental_local_results(value)] for key, value in one.items()}
         for one in made
@@ -217,13 +219,45 @@ def test_points_without_noise_have_two_equal_views(make_config):
     np.testing.assert_array_equal(made["x_u_strong"], made["x_u_weak"])
 
 
+# ---- Numbers of the examples ----------------------------------------------------------------------------------------
+
+
+def test_the_numbers_name_the_examples_of_the_views(make_config):
+    keys = (*KEYS, "i_u", "i_l")
+    drawn = []
+    for one in batches(numbered(10, 20), make_config(mu=2, **NO_CHANGE), keys, steps=5):
+        assert one["i_u"].dtype == one["i_l"].dtype == np.int32
+        assert one["i_u"].tolist() == numbers(one["x_u_weak"]) == numbers(one["x_u_strong"])
+        assert one["i_l"].tolist() == numbers(one["x_l"]) == one["y_l"].tolist()
+        drawn += one["i_u"].tolist()
+    assert [sorted(drawn[start : start + 20]) for start in (0, 20)] == [list(range(20))] * 2
+
+
+def test_an_example_that_counts_more_than_once_has_one_number(make_config):
+    dataset = numbered(4, 9)
+    repeated = dataclasses.replace(dataset.unlabeled, order=np.array([8, 8, 8, 2, 5], np.int32))
+    dataset = dataclasses.replace(dataset, unlabeled=repeated)
+    (one,) = batches(dataset, make_config(mu=5, **NO_CHANGE), ("x_u_weak", "i_u"), batch=1, steps=1)
+    assert one["i_u"].tolist() == numbers(one["x_u_weak"])
+    assert sorted(one["i_u"]) == [2, 5, 8, 8, 8]
+
+
+def test_numbers_come_again_after_a_resume_and_alone(make_config):
+    dataset, config = noisy(), make_config(mu=2)
+    whole, rest = (batches(dataset, config, (*KEYS, "i_u"), start=start, steps=6) for start in (0, 4))
+    alone = batches(dataset, config, ("i_u",), steps=6)
+    assert [one["i_u"].tolist() for one in rest] == [one["i_u"].tolist() for one in whole[4:]]
+    assert [one["i_u"].tolist() for one in alone] == [one["i_u"].tolist() for one in whole]
+
+
 # ---- Replicas -----------------------------------------------------------------------------------------------------
 
 
 def test_replicas_share_out_the_examples_of_the_batch_on_one_device(make_config):
     dataset, config = numbered(8, 16), make_config(mu=2, **NO_CHANGE)
-    one_device = batches(dataset, config, steps=4)
-    two = replica_batches(dataset, config, steps=4)
+    keys = (*KEYS, "i_u")
+    one_device = batches(dataset, config, keys, steps=4)
+    two = replica_batches(dataset, config, keys, steps=4)
     assert len(two) == 4
     for whole, (first, second) in zip(one_device, two, strict=True):
         for key in ("x_l", "x_u_weak", "x_u_strong"):
@@ -233,6 +267,8 @@ def test_replicas_share_out_the_examples_of_the_batch_on_one_device(make_config)
             assert sorted(parts[0] + parts[1]) == sorted(numbers(whole[key]))
         for part in (first, second):
             assert numbers(part["x_l"]) == part["y_l"].tolist()
+            assert numbers(part["x_u_weak"]) == part["i_u"].tolist()
+        assert first["i_u"].tolist() + second["i_u"].tolist() == whole["i_u"].tolist()
 
 
 def test_replicas_draw_noise_of_their_own(make_config):

@@ -182,9 +182,11 @@ def test_the_views_of_an_example_are_views_of_one_crop_and_crops_differ_from_ste
 def test_replicas_take_parts_of_a_steps_examples(numbered, make_config, two_replicas):
     config = make_config(mu=2, **NO_CHANGE)
     source = streamed.index(numbered, parse, 8)
-    both = dataset(source, source.take(slice(None), with_labels=False))
-    for one, parts in zip(batches(both, config), replica_batches(both, config), strict=True):
-        for key in ("x_u_weak", "y_l"):
+    both, keys = dataset(source, source.take(slice(None), with_labels=False)), (*KEYS, "i_u", "i_l")
+    for one, parts in zip(batches(both, config, keys), replica_batches(both, config, keys), strict=True):
+        np.testing.assert_array_equal(one["i_u"], numbers(one["x_u_weak"]))
+        np.testing.assert_array_equal(one["i_l"], one["y_l"])
+        for key in ("x_u_weak", "y_l", "i_u"):
             np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), one[key])
 
 
@@ -221,8 +223,10 @@ def test_an_image_that_counts_more_than_once_comes_so_often_and_brings_its_targe
     source = streamed.index(write(tmp_path, images), parse, 8, labeled=False, order=order, targets=targets)
     assert (len(source), source.epoch) == (3, 5)
     labeled = streamed.index(write(tmp_path, images), parse, 8)
-    (one,) = batches(dataset(labeled, source), make_config(mu=5, **NO_CHANGE), (*KEYS, "q_u"), batch=1, steps=1)
+    keys = (*KEYS, "q_u", "i_u")
+    (one,) = batches(dataset(labeled, source), make_config(mu=5, **NO_CHANGE), keys, batch=1, steps=1)
     assert sorted(numbers(one["x_u_weak"])) == [0, 1, 1, 1, 2]
+    np.testing.assert_array_equal(one["i_u"], numbers(one["x_u_weak"]))
     np.testing.assert_array_equal(one["q_u"], targets[numbers(one["x_u_weak"])])
 
 
