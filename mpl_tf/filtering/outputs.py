@@ -136,56 +136,88 @@ def write_tables(chunks, scores, work, chosen, min_probability, output):
     Returns:
         Counts.
     """
-    counts = Counts(len(chosen.limits), min_probability)
-    sources, problems = np.full([len(chosen.kept)], None, object), []
-    places, kept_rows = (chosen.kept[name].to_numpy() for name in ("chunk", "row"))
-    order = np.argsort(places, kind="stable")
-    places = places[order]
-    duplicates = collections.defaultdict(dict)
-    for (chunk, row), other in chosen.duplicates.items():
-        duplicates[chunk][row] = other
-
-    def rejected():
-        for chunk in chunks:
-            table = tables.read(pipeline.scores_path(scores, chunk))
-            counts.add(table)
-            odd = table.filter(pa.array([bool(problem) for problem in table["problem"].to_pylist()], pa.bool_()))
-            problems.append(odd.select(tables.PROBLEMS.names))
-            first, stop = np.searchsorted(places, [chunk.number, chunk.number + 1])
-            mine = order[first:stop]
-            rows = kept_rows[mine]
-            sources[mine] = table["source"].to_numpy(zero_copy_only=False)[rows]
-            overlaps = tables.read(pipeline.overlaps_path(work, chunk)) if work else tables.OVERLAPS.empty_table()
-            yield _rejected(table, chunk.number, rows, overlaps, duplicates[chunk.number], counts)
-
-    tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected())
-    tables.write_parts(output / "problems.parquet", tables.PROBLEMS, problems)
+    read = _Reading(chosen, min_probability)
+    # What the two other tables need is noted while the chunks go by for the first.
+    rejected = (read.rejected(chunk, scores, work) for chunk in chunks)
+    tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected)
+    tables.write_parts(output / "problems.parquet", tables.PROBLEMS, read.problems)
     kept = chosen.kept
-    columns = [kept["id"], pa.array(sources, pa.string()), kept["class"], kept["probability"]]
+    columns = [kept["id"], pa.array(read.sources, pa.string()), kept["class"], kept["probability"]]
     columns += [select.ranks(kept["class"].to_numpy()), chosen.copies]
     tables.write(output / "kept.parquet", pa.table(columns, schema=tables.KEPT))
-    return counts
+    return read.counts
+
+
+class _Reading:
+    """One pass over the chunks' scores.
+
+    Args:
+        chosen: Selected.
+        min_probability: of the selection.
+
+    Attributes:
+        counts: Counts of the chunks that were read.
+        problems: list of tables of tables.PROBLEMS, one a chunk.
+        sources: object [N], source of each kept image whose chunk was read.
+    """
+
+    def __init__(self, chosen, min_probability):
+        self.counts, self.problems = Counts(len(chosen.limits), min_probability), []
+        self.sources = np.full([len(chosen.kept)], None, object)
+        # Kept images by chunk: the places of chunk c are order[first:stop] where chunks[first:stop] == c.
+        chunks, self._rows = (chosen.kept[name].to_numpy() for name in ("chunk", "row"))
+        self._order = np.argsort(chunks, kind="stable")
+        self._chunks = chunks[self._order]
+        self._duplicates = collections.defaultdict(dict)  # Of each chunk: row to the kept image that it overlaps.
+        for (chunk, row), other in chosen.duplicates.items():
+            self._duplicates[chunk][row] = other
+
+    def rejected(self, chunk, scores, work):
+        """Table of tables.REJECTED of a chunk; arguments as in `write_tables`."""
+        table = tables.read(pipeline.scores_path(scores, chunk))
+        self.counts.add(table)
+        odd = table.filter(pa.array([bool(problem) for problem in table["problem"].to_pylist()], pa.bool_()))
+        self.problems.append(odd.select(tables.PROBLEMS.names))
+        first, stop = np.searchsorted(self._chunks, [chunk.number, chunk.number + 1])
+        mine = self._order[first:stop]
+        rows = self._rows[mine]
+        self.sources[mine] = table["source"].to_numpy(zero_copy_only=False)[rows]
+        overlaps = tables.read(pipeline.overlaps_path(work, chunk)) if work else tables.OVERLAPS.empty_table()
+        return _rejected(table, chunk.number, rows, overlaps, self._duplicates[chunk.number], self.counts)
 
 
 def _rejected(table, chunk, kept, overlaps, duplicates, counts):
-    """The images of a chunk that are not kept: table of tables.REJECTED."""
+    """The images of a chunk that are not kept; their reasons are counted.
+
+    Args:
+        table: scores of the chunk.
+        chunk: its number.
+        kept: int [k], rows of its kept images.
+        overlaps: table of tables.OVERLAPS, its overlaps with the evaluation images.
+        duplicates: dict of a row to (id, chunk, row, distance) of the kept image that it overlaps.
+        counts: Counts.
+    Returns:
+        Table of tables.REJECTED.
+    """
     count = len(table)
     usable = table["usable"].to_numpy(zero_copy_only=False)
+    is_kept = np.zeros([count], bool)
+    is_kept[kept] = True
+    # One reason an image, the first that holds: unreadable, overlaps, below_threshold, beyond_top_k.
     reason = np.where(usable, "", "unreadable").astype(object)
     other, distance = np.full([count], None, object), np.full([count], None, object)
     found = [("evaluation", *values) for values in zip(*(column.to_pylist() for column in overlaps), strict=True)]
     found += [("unlabeled", row, *values) for row, values in sorted(duplicates.items())]
-    is_kept = np.zeros([count], bool)
-    is_kept[kept] = True
     for what, row, name, other_chunk, other_row, bits in found:
         if is_kept[row]:  # As another of its classes.
             continue
         reason[row], other[row], distance[row] = "overlaps", name, bits
         if len(counts.overlaps) < SHOWN:
             counts.overlaps.append((what, (chunk, row), (other_chunk, other_row), bits))
-    reason[(reason == "") & ~is_kept] = "beyond_top_k"
+    left = (reason == "") & ~is_kept
     low = table["probability_1"].fill_null(1.0).to_numpy() < np.float32(counts.min_probability)
-    reason[(reason == "beyond_top_k") & low] = "below_threshold"
+    reason[left] = np.where(low[left], "below_threshold", "beyond_top_k")
+    # The rows that are left, as columns of the table.
     rows = np.flatnonzero(~is_kept)
     counts.reasons.update(reason[rows].tolist())
     taken = table.take(pa.array(rows))

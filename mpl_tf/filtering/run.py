@@ -4,20 +4,17 @@ Every step leaves its result under its own name in one move, and is not done aga
 that was cut off goes on, and summary.json, written last, says that it is done.
 """
 
-import dataclasses
 import json
 import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.compute as pc
 
 from mpl_tf.base import files, versions
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import inputs, outputs, overlap, pipeline, progress, report, runner, select, settings, tables
-
-MORE = (8, 16)  # Candidates beyond k a class in the first search for duplicates: k / 8 + 16.
+from mpl_tf.filtering import choice, inputs, outputs, pipeline, progress, report, runner, settings, tables
+from mpl_tf.filtering.job import Job
 
 
 def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
@@ -35,59 +32,67 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     Raises:
         UsageError, RunError: see the parts.
     """
+    # All that can be refused is refused before a folder is made.
     settings.check(scoring, selection)
     runner.check_arguments(beam_arguments)
     output = Path(output)
     record = _scored(scores, selection) if scores else _described(scoring, output)
     limits = settings.limits(selection.per_class, record["classes"], record["class_names"])
-    plain = json.loads(json.dumps(dataclasses.asdict(selection)))
-    new = settings.claim(output, record | {"selection": plain, "limits": limits.tolist()}, "output")
+    place = Path(scores) if scores else output / "scores"
+    job = Job(scoring, selection, record, limits, output, place, tuple(beam_arguments), echo)
+    new = settings.claim(output, job.identity, "output")
     if (output / "summary.json").exists():
         summary = json.loads((output / "summary.json").read_text())
         echo(f"{output} holds the finished run: {headline(summary)}")
         return summary
     try:
-        return _steps(scoring, selection, record, limits, output, scores, beam_arguments, echo)
+        return _steps(job)
     except UsageError:
         if new and not any(output.glob("scores/scores-*")):  # So that the mended command finds an empty folder.
             shutil.rmtree(output, ignore_errors=True)
         raise
 
 
-def _steps(scoring, selection, record, limits, output, scores, beam_arguments, echo):
+def _steps(job):
     """The steps of a run in its folder; returns the summary."""
-    started, work = time.perf_counter(), output / "work"
-    scored = Path(scores) if scores else output / "scores"
-    if not scores:
-        settings.claim(scored, record, "output")
-    chunks = inputs.plan(
-        scoring.images if scoring else (), "--images", record["scoring"]["data_dir"], record["scoring"]["chunk"], scored
-    )
-    done = sum(len(chunk) for chunk in chunks if pipeline.scores_path(scored, chunk).exists())
+    started = time.perf_counter()
+    # Plan: which images there are, and what an earlier start has done.
+    chunks = _plan(job)
+    done = sum(len(chunk) for chunk in chunks if pipeline.scores_path(job.scores, chunk).exists())
     total = sum(map(len, chunks))
-    _refuse_nothing(total, scores, done)
-    echo(f"{total} images in {len(chunks)} chunks, {done} scored before; files in {output}")
-    excluded = _fingerprint(selection, work, beam_arguments)
-    evaluation = tuple(str(pipeline.evaluation_path(work / "exclude", chunk)) for chunk in excluded)
-    compared = _compared(evaluation, echo)
-    with progress.shown(done, total, limits, selection.min_probability):
-        chosen = _select(chunks, scoring, scored, selection, limits, work, evaluation, beam_arguments)
+    _refuse_nothing(job, total, done)
+    job.echo(f"{total} images in {len(chunks)} chunks, {done} scored before; files in {job.output}")
+    # The evaluation images first: what overlaps them is no candidate.
+    excluded = _fingerprint(job)
+    evaluation = tuple(str(pipeline.evaluation_path(job.work / "exclude", chunk)) for chunk in excluded)
+    compared = _compared(evaluation, job.echo)
+    with progress.shown(done, total, job.limits, job.selection.min_probability):
+        chosen = choice.choose(job, chunks, evaluation)
     seconds = time.perf_counter() - started
-    overlaps = work if evaluation else None
-    counts = outputs.write_tables(chunks, scored, overlaps, chosen, selection.min_probability, output)
-    outputs.write_shards(chunks, chosen, selection.shard_images, output, beam_arguments)
-    names = record["class_names"] or [str(number) for number in range(record["classes"])]
-    report.write(counts, chosen, names, chunks, excluded, output)
-    summary = counts.summary(chosen, names) | {
+    # What is kept and what is not; the summary last, as it says that all else is there.
+    overlaps = job.work if evaluation else None
+    counts = outputs.write_tables(chunks, job.scores, overlaps, chosen, job.selection.min_probability, job.output)
+    outputs.write_shards(chunks, chosen, job.selection.shard_images, job.output, job.beam_arguments)
+    report.write(counts, chosen, job.class_names, chunks, excluded, job.output)
+    summary = counts.summary(chosen, job.class_names) | {
         "seconds_to_selection": seconds,
         "images_scored_now": total - done,
         "evaluation_images": compared,
         **versions.versions(),
     }
-    files.write_text(output / "summary.json", json.dumps(summary, indent=2) + "\n")
-    shutil.rmtree(work, ignore_errors=True)
-    echo(f"{headline(summary)}; everything is in {output}")
+    files.write_text(job.output / "summary.json", json.dumps(summary, indent=2) + "\n")
+    shutil.rmtree(job.work, ignore_errors=True)
+    job.echo(f"{headline(summary)}; everything is in {job.output}")
     return summary
+
+
+def _plan(job):
+    """List of inputs.Chunk: those of --images, or of the earlier run whose scores are taken."""
+    if job.scoring:
+        settings.claim(job.scores, job.record, "output")
+    about = job.record["scoring"]
+    images = job.scoring.images if job.scoring else ()
+    return inputs.plan(images, "--images", about["data_dir"], about["chunk"], job.scores)
 
 
 def headline(summary):
@@ -122,22 +127,23 @@ def _scored(scores, selection):
     return record
 
 
-def _refuse_nothing(total, scores, done):
+def _refuse_nothing(job, total, done):
+    """Raise UsageError where there is no image, or where an earlier run has not scored all of them."""
     if not total:
         raise UsageError("--images: no image matched")
-    if scores and done < total:
-        raise UsageError(f"--scores: {scores} holds {done} of {total} images; let that run finish first")
+    if not job.scoring and done < total:
+        raise UsageError(f"--scores: {job.scores} holds {done} of {total} images; let that run finish first")
 
 
-def _fingerprint(selection, work, beam_arguments):
+def _fingerprint(job):
     """Chunks of the evaluation images, their fingerprints made."""
-    if not selection.exclude:
+    if not job.selection.exclude:
         return []
-    folder = work / "exclude"
-    chunks = inputs.plan(selection.exclude, "--exclude", selection.data_dir, 1024, folder)
+    folder = job.work / "exclude"
+    chunks = inputs.plan(job.selection.exclude, "--exclude", job.selection.data_dir, 1024, folder)
     if not chunks:
         raise UsageError("--exclude: no image matched")
-    pipeline.fingerprint(chunks, str(folder), beam_arguments)
+    pipeline.fingerprint(chunks, str(folder), job.beam_arguments)
     return chunks
 
 
@@ -153,31 +159,3 @@ def _compared(evaluation, echo):
         lost, every = counts["unreadable"], counts["images"]
         echo(f"{lost} of {every} evaluation images cannot be read and are not compared, {unread[0]} among them")
     return counts
-
-
-def _select(chunks, scoring, scores, selection, limits, work, evaluation, beam_arguments):
-    """outputs.Selected; with --dedup the search widens until every class is full or has no more candidates."""
-    limits = np.asarray(limits)
-    asked = limits + (limits > 0) * (limits // MORE[0] + MORE[1]) if selection.dedup else limits
-    while True:
-        found = work / "best.parquet"
-        candidates = pipeline.Candidates(str(scores), selection, asked, str(work), evaluation)
-        pipeline.select_best(chunks, scoring, str(scores), candidates, str(found), beam_arguments)
-        pool, scoring = tables.read(found), None
-        if not selection.dedup:
-            kept, duplicates = pool, {}
-            break
-        kept, dropped = overlap.without_duplicates(pool, limits, selection.distance)
-        had, has = (np.bincount(table["class"].to_numpy(), minlength=len(limits)) for table in (pool, kept))
-        short = (has < limits) & (had == asked)
-        if not short.any():
-            ids, places = pool["id"].to_pylist(), [pool[name].to_pylist() for name in ("chunk", "row")]
-            duplicates = {
-                image: (ids[other], *(column[other] for column in places), bits)
-                for image, (other, bits) in dropped.items()
-            }
-            break
-        asked = np.where(short, 2 * asked, asked)
-    classes = kept["class"].to_numpy()
-    copies = select.copies(classes, limits) if selection.upsample else np.ones([len(kept)], np.int32)
-    return outputs.Selected(kept, copies, limits, duplicates)

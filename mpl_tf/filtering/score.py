@@ -54,18 +54,8 @@ class Scorer:
 
     def __init__(self, path, size=0, batch=256, precision="float32", outputs="logits"):
         model = export.load(path, "model")
-        shape, given = model.input_shape, model.output_shape
-        if isinstance(shape, list) or len(shape) != 4 or shape[3] != 3:
-            raise UsageError(f"--model: expected a model of images [batch, side, side, 3], {path} takes {shape}")
-        if isinstance(given, list) or len(given) != 2 or (given[1] or 0) < 2:
-            raise UsageError(f"--model: expected a model that gives [batch, classes], {path} gives {given}")
-        if shape[1] != shape[2]:
-            raise UsageError(f"--model: expected a model of square images, {path} takes {shape[1]} x {shape[2]}")
-        if not (shape[1] or size):
-            raise UsageError(f"--image_size: {path} takes images of any size; say which, in pixels")
-        if size and shape[1] and size != shape[1]:
-            raise UsageError(f"--image_size: expected {shape[1]}, the size that {path} takes, got {size}")
-        self.size, self.classes, self.batch = size or shape[1], given[1], batch
+        _check_shapes(model, path, size)
+        self.size, self.classes, self.batch = size or model.input_shape[1], model.output_shape[1], batch
         self.pace, self._path, self._outputs = Pace(), path, outputs
         if precision == "bfloat16":
             _to_bfloat16(model)
@@ -85,10 +75,12 @@ class Scorer:
         Raises:
             UsageError: the outputs are not what --outputs says.
         """
+        # One shape of batch: filled up with black images, whose outputs are cut off again.
         count = len(pixels)
         if count < self.batch:
             pixels = np.concatenate([pixels, np.zeros([self.batch - count, *pixels.shape[1:]], np.uint8)])
         probabilities, outputs = (part.numpy()[:count] for part in self._run(pixels))
+        # Outputs that sum to 1 where logits are expected, or the other way around, would rank by the wrong numbers.
         normal = (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < PROBABILITY_SUM).all()
         if count and np.isfinite(outputs).all() and bool(normal) != (self._outputs == "probabilities"):
             other = "probabilities" if normal else "logits"
@@ -96,7 +88,23 @@ class Scorer:
         return probabilities
 
 
+def _check_shapes(model, path, size):
+    """Raise UsageError unless the model takes square images, of side `size` if that is given, and gives classes."""
+    shape, given = model.input_shape, model.output_shape
+    if isinstance(shape, list) or len(shape) != 4 or shape[3] != 3:
+        raise UsageError(f"--model: expected a model of images [batch, side, side, 3], {path} takes {shape}")
+    if isinstance(given, list) or len(given) != 2 or (given[1] or 0) < 2:
+        raise UsageError(f"--model: expected a model that gives [batch, classes], {path} gives {given}")
+    if shape[1] != shape[2]:
+        raise UsageError(f"--model: expected a model of square images, {path} takes {shape[1]} x {shape[2]}")
+    if not (shape[1] or size):
+        raise UsageError(f"--image_size: {path} takes images of any size; say which, in pixels")
+    if size and shape[1] and size != shape[1]:
+        raise UsageError(f"--image_size: expected {shape[1]}, the size that {path} takes, got {size}")
+
+
 def _to_bfloat16(model):
+    """Set the compute type of all layers but the normalisation and the last with weights."""
     layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
     weighted = [layer for layer in layers if layer.weights]
     for layer in layers:
@@ -133,12 +141,14 @@ def score(chunk, scorer, top_classes, fingerprints):
         best = np.zeros([len(decoded), top_classes], np.float32)
         if usable.any():
             probabilities = scorer(np.stack([one.pixels for one in decoded if one.usable]))
+            # An image whose outputs are not finite is told as unreadable; the others keep their best classes.
             finite = np.isfinite(probabilities).all(axis=1)
             for place in np.flatnonzero(usable)[~finite]:
                 decoded[place] = images.refused("unreadable", "the model's outputs for it are not finite")
             probabilities, usable[usable] = probabilities[finite], finite
             classes[usable] = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_classes]
             best[usable] = np.take_along_axis(probabilities, classes[usable], axis=1)
+        # Columns in the order of tables.scores_schema; no class where there is no score.
         progress.add(len(decoded), classes[usable, 0], best[usable, 0])
         columns = [[item.row for item in found], *_problems(decoded)]
         columns += [[one.sha256 for one in decoded], [one.hashes[0] if one.hashes else None for one in decoded]]
@@ -167,24 +177,21 @@ def _problems(decoded):
 
 
 def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
-    """Decode a chunk by threads, ahead of who takes it: iterator of (ids, Items, Decoded images), lists of `batch`."""
+    """Decode a chunk by threads, ahead of who takes it.
 
-    def work(found):
-        ids, encoded = [], []
-        for item in found:
-            try:
-                name, data = item.load()
-            except (OSError, ValueError) as error:
-                name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
-            ids.append(name)
-            encoded.append(data)
-        return ids, found, images.decode_all(encoded, size, fingerprints, cropped)
-
+    Args:
+        chunk: inputs.Chunk.
+        batch: images in a block, which is one thread's work.
+        size, fingerprints, cropped: as in images.decode_all.
+        pace: Pace, which finds how many blocks go ahead.
+    Yields:
+        (ids, Items, Decoded images) of a block, in the chunk's order: lists of `batch` at most.
+    """
     waiting, found = collections.deque(), inputs.items(chunk)
     left = iter(lambda: list(itertools.islice(found, batch)), [])
     with ThreadPoolExecutor(THREADS) as pool:
         for number, block in enumerate(left):
-            waiting.append(pool.submit(work, block))
+            waiting.append(pool.submit(_decode_block, block, size, fingerprints, cropped))
             if pace.blocks == 1 and not number:
                 wait(waiting)
             if number > pace.blocks:  # The first of a chunk is late at any pace.
@@ -193,3 +200,16 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _decode_block(found, size, fingerprints, cropped):
+    """(ids, Items, Decoded images) of a list of inputs.Item; one that cannot be read is told in its Decoded."""
+    ids, encoded = [], []
+    for item in found:
+        try:
+            name, data = item.load()
+        except (OSError, ValueError) as error:
+            name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
+        ids.append(name)
+        encoded.append(data)
+    return ids, found, images.decode_all(encoded, size, fingerprints, cropped)

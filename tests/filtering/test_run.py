@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
-from mpl_tf.data import folder, shards
+from mpl_tf.data import decode, shards
 from mpl_tf.filtering import progress
 from tests.filtering.test_images import CONVERTED, REFUSED
 from tests.filtering.test_overlap import photograph
@@ -72,7 +72,7 @@ def by_hand(place):
     """[(class, -probability, id)] of every image, sorted: the reference."""
     model, paths = colour_model(), sorted((place / "photos").rglob("*.png"))
     model.set_weights(keras.models.load_model(place / "model.keras").get_weights())
-    logits = model.predict(np.stack([folder.decode(path, SIDE) for path in paths]), verbose=0).astype(np.float64)
+    logits = model.predict(np.stack([decode.decode(path, SIDE) for path in paths]), verbose=0).astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return sorted((int(p.argmax()), -p.max(), str(path)) for p, path in zip(probabilities, paths, strict=True))
 
