@@ -13,6 +13,7 @@ import pytest
 from mpl_tf import main
 from tests.run.test_resume import ROOT, rows, weights
 
+pytestmark = pytest.mark.slow
 # No randomness that differs between replicas: the views do nothing, labels are drawn alike for any number of them.
 FLAGS = [
     "--dataset=digits_50",

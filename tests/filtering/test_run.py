@@ -238,6 +238,7 @@ def test_shards_patterns_and_folders_give_the_same(place, finished, tmp_path):
     assert run(place, tmp_path / "none", f"--images={tmp_path / 'all.tfrecord'}", "--precision=bfloat16")
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_ends_with_the_same_bytes(place, finished, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", filter_unlabeled.__name__, f"--images={place / 'photos'}", "--per_class=20"]

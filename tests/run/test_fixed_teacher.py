@@ -129,6 +129,7 @@ def _labels_of(model, record):
     return np.allclose(tf.nn.softmax(model.predict(images, verbose=0)), np.load(record.with_suffix(".npy")), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_any_phase_ends_with_the_bits_of_the_undisturbed_one(two_generations, tmp_path):
     workdir = tmp_path / "run"
     flags = [*TINY, "--method=noisy_student", "--generations=2"]
@@ -187,6 +188,7 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path, capfd):
     assert "--teacher: expected a network from (8, 8, 3) to 10 classes" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_teachers_phase_goes_on_later(tmp_path):
     workdir = tmp_path / "run"
     process = start(workdir, *TINY, "--method=pseudo_labels", "--train_steps=400")

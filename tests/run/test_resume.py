@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from mpl_tf import main
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 120
 FLAGS = [

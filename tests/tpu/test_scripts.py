@@ -213,6 +213,7 @@ def test_bad_options_end_with_one_line(script, arguments, told):
     assert told in line
 
 
+@pytest.mark.slow
 def test_a_slice_trains_together_and_again_after_status_75_and_its_logs_are_collected(cloud, tmp_path):
     here = cloud(hosts=2, plans=[["75", "0"], ["75", "0"]])
     done = here.tpu("launch", "--bucket=gs://b/f", "--", "--strategy=multi_worker", "--seed=1 2")
@@ -235,6 +236,7 @@ def test_a_slice_trains_together_and_again_after_status_75_and_its_logs_are_coll
     assert "the program ended with 75; again in 1 s" in (tmp_path / "logs/worker1.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_pre_empted_tpu_is_created_again_and_the_run_goes_on_from_the_bucket(cloud):
     here = cloud(hosts=1, plans=[["stay", "0"]], states=["READY", "READY", "PREEMPTED", "ACTIVE", "READY"])
     done = here.tpu("launch", "--bucket=gs://b/f", "--watch", "--spot", "--type=v3-8", "--", "--dataset=x")
@@ -245,6 +247,7 @@ def test_a_pre_empted_tpu_is_created_again_and_the_run_goes_on_from_the_bucket(c
     assert made == ["queued-resources delete", "queued-resources create", "queued-resources describe"]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_not_started_again_and_is_told(cloud):
     here = cloud(hosts=1, plans=[["2"]])
     done = here.tpu("launch", "--bucket=gs://b/f", "--watch", "--", "--dataset=x")
@@ -254,6 +257,7 @@ def test_a_run_that_fails_is_not_started_again_and_is_told(cloud):
     assert len(here.read("started0")) == 1
 
 
+@pytest.mark.slow
 def test_stop_saves_and_ends_and_until_then_nothing_else_starts(cloud):
     here = cloud(hosts=1, plans=[["stay"]])
     assert here.tpu("launch", "--bucket=gs://b/f", "--", "--dataset=x").returncode == 0
@@ -267,6 +271,7 @@ def test_stop_saves_and_ends_and_until_then_nothing_else_starts(cloud):
     assert here.read("bucket/checkpoint") == ["step", "saved"]
 
 
+@pytest.mark.slow
 def test_without_the_bucket_nothing_is_trained_and_nothing_overwritten(cloud):
     here = cloud(hosts=1, plans=[["0"]])
     (here.folder / "bucket").mkdir()

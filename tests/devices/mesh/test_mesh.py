@@ -72,17 +72,20 @@ def check(result, cores):
     assert result["bytes"]["device"] * cores == pytest.approx(result["bytes"]["whole"], rel=0.02)
 
 
+@pytest.mark.slow
 def test_an_efficientnet_trains_as_on_one_device_and_its_checkpoints_move_between_meshes():
     result = compare("--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2")
     check(result, cores=4)
     assert result["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
 
 
+@pytest.mark.slow
 def test_a_resnet_trains_as_on_one_device_by_a_second_derivative():
     mesh = ("--mesh=replica:2,core:2", "--network=resnet")
     check(compare(*mesh, "--width=0.125", "--repeats=1", "--feedback=exact"), cores=2)
 
 
+@pytest.mark.slow
 def test_bfloat16_on_a_mesh_is_near_that_of_one_device():
     result = compare("--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16", "--rounding")
     assert 0 < result["differences"]["loss"] < 0.02
@@ -99,6 +102,7 @@ def train(folder, strategy, *arguments, kill_at=0, **environment):
     return start("tests.devices.mesh.train_on_mesh", str(kill_at), *flags, **environment)
 
 
+@pytest.mark.slow
 def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeypatch):
     mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
     killed = train(tmp_path / "run", *mesh, kill_at=2)
@@ -116,6 +120,7 @@ def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeyp
         assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
 
 
+@pytest.mark.slow
 def test_two_hosts_train_as_one(tmp_path):
     ports = []
     for _ in range(2):
