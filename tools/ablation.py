@@ -3,10 +3,12 @@
     python -m tools.ablation --study=methods --dataset=digits_50 --seeds=0-4 --output=docs/results/methods
 
 The seeds of a row are one tools.sweep into OUTPUT/runs/ROW; a finished run is not run again, one that was cut off goes
-on. With --jobs=2 two rows run at a time, each on a core of its own. Writes what tools/report.py says into OUTPUT.
+on. With --jobs=2 two rows run at a time, each on a core of its own. Writes the files of tools/_ablation/report.py into
+OUTPUT.
 """
 
 import csv
+import dataclasses
 import json
 import os
 import queue
@@ -17,35 +19,41 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from absl import flags
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
 
-from mpl_tf.base.errors import UsageError
-
+from . import _command, sweep
 from ._ablation import figures, report, studies
-from .sweep import parse_seeds
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of a study."""
+
+    study: str = flag("which rows to run", "methods", choices=tuple(studies.STUDIES))
+    dataset: str = like(Config, "dataset", "digits_50", text="data set of every row that names none")
+    rows: str = flag("run the rows that this regular expression finds; empty: all", "")
+    seeds: str = like(sweep.Flags, "seeds", "0-4")
+    output: str = flag("folder of the table", "docs/results/methods")
+    extra: tuple = flag("a flag for every run, as --extra=--train_steps=100; may be given several times", ())
+    jobs: int = flag("rows at a time, each on its own core if more than 1", 1, low=1)
+
+
+COMMAND = _command.Command("ablation", __doc__, (Flags,))
 
 
 def main(argv=None):
     """Run a study; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_enum("study", "methods", list(studies.STUDIES), "which rows to run", flag_values=values)
-    flags.DEFINE_string("dataset", "digits_50", "data set of every row that names none", flag_values=values)
-    flags.DEFINE_string("rows", "", "run the rows that this regular expression finds", flag_values=values)
-    flags.DEFINE_string("seeds", "0-4", "first-last, or a list: 0,3,7", flag_values=values)
-    flags.DEFINE_string("output", "docs/results/methods", "folder of the table", flag_values=values)
-    flags.DEFINE_multi_string("extra", [], "a flag for every run, as --extra=--train_steps=100", flag_values=values)
-    flags.DEFINE_integer("jobs", 1, "rows at a time, each on its own core if more than 1", 1, flag_values=values)
-    try:
-        values(["ablation", *(sys.argv[1:] if argv is None else argv)])
-        rows, seeds, output = _rows(values.study, values.rows), parse_seeds(values.seeds), Path(values.output)
-        own = {name: arguments for name, arguments in rows.items() if not isinstance(arguments, studies.Network)}
-        first = [f"--dataset={values.dataset}"]
-        run_rows(
-            {name: [*first, *arguments, *values.extra] for name, arguments in own.items()}, seeds, output, values.jobs
-        )
-    except (flags.Error, UsageError, subprocess.CalledProcessError) as error:
-        print(f"ablation: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, (flags.Error, UsageError)) else 1
+    return COMMAND.run(argv, _study)
+
+
+def _study(values):
+    """Run the rows, then write their table and figures."""
+    rows, seeds, output = _rows(values.study, values.rows), sweep.parse_seeds(values.seeds), Path(values.output)
+    own = {name: arguments for name, arguments in rows.items() if not isinstance(arguments, studies.Network)}
+    first = [f"--dataset={values.dataset}"]
+    run_rows({name: [*first, *arguments, *values.extra] for name, arguments in own.items()}, seeds, output, values.jobs)
     command = (
         f"python -m tools.ablation --study={values.study} --dataset={values.dataset} --seeds={values.seeds} "
         + (f"--rows='{values.rows}' " if values.rows else "")
@@ -61,7 +69,6 @@ def main(argv=None):
         curves = studies.CURVES[values.study].items()
         drawn = {legend: [_curve(row, column, seed, output) for seed in seeds] for legend, (row, column) in curves}
         figures.over_steps(drawn, output / "training")
-    return 0
 
 
 def _rows(study, pattern):
@@ -88,7 +95,7 @@ def run_rows(rows, seeds, output, jobs):
         jobs: >= 1.
     Raises:
         UsageError: more jobs than cores.
-        subprocess.CalledProcessError: a run failed; it has told why on stderr.
+        RunError: a run failed; it has told why on stderr.
     """
     allowed = sorted(os.sched_getaffinity(0))
     if jobs > len(allowed):
@@ -121,7 +128,10 @@ def _sweep(arguments, seeds, folder, core):
     own += [] if core is None else [f"--core={core}"]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "a") as log:
-        subprocess.run([sys.executable, "-m", f"{__package__}.sweep", *own, "--", *arguments], check=True, stdout=log)
+        command = [sys.executable, "-m", f"{__package__}.sweep", *own, "--", *arguments]
+        status = subprocess.run(command, check=False, stdout=log).returncode
+    if status:
+        raise RunError(f"a run of {folder} ended with {status}, its message is above: {' '.join(command)}")
 
 
 def _folder(name, output):

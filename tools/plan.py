@@ -3,56 +3,62 @@
     python -m tools.plan --model=efficientnet_l2 --mesh=replica:128,core:16 --image_size=512 --labeled_batch=2048 --mu=8
 
 Prints two columns, with and without --remat, of the memory of one core of the mesh; `--json` has the same numbers.
-Weights, slots and averages are those that a mesh holds; the rest is an estimate from shapes (tools/estimate.py) which
+Weights, slots and averages are those that a mesh holds; the rest is an estimate from shapes (_plan/estimate.py) which
 leaves out the compiler's own buffers, and the time is the operations at the utilisation that is given.
 """
 
-import json
+import dataclasses
 import sys
 
-from absl import flags
-
-from mpl_tf.base import files, quiet
-from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.base import quiet
+from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import checks
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
+
+from . import _command
 
 GIB = 2**30
-SIZES = {"float32": 4, "mixed_bfloat16": 2}
+SIZES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the planner: those of the run as mpl_tf.main has them, and the machine's."""
+
+    model: str = like(Config, "model", topic="The run")
+    mesh: str = like(Config, "mesh", text="replica:R,core:S; images are split in width and weights over S cores")
+    image_size: int = like(Config, "image_size", 224)
+    num_classes: int = flag("classes", 1000, low=2)
+    labeled_batch: int = like(Config, "labeled_batch", 2048)
+    mu: int = like(Config, "mu", 8)
+    method: str = like(Config, "method", "mpl", text="training method", choices=("supervised", "uda", "mpl"))
+    feedback: str = like(Config, "feedback", "taylor")
+    teacher_passes: str = like(Config, "teacher_passes", "joint")
+    precision: str = like(Config, "precision", "mixed_bfloat16")
+    average: bool = flag("whether the student's weights are averaged", True)
+    train_steps: int = like(Config, "train_steps", 0, text="steps of the run, for its length; 0: not told", low=0)
+    core_memory: float = flag(
+        "memory of a core", 16.0, unit="GiB", low=0, source="TPU v3: 16", topic="The machine and the answer"
+    )
+    peak_flops: float = flag("operations of a core", 6.15e13, unit="1/s", low=1, source="TPU v3: 6.15e13")
+    utilisation: float = flag("share of the peak that is reached", 0.3, low=0.001, high=1)
+    json: str = like(_command.Figures, "json", "")
+
+
+COMMAND = _command.Command("plan", __doc__, (Flags,))
 
 
 def main(argv=None):
     """Plan; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("model", None, "network of teacher and student", required=True, flag_values=values)
-    flags.DEFINE_string("mesh", None, "replica:R,core:S", required=True, flag_values=values)
-    flags.DEFINE_integer("image_size", 224, "side of the images, pixels", 8, flag_values=values)
-    flags.DEFINE_integer("num_classes", 1000, "classes", 2, flag_values=values)
-    flags.DEFINE_integer("labeled_batch", 2048, "labeled images a step over all replicas", 1, flag_values=values)
-    flags.DEFINE_integer("mu", 8, "unlabeled images per labeled one", 1, flag_values=values)
-    flags.DEFINE_enum("method", "mpl", ["supervised", "uda", "mpl"], "training method", flag_values=values)
-    forms = ["off", "taylor", "dot_product", "exact"]
-    flags.DEFINE_enum("feedback", "taylor", forms, "of mpl", flag_values=values)
-    flags.DEFINE_enum("teacher_passes", "joint", ["joint", "split"], "as mpl_tf.main has it", flag_values=values)
-    flags.DEFINE_enum("precision", "mixed_bfloat16", list(SIZES), "as mpl_tf.main has it", flag_values=values)
-    flags.DEFINE_bool("average", True, "whether the student's weights are averaged", flag_values=values)
-    flags.DEFINE_float("core_memory", 16.0, "memory of a core, GiB (TPU v3: 16)", 0.0, flag_values=values)
-    flags.DEFINE_float("peak_flops", 6.15e13, "operations a core and second (TPU v3: 6.15e13)", 1.0, flag_values=values)
-    flags.DEFINE_float("utilisation", 0.3, "share of the peak that is reached", 0.001, 1.0, flag_values=values)
-    flags.DEFINE_integer("train_steps", 0, "steps of the run, for its length", 0, flag_values=values)
-    flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
-    try:
-        rest = values(["plan", *(sys.argv[1:] if argv is None else argv)])
-        if len(rest) > 1:
-            raise UsageError(f"expected flags only, got {rest[1]!r}; write --name=value")
-        quiet.import_tensorflow()
-        report = plan(values)
-        _print(values, report)
-        if values.json:
-            files.write_text(values.json, json.dumps(report, indent=2) + "\n")
-    except (flags.Error, UsageError, RunError) as error:
-        print(f"plan: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.status if isinstance(error, RunError) else 2
-    return 0
+    return COMMAND.run(argv, _report)
+
+
+def _report(values):
+    quiet.import_tensorflow()
+    report = plan(values)
+    _print(values, report)
+    _command.write_json(values.json, report)
 
 
 def plan(values):

@@ -6,16 +6,17 @@ Groups the runs by data set, method and the flags in which the runs of that meth
 it to --output. Files that are no results of this program are named on stderr and left out.
 """
 
+import dataclasses
 import json
 import statistics
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from mpl_tf.base import files
-from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings.fields import flag
 
+from . import _command
 from ._ablation.report import mean_sd
 
 NOT_SETTINGS = ("dataset", "method", "seed", "workdir", "mode", "debug", "data_dir", "images", "store")
@@ -45,22 +46,27 @@ PAPERS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the table."""
+
+    runs: str = flag("folder with finished runs at any depth", "runs")
+    output: str = flag("file of the table; empty: RUNS/results.md", "")
+
+
+COMMAND = _command.Command("results", __doc__, (Flags,))
+
+
 def main(argv=None):
     """Make the table; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("runs", "runs", "folder with finished runs at any depth", flag_values=values)
-    flags.DEFINE_string("output", "", "file of the table; empty: RUNS/results.md", flag_values=values)
-    try:
-        values(["results", *(sys.argv[1:] if argv is None else argv)])
-        folder = Path(values.runs)
-        runs = read(folder)
-        lines = table(runs)
-        files.write_text(values.output or folder / "results.md", "\n".join(lines) + "\n")
-    except (flags.Error, UsageError, RunError) as error:
-        print(f"results: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.status if isinstance(error, RunError) else 2
+    return COMMAND.run(argv, _tabulate)
+
+
+def _tabulate(values):
+    folder = Path(values.runs)
+    lines = table(read(folder))
+    files.write_text(values.output or folder / "results.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
-    return 0
 
 
 def read(folder):

@@ -6,34 +6,42 @@ OUTPUT/seedK holds what `python -m mpl_tf.main` with --seed=K leaves, to the bit
 that was cut off goes on. Ends at the first seed that fails, with its line and its exit status.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from mpl_tf import main as program
 from mpl_tf.base.errors import UsageError
+from mpl_tf.settings.fields import flag
+
+from . import _command
 
 OWN = ("seed", "workdir", "config", "mode")  # Flags of the program that a sweep sets itself, or cannot serve.
 
 
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the sweep itself, before the `--`."""
+
+    output: str = flag("folder of the seeds' folders")
+    seeds: str = flag("first-last, or a list: 0,3,7", "0-4")
+    core: int = flag("core to stay on; -1: all", -1, low=-1)
+
+
+COMMAND = _command.Command("sweep", __doc__, (Flags,), others=_command.AFTER_DASHES)
+
+
 def main(argv=None):
     """Run a sweep; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    values = flags.FlagValues()
-    flags.DEFINE_string("seeds", "0-4", "first-last, or a list: 0,3,7", flag_values=values)
-    flags.DEFINE_string("output", None, "folder of the seeds' folders", flag_values=values)
-    flags.DEFINE_integer("core", None, "core to stay on; all if not given", flag_values=values)
-    try:
-        own, arguments = _split(argv)
-        rest = values(["sweep", *own])
-        seeds = parse_seeds(values.seeds)
-        _check(rest[1:], values.output, arguments)
-        _pin(values.core)
-    except (flags.Error, UsageError) as error:
-        print(f"sweep: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    return COMMAND.run(argv, _sweep)
+
+
+def _sweep(values, arguments):
+    """The runs, seed after seed; the first status that is not 0, else 0."""
+    seeds = parse_seeds(values.seeds)
+    _refuse_own(arguments)
+    _pin(values.core)
     make = Traced()
     for seed in seeds:
         workdir = Path(values.output) / f"seed{seed}"
@@ -79,19 +87,8 @@ def parse_seeds(text):
         raise UsageError(f"--seeds: expected first-last or a list like 0,3,7, got {text}") from error
 
 
-def _split(argv):
-    """The sweep's own arguments, and those of the program after the `--`."""
-    if "--" not in argv:
-        raise UsageError("expected `--` between the sweep's flags and the program's, got none")
-    place = argv.index("--")
-    return argv[:place], argv[place + 1 :]
-
-
-def _check(rest, output, arguments):
-    if rest:
-        raise UsageError(f"expected flags only before `--`, got {rest[0]!r}; write --name=value")
-    if not output:
-        raise UsageError("--output: expected the folder of the runs, got nothing")
+def _refuse_own(arguments):
+    """Refuse flags of the program that a sweep sets itself."""
     given = {argument.lstrip("-").partition("=")[0] for argument in arguments}
     for name in OWN:
         if name in given:
@@ -100,7 +97,7 @@ def _check(rest, output, arguments):
 
 def _pin(core):
     """Stay on one core; before TensorFlow counts them."""
-    if core is None:
+    if core < 0:
         return
     allowed = os.sched_getaffinity(0)
     if core not in allowed:

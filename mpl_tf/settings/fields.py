@@ -49,10 +49,10 @@ def like(owner, name, default=dataclasses.MISSING, **changes):
         owner: the other class.
         name: of its field.
         default: as in `flag`; the owner's own default and source are left behind.
-        changes: what is said anew, arguments of `flag` (`text` as help).
+        changes: what is said anew, arguments of `flag`.
     """
-    about = dict(owner.__dataclass_fields__[name].metadata) | {"source": "", "topic": ""} | changes
-    return flag(about.pop("help"), default, **about)
+    about = dict(owner.__dataclass_fields__[name].metadata) | {"source": "", "topic": ""}
+    return flag(**{"text": about.pop("help"), "default": default} | about | changes)
 
 
 def merged(*classes):
@@ -118,7 +118,7 @@ def make(cls, given):
     """
     values = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(cls)}
     for field in dataclasses.fields(cls):
-        if values[field.name] is dataclasses.MISSING:
+        if field.default is dataclasses.MISSING and values[field.name] in (dataclasses.MISSING, ""):
             raise UsageError(f"--{field.name}: expected {field.metadata['help']}, got nothing; see --help")
         check(field, values[field.name])
     return cls(**values)

@@ -1,50 +1,56 @@
 """Whether the whole training step compiles under XLA, static shapes and all, and gives the numbers of the plain step.
 
-    python -m tools.studies.compiled --json=step.json --model=efficientnet_b0 --image_size=64 --labeled_batch=2 --mu=1
+    python -m tools.compiled --json=step.json --model=efficientnet_b0 --image_size=64 --labeled_batch=2 --mu=1
 
 XLA on a CPU is the nearest to a TPU's compiler that a CPU offers. Any flag of mpl_tf.main may follow; the images are
 random, so no data set is needed. Prints JSON: seconds of the first step either way, and the largest relative
 difference of each logged quantity and of each part's weights after `--steps`.
 """
 
+import dataclasses
 import json
 import sys
 import time
 
 import numpy as np
-from absl import flags
 
-from mpl_tf.base import files, quiet
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base import quiet
 from mpl_tf.settings import flags as program_flags
+from mpl_tf.settings.fields import flag, like
 
-from . import mesh
+from .. import _command
+from .compare import CLASSES, difference, flat, noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the comparison itself."""
+
+    json: str = like(_command.Figures, "json", "")
+    steps: int = flag("steps to compare", 2, unit="steps", low=1)
+
+
+COMMAND = _command.Command("compiled", __doc__, (Flags,), others=_command.TRAINER)
 
 
 def main(argv=None):
     """Compare; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
-    flags.DEFINE_integer("steps", 2, "steps to compare", 1, flag_values=values)
-    try:
-        rest = values(["compiled", *(sys.argv[1:] if argv is None else argv)], known_only=True)
-        config = program_flags.parse(["--dataset=cifar10_4k", *rest[1:]])
-    except (flags.Error, UsageError) as error:
-        print(f"compiled: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    return COMMAND.run(argv, _report)
+
+
+def _report(values, arguments):
+    config = program_flags.parse(["--dataset=cifar10_4k", *arguments])
     quiet.import_tensorflow()
     from mpl_tf import methods
 
     shape = (config.image_size, config.image_size, 3)
-    report = {"arguments": rest[1:]} | compare(
-        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, mesh.CLASSES),
-        mesh.noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
+    report = {"arguments": arguments} | compare(
+        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, CLASSES),
+        noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
         values.steps,
     )
     print(json.dumps(report, indent=2))
-    if values.json:
-        files.write_text(values.json, json.dumps(report, indent=2) + "\n")
-    return 0
+    _command.write_json(values.json, report)
 
 
 def compare(make, one_batch, steps):
@@ -70,14 +76,14 @@ def compare(make, one_batch, steps):
         logs = [method.fit(data, steps_per_epoch=1, verbose=0).history]
         seconds = time.perf_counter() - started
         logs += [method.fit(data, steps_per_epoch=1, verbose=0).history for _ in range(steps - 1)]
-        state = {part: mesh.flat(v.numpy() for v in group) for part, group in method.state().items()}
+        state = {part: flat(v.numpy() for v in group) for part, group in method.state().items()}
         results.append((seconds, {name: [log[name][0] for log in logs] for name in logs[0]}, state))
     (plain, logs, state), (compiled, compiled_logs, compiled_state) = results
     return {
         "seconds_plain": round(plain, 1),
         "seconds_compiled": round(compiled, 1),
-        "differences": {name: mesh.difference(logs[name], compiled_logs[name]) for name in logs},
-        "variables": {part: mesh.difference(state[part], compiled_state[part]) for part in state},
+        "differences": {name: difference(logs[name], compiled_logs[name]) for name in logs},
+        "variables": {part: difference(state[part], compiled_state[part]) for part in state},
     }
 
 

@@ -1,4 +1,4 @@
-"""What tools/filter_study.py compares the filtering tool with: plain numpy over everything at once, ImageHash, PIL."""
+"""What filter_study.py compares the filtering tool with: plain numpy over everything at once, ImageHash, PIL."""
 
 import collections
 import io

@@ -7,6 +7,7 @@ of its own. A part that is done is not run again. Writes results.json and result
 measures throughput.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -17,12 +18,14 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from mpl_tf.base import files, quiet, versions
-from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.base.errors import RunError
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
 
-from . import filter_reference
+from .. import _command
+from . import filter_page, filter_reference
 
 TRAIN = (
     *("--dataset=cifar10_4k", "--method=supervised", "--model=narrow_cnn", "--train_steps=1000", "--labeled_batch=64"),
@@ -36,23 +39,29 @@ MPL = (
 KILLS = 3
 
 
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the study."""
+
+    data_dir: str = like(Config, "data_dir", "")
+    output: str = flag("folder of the results", "docs/results/filtering")
+    work: str = flag("folder of the runs", "runs/filter_study")
+
+
+COMMAND = _command.Command("filter_study", __doc__, (Flags,))
+
+
 def main(argv=None):
     """Run what has not been run and write the results; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("data_dir", "", "folder of TFDS data sets; empty: ~/tensorflow_datasets", flag_values=values)
-    flags.DEFINE_string("output", "docs/results/filtering", "folder of the results", flag_values=values)
-    flags.DEFINE_string("work", "runs/filter_study", "folder of the runs", flag_values=values)
-    try:
-        values(["filter_study", *(sys.argv[1:] if argv is None else argv)])
-        quiet.import_tensorflow()
-        results = Study(values.data_dir, Path(values.work)).results()
-    except (flags.Error, UsageError, RunError, subprocess.CalledProcessError) as error:
-        print(f"filter_study: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1 if isinstance(error, RunError | subprocess.CalledProcessError) else 2
+    return COMMAND.run(argv, _report)
+
+
+def _report(values):
+    quiet.import_tensorflow()
+    results = Study(values.data_dir, Path(values.work)).results()
     results["command"] = f"python -m tools.studies.filter_study --data_dir=DIR --output={values.output}"
     files.write_text(Path(values.output) / "results.json", json.dumps(results, indent=2) + "\n")
-    files.write_text(Path(values.output) / "results.md", markdown(results))
-    return 0
+    files.write_text(Path(values.output) / "results.md", filter_page.markdown(results))
 
 
 class Study:
@@ -164,7 +173,9 @@ class Study:
         return {"kept": summary["kept_images"], "left_out": summary["rejected"]}
 
     def _call(self, module, *arguments):
-        subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+        status = subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
+        if status:
+            raise RunError(f"{module} ended with {status}; its message is above")
 
 
 def _versions():
@@ -180,67 +191,6 @@ def _resident(process):
     except OSError:
         return 0
     return max((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), default=0)
-
-
-def markdown(results):
-    """The results as a page."""
-    choice, planted, memory, killed = (results[part] for part in ("choice", "planted", "memory", "killed"))
-    machine = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    rows = "\n".join(f"| {kind} | {about['images']} | {about['removed']} |" for kind, about in planted["kinds"].items())
-    kills = ", ".join(str(one["chunks_scored"]) for one in killed["killed"])
-    names = results["choice"]["precision"]
-    precision = "\n".join(f"| {name} | {100 * share:.1f} |" for name, share in names.items())
-    training, same = results["training"], sum(killed["equal_bytes"].values())
-    return f"""# The filtering tool on CIFAR-10
-
-`{results["command"]}`
-
-{machine["cores"]} cores ({machine["machine"]}), load {machine["load_average"][0]:.1f}; {versions}.
-The images are a JPEG re-encoding of CIFAR-10. The scorer is a narrow CNN with {100 * results["scorer_test_top1"]:.1f} %
-test accuracy.
-
-## The choice
-
-The 50,000 training images as if unlabeled, `--per_class=1000 --exclude=tfds:cifar10/test`: {choice["kept"]} kept,
-{choice["left_out"]["overlaps"]} left out as overlaps. {choice["ids_equal"]} of {
-        choice["ids"]
-    } rows of kept.parquet equal those of a
-brute-force reference in numpy in class, rank and id; the overlaps equal those of comparing all pairs of ImageHash's own
-hashes: {choice["overlaps_equal"]}. Of all training images the scorer is right on {
-        100 * choice["precision_all"]:.1f} %, of those kept on
-{100 * choice["precision_kept"]:.1f} %:
-
-| class | right among the kept, % |
-|---|---|
-{precision}
-
-MPL trained on {training["num_labeled"]} labeled images and `--unlabeled_dir` = these {training["num_unlabeled"]}
-({training["steps"]} steps: it runs, no more): test top-1 {100 * training["test"]["top1"]:.1f} % of {
-        training["test"]["n"]
-    }.
-
-## Planted overlaps
-
-500 test images among the 50,000, changed as said:
-
-| change | planted | removed |
-|---|---|---|
-{rows}
-
-Of the 50,000 others {planted["innocent_removed"]} were removed ({
-        100 * planted["innocent_removed"] / planted["innocent"]:.3f} %); CIFAR-10 has near-duplicates
-between its training and its test images, and report.html shows these side by side.
-
-## Memory and kill -9
-
-Largest resident memory: {memory["peak_bytes_10000"] / 2**20:.0f} MiB for 10,000 images, {
-        memory["peak_bytes_50000"] / 2**20:.0f} MiB for 50,000
-({memory["ratio"]:.2f} times). Killed when {kills} of {
-        killed["chunks"]
-    } chunks were scored, and started again each time:
-{same} of {len(killed["equal_bytes"])} files have the bytes of the undisturbed run ({", ".join(killed["equal_bytes"])}).
-"""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A mesh beside one device: the same steps on both, how far their numbers differ, and what each device holds.
 
-    python -m tools.studies.mesh --mesh=replica:1,core:16 --network=efficientnet --stages=7 --height=64 --columns=512
+    python -m tools.mesh
+    python -m tools.mesh --mesh=replica:1,core:16 --width=1 --stages=7 --height=64 --columns=512
 
 Prints JSON: the largest relative difference of each logged quantity and of the weights, slots and averages; bytes a
 device against the whole; seconds of the first and a later step. With --rounding also the differences of one device and
@@ -9,6 +10,7 @@ the mesh, of --exchange and of one device restore one another.
 """
 
 import contextlib
+import dataclasses
 import json
 import sys
 import tempfile
@@ -16,40 +18,53 @@ import time
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from mpl_tf.base import quiet
-from mpl_tf.base.errors import UsageError
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
 
-CLASSES = 10
+from .. import _command
+from .compare import CLASSES, difference, flat, noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the comparison: the mesh, the step as mpl_tf.main has it, and the network, small enough for a laptop."""
+
+    mesh: str = like(Config, "mesh", "replica:1,core:4", text="replica:R,core:S", topic="The mesh")
+    exchange: str = flag("another mesh of as many devices to exchange checkpoints with; empty: none", "")
+    remat: bool = like(
+        Config, "remat", False, text="gather weights and compute convolutions again in the backward pass"
+    )
+    rounding: bool = flag("also what rounding does to one device alone", False)
+    method: str = like(
+        Config, "method", "mpl", text="training method", choices=("supervised", "uda", "mpl"), topic="The step"
+    )
+    feedback: str = like(Config, "feedback", "taylor")
+    precision: str = like(Config, "precision", "float32")
+    batch: int = flag("labeled images a step, and as many unlabeled ones", 4, unit="images", low=1)
+    steps: int = flag("steps to compare; 0: the bytes alone", 5, unit="steps", low=0)
+    network: str = flag(
+        "kind of network", "efficientnet", choices=("efficientnet", "resnet"), topic="The network and its images"
+    )
+    width: float = flag("factor of its channels", 0.25)
+    stages: int = flag("its first stages (efficientnet has 7, resnet 4)", 2, low=1, high=7)
+    repeats: int = flag("most blocks of a stage", 10, low=1)
+    height: int = flag("of the images", 32, unit="pixels", low=32)
+    columns: int = flag("width of the images", 64, unit="pixels", low=32)
+
+
+COMMAND = _command.Command("mesh", __doc__, (Flags,))
 
 
 def main(argv=None):
     """Compare; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("mesh", "replica:1,core:4", "replica:R,core:S", flag_values=values)
-    flags.DEFINE_string("exchange", "", "another mesh of as many devices to exchange checkpoints", flag_values=values)
-    flags.DEFINE_enum("network", "efficientnet", ["efficientnet", "resnet"], "kind of network", flag_values=values)
-    flags.DEFINE_float("width", 1.0, "factor of its channels", flag_values=values)
-    flags.DEFINE_integer("stages", 7, "its first stages (efficientnet: 7, resnet: 4)", 1, 7, flag_values=values)
-    flags.DEFINE_integer("repeats", 10, "most blocks of a stage", 1, flag_values=values)
-    flags.DEFINE_integer("height", 32, "of the images, pixels", 32, flag_values=values)
-    flags.DEFINE_integer("columns", 64, "width of the images, pixels", 32, flag_values=values)
-    flags.DEFINE_integer("batch", 4, "labeled images; as many unlabeled ones", 1, flag_values=values)
-    flags.DEFINE_enum("method", "mpl", ["supervised", "uda", "mpl"], "training method", flag_values=values)
-    flags.DEFINE_enum("feedback", "taylor", ["off", "taylor", "dot_product", "exact"], "of mpl", flag_values=values)
-    flags.DEFINE_string("precision", "float32", "Keras' dtype policy", flag_values=values)
-    flags.DEFINE_bool("remat", False, "gather again in the backward pass", flag_values=values)
-    flags.DEFINE_bool("rounding", False, "also what rounding does to one device alone", flag_values=values)
-    flags.DEFINE_integer("steps", 5, "steps to compare; 0: the bytes alone", 0, flag_values=values)
-    try:
-        values(["mesh", *(sys.argv[1:] if argv is None else argv)])
-        quiet.import_tensorflow(start=False)
-        print(json.dumps(compare(values), indent=2))
-    except (flags.Error, UsageError) as error:
-        print(f"mesh: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    return COMMAND.run(argv, _report)
+
+
+def _report(values):
+    quiet.import_tensorflow(start=False)
+    print(json.dumps(compare(values), indent=2))
 
 
 def compare(values):
@@ -119,11 +134,6 @@ def rounding(values):
     return differences | {part: worst(one[part], other[part]) for part in one}
 
 
-def flat(arrays):
-    """Those of floats as one vector."""
-    return np.concatenate([array.ravel() for array in arrays if array.dtype.kind == "f"])
-
-
 def make(values, grid=None):
     """The method with new networks of seed 0, on the grid if there is one."""
     import keras
@@ -180,19 +190,6 @@ def batches(values):
     shape = (values.height, values.columns, 3)
     for _ in range(values.steps):
         yield noise(random, shape, values.batch, values.batch)
-
-
-def noise(random, shape, labeled, unlabeled):
-    """A batch as the pipeline makes it, dict of numpy arrays: images of normal noise, random labels."""
-    sizes = {"x_l": labeled, "x_u_weak": unlabeled, "x_u_strong": unlabeled}
-    images = {key: random.normal(size=(count, *shape)).astype("float32") for key, count in sizes.items()}
-    return images | {"y_l": random.integers(0, CLASSES, labeled).astype("int32")}
-
-
-def difference(expected, got):
-    """Norm of the difference over the norm of the expected."""
-    expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")
-    return float(np.linalg.norm(got - expected) / max(np.linalg.norm(expected), 1e-12))
 
 
 def worst(expected, variables):

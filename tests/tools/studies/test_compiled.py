@@ -12,7 +12,7 @@ from tensorflow.python.framework import config
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models import efficientnet
 from tests import tiny
-from tools.studies import compiled, mesh
+from tools.studies import compare, compiled
 
 SHAPE = (32, 32, 3)
 
@@ -30,7 +30,7 @@ def without_determinism():
 def narrow_efficientnet():
     """One block of EfficientNet with all that one can have, a quarter of the channels."""
     blocks = [(3, 32, 1, 4, 1)]
-    return efficientnet.efficientnet("part", 0.25, 1.0, SHAPE, mesh.CLASSES, blocks=blocks)
+    return efficientnet.efficientnet("part", 0.25, 1.0, SHAPE, compare.CLASSES, blocks=blocks)
 
 
 def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
@@ -42,7 +42,7 @@ def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
         assert method.jit_compile == jit
         return method
 
-    batch = mesh.noise(np.random.default_rng(0), make(False).student_network.input_shape[1:], 4, 4)
+    batch = compare.noise(np.random.default_rng(0), make(False).student_network.input_shape[1:], 4, 4)
     result = compiled.compare(make, batch, steps=1)
     assert {"loss", "student_loss", "h", "norm_feedback", "gradient_norm"} <= set(result["differences"])
     assert max(result["differences"].values()) < 1e-3  # h is the small difference of two losses.

@@ -1,0 +1,100 @@
+"""What every program here does around its work: flags, --help, one line for an error, the exit status."""
+
+import dataclasses
+import json
+import sys
+import traceback
+
+from mpl_tf.base import files
+from mpl_tf.base.errors import RunError, UsageError, reason
+from mpl_tf.settings import fields, flags, help_text
+from mpl_tf.settings.config import Config
+
+INTERRUPTED = 130  # As a shell has it for a program that Ctrl-C ended.
+# Whose arguments may come with a program's own: nobody's; the trainer's among them, or after `--`; another program's.
+ALONE, TRAINER, AFTER_DASHES, ANOTHER = "alone", "trainer", "after dashes", "another"
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """Flags of the programs that measure."""
+
+    json: str = fields.flag("file for the figures, as JSON; empty: none", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A program.
+
+    Args:
+        name: what its messages start with.
+        about: what it does and how it is called, the head of --help.
+        classes: of its flags, frozen dataclasses of settings.fields.flag.
+        others: ALONE, TRAINER, AFTER_DASHES or ANOTHER: whose arguments may come with its own.
+        stopped: what the same command does after Ctrl-C, for the user.
+    """
+
+    name: str
+    about: str
+    classes: tuple
+    others: str = ALONE
+    stopped: str = ""
+
+    def run(self, argv, work):
+        """Read the flags and work.
+
+        Args:
+            argv: list of str without the program's name; sys.argv's if None.
+            work: function of an instance of each class and, unless ALONE, of the list of the others' arguments; it
+                returns the exit status, None for 0.
+        Returns:
+            The exit status: the work's; 2 for a usage error and 1 for a failed run, each with one line on stderr; 130
+            after Ctrl-C.
+        """
+        argv, debug = sys.argv[1:] if argv is None else argv, False
+        if flags.wants_help(argv):
+            print(self.help())
+            return 0
+        try:
+            given, others = self._read(argv)
+            debug = given.get("debug", False)
+            settings = [fields.make(cls, given) for cls in self.classes]
+            return work(*settings, *([] if self.others == ALONE else [others])) or 0
+        except (UsageError, RunError) as error:
+            return self._end(error, str(error), error.status, debug)
+        except KeyboardInterrupt:
+            print(f"{self.name}: stopped{self.stopped and '; '}{self.stopped}", file=sys.stderr)
+            return INTERRUPTED
+        except Exception as error:
+            told = f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback"
+            return self._end(error, told, RunError.status, debug)
+
+    def help(self):
+        """The text of --help."""
+        classes = (*self.classes, flags.Common)
+        return help_text.text(self.about, help_text.defaults(*classes), *classes)
+
+    def _read(self, argv):
+        """(given, others): values of its own flags by name, and the others' arguments."""
+        if self.others == ALONE:
+            return flags.read(argv, *self.classes)
+        if self.others == AFTER_DASHES:
+            if "--" not in argv:
+                raise UsageError("expected `--` between the program's own flags and those of mpl_tf.main, got none")
+            place = argv.index("--")
+            return flags.read(argv[:place], *self.classes)[0], argv[place + 1 :]
+        if self.others == TRAINER:  # What neither of the two programs knows is refused here.
+            flags.read(argv, *self.classes, Config, flags.Stored)
+        return flags.read(argv, *self.classes, further=True)
+
+    def _end(self, error, told, status, debug):
+        if debug:
+            traceback.print_exception(error)
+        print(f"{self.name}: error: {' '.join(told.split())}", file=sys.stderr)
+        return status
+
+
+def write_json(path, figures):
+    """Write a dict as JSON to a file, where a path is given."""
+    if path:
+        files.write_text(path, json.dumps(figures, indent=2) + "\n")
