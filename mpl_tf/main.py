@@ -14,7 +14,7 @@ from pathlib import Path
 from mpl_tf.base import files, quiet
 from mpl_tf.base.errors import Interrupted, RunError, UsageError, reason
 from mpl_tf.devices import cluster
-from mpl_tf.settings import config_json, flags
+from mpl_tf.settings import catalogue, config_json, flags
 
 
 def main(argv=None, make=None):
@@ -83,7 +83,6 @@ def _train(config, workdir, strategy, make):
     from mpl_tf.run import export, fixed_teacher
     from mpl_tf.run import phase as training
 
-    methods.check(config.method)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
@@ -95,14 +94,15 @@ def _train(config, workdir, strategy, make):
         files.write_text(workdir / "config.json", config_json.to_json(config))
         print(_about(config, dataset, weights), flush=True)
     fixed = {}
-    if methods.METHODS[config.method].fixed_teacher:
+    row = catalogue.METHODS[config.method]
+    if row.fixed_teacher:
         dataset, fixed = fixed_teacher.label(config, dataset, workdir, strategy)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
     phase = training.run_phase("train", method, dataset, config, workdir, strategy)
     scored = {role: export.deployable(learner.network, dataset) for role, learner in method.scored_learners().items()}
-    if method.finetuned and config.finetune_steps:
+    if row.finetuned and config.finetune_steps:
         scored["before_finetune"] = export.deployable(method.deployed(), dataset)
         short = config.replace(train_steps=config.finetune_steps, labeled_batch=config.finetune_batch)
         with strategy.scope():

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.methods import METHODS
 from mpl_tf.models.layers import BatchNorm
+from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.step.optimizer import SGD
 
 FEATURES, CLASSES = 5, 3
@@ -56,12 +56,12 @@ def images(labeled=4, unlabeled=8):
 
 def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
     """A compiled method of that name on tiny networks of fixed weights."""
-    kind = METHODS[name]
+    row = METHODS[name]
     keras.utils.set_random_seed(0)  # For networks that a method makes itself.
-    networks = {role: network(SEEDS[role], norm=norm) for role in kind.roles}
-    method = kind(**networks, **options)
+    networks = {role: network(SEEDS[role], norm=norm) for role in row.networks}
+    method = row.resolve()(**networks, **options)
     optimizers = {"optimizer": sgd(rate, momentum)}
-    if kind.two_optimizers:
+    if row.two_optimizers:
         optimizers["teacher_optimizer"] = sgd(rate, momentum)
     method.compile(**optimizers, **(compiled or {}))
     return method

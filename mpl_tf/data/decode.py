@@ -8,7 +8,6 @@ from PIL import Image, ImageOps
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import shards
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ORIENTATION = 0x0112  # EXIF tag; 1: upright.
 
 

@@ -9,7 +9,7 @@ TEST_SEED = 1797  # The test quarter is the same for every --seed.
 CLASSES = tuple("0123456789")
 
 
-def load(config):
+def load(row, config):
     """A fixed quarter (449 images) as test, config.num_labels of the others labeled, the rest unlabeled.
 
     Images are uint8 [N, 8, 8, 3], grey in three equal channels; never flipped.
@@ -24,12 +24,13 @@ def load(config):
     chosen, rest = labeled_split(everything.labels[train], config.num_labels, 10, config.seed, CLASSES)
     pixels = images[train] / 255
     return Dataset(
-        name="digits_50",
+        name=row.name,
         labeled=everything.take(train[chosen]),
         unlabeled=everything.take(train[rest], with_labels=False) if len(rest) else None,
         test=everything.take(test),
         class_names=CLASSES,
         mean=(float(pixels.mean()),) * 3,
         std=(float(pixels.std()),) * 3,
-        fill=0,
+        flip=row.flip,
+        fill=row.fill,
     )

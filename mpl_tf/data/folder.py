@@ -14,7 +14,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
 
 
-def load(config):
+def load(row, config):
     """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
 
     --unlabeled_dir holds image files, TFRecord shards (data/shards.py; an image of image/copies c comes c times an
@@ -54,13 +54,13 @@ def load(config):
         unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
         copies = np.append(copies, np.ones([len(rest)], np.int32))
     return Dataset(
-        "folder",
+        row.name,
         labeled,
         Source(unlabeled, order=shards.order(copies)) if len(unlabeled) else None,
         test,
         names,
-        decode.IMAGENET_MEAN,
-        decode.IMAGENET_STD,
+        row.mean,
+        row.std,
         flip=config.flip,
         skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
     )

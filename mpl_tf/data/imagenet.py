@@ -21,13 +21,11 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.data import shards, streamed
-from mpl_tf.data.decode import IMAGENET_MEAN, IMAGENET_STD
 from mpl_tf.data.folder import image_files
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.tfds import TfdsData
 
-CLASSES = 1000
 HELD_OUT = 25_000  # For tuning, beside JFT (paper section 4); of a smaller set a tenth.
 USUAL = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
@@ -36,12 +34,12 @@ USUAL = {
 }
 
 
-def load_10(config):
+def load_10(row, config):
     """ImageNet-10%: a tenth labeled, the whole training set unlabeled (paper section 3.2)."""
     files = _files(config)
     if config.labeled_dir:
         found = shards.files(config.labeled_dir, "--labeled_dir")
-        labeled = _usual(found, config.image_size, f"--labeled_dir: no TFRecord shard in {config.labeled_dir}")
+        labeled = _usual(row, found, config, f"--labeled_dir: no TFRecord shard in {config.labeled_dir}")
     elif isinstance(files, TfdsData):
         labeled = TfdsData("imagenet2012_subset/10pct", config.data_dir).streamed("train", config.image_size)
     else:
@@ -49,23 +47,23 @@ def load_10(config):
             f"--labeled_dir: expected TFRecord shards of the labeled tenth, as --data_dir {config.data_dir} holds "
             "plain shards, which do not mark it; got nothing"
         )
-    unlabeled = _split(files, "train", config).take(slice(None), with_labels=False)
-    return _dataset("imagenet_10", config, files, labeled, unlabeled)
+    unlabeled = _split(row, files, "train", config).take(slice(None), with_labels=False)
+    return _dataset(row, config, files, labeled, unlabeled)
 
 
-def load_whole(config):
+def load_whole(row, config):
     """All of the training set labeled (paper, Table 2, "supervised" on the full set)."""
     files = _files(config)
-    return _dataset("imagenet", config, files, _split(files, "train", config), None)
+    return _dataset(row, config, files, _split(row, files, "train", config), None)
 
 
-def load_jft(config):
+def load_jft(row, config):
     """ImageNet labeled but for 25,000 images, --unlabeled_dir unlabeled (paper section 4)."""
     files = _files(config)
-    train = _split(files, "train", config)
+    train = _split(row, files, "train", config)
     _, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
     unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size) if config.unlabeled_dir else None
-    return _dataset("imagenet_jft", config, files, train.take(used), unlabeled)
+    return _dataset(row, config, files, train.take(used), unlabeled)
 
 
 def unlabeled_files(folder, size):
@@ -103,14 +101,14 @@ def _files(config):
     return folder if folder and any(folder.glob("train-*-of-*")) else TfdsData("imagenet2012", config.data_dir)
 
 
-def _split(files, split, config):
+def _split(row, files, split, config):
     if isinstance(files, TfdsData):
         return files.streamed(split, config.image_size)
     found = [path for path in shards.files(files, "--data_dir") if path.name.startswith(f"{split}-")]
-    return _usual(found, config.image_size, f"--data_dir: no shard {split}-00000-of-... in {files}")
+    return _usual(row, found, config, f"--data_dir: no shard {split}-00000-of-... in {files}")
 
 
-def _usual(found, size, absent):
+def _usual(row, found, config, absent):
     """The usual shards, the first label of each checked."""
     if not found:
         raise UsageError(absent)
@@ -120,7 +118,7 @@ def _usual(found, size, absent):
         first = tf.cast(example["image/class/synset"] != "", tf.int64)
         return example["image/encoded"], example["image/class/label"] - first
 
-    source = streamed.index(found, parse, size)
+    source = streamed.index(found, parse, config.image_size)
     _, firsts = np.unique(source.places[:, 0], return_index=True)
     for path, first in zip(found, firsts, strict=True):
         try:
@@ -129,25 +127,25 @@ def _usual(found, size, absent):
             raise RunError(
                 f"{path}: expected records of image/encoded and image/class/label ({reason(error)})"
             ) from error
-        if not 0 <= label < CLASSES:
+        if not 0 <= label < row.classes:
             raise RunError(f"{path}: expected labels from 0, or from 1 beside image/class/synset; got {label} from 0")
     return source
 
 
-def _dataset(name, config, files, labeled, unlabeled):
-    real, names = None, tuple(map(str, range(CLASSES)))
+def _dataset(row, config, files, labeled, unlabeled):
+    real, names = None, tuple(map(str, range(row.classes)))
     if isinstance(files, TfdsData):
         names = files.class_names
         real = TfdsData("imagenet2012_real", config.data_dir, wanted=False)
         real = real.streamed("validation", config.image_size, "real_label") if real.there else None
     return Dataset(
-        name,
+        row.name,
         labeled=labeled,
         unlabeled=unlabeled,
-        test=_split(files, "validation", config),
+        test=_split(row, files, "validation", config),
         class_names=names,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        flip=True,
+        mean=row.mean,
+        std=row.std,
+        flip=row.flip,
         real=real,
     )

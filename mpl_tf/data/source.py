@@ -90,7 +90,7 @@ class Dataset:
     """A data set, split and decoded.
 
     Attributes:
-        name: as in DATASETS.
+        name: of its row in the catalogue.
         labeled: Source or Streamed with labels, for training.
         unlabeled: Source or Streamed without labels, for training; None where the method needs none.
         test: Source or Streamed with labels, for evaluation alone.

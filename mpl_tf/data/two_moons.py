@@ -9,7 +9,7 @@ POINTS = 2000
 MOON_NOISE = 0.1  # The paper does not say; at 0.15 the moons touch.
 
 
-def load(config):
+def load(row, config):
     """Points float32 [N, 2]; config.num_labels at random labeled (paper: 6), the others unlabeled.
 
     All 2,000 points are the test set, as the paper asks for the right classifier of the moons.
@@ -20,7 +20,7 @@ def load(config):
     everything = Source(points.astype(np.float32), labels.astype(np.int32))
     chosen, rest = labeled_split(labels, config.num_labels, 2, config.seed)
     return Dataset(
-        name="two_moons",
+        name=row.name,
         labeled=everything.take(chosen),
         unlabeled=everything.take(rest, with_labels=False) if len(rest) else None,
         test=everything,

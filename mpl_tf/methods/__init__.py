@@ -1,4 +1,4 @@
-"""Training methods by name, and how each is made from a configuration."""
+"""Training methods by the names of the catalogue (settings/catalogue), and how each is made from a configuration."""
 
 import tensorflow as tf
 
@@ -6,69 +6,24 @@ from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.devices import mesh as sharding
-from mpl_tf.methods.fixmatch import FixMatch
-from mpl_tf.methods.label_smoothing import LabelSmoothing
-from mpl_tf.methods.mean_teacher import MeanTeacher
-from mpl_tf.methods.meta_semi import MetaSemi
-from mpl_tf.methods.mpl import MetaPseudoLabels
-from mpl_tf.methods.noisy_student import NoisyStudent
-from mpl_tf.methods.pseudo_labels import PseudoLabels
-from mpl_tf.methods.randaugment import RandAugment
-from mpl_tf.methods.reduced_mpl import ReducedMPL
 from mpl_tf.methods.supervised import Supervised
-from mpl_tf.methods.uda import UDA
 from mpl_tf.models import pretrained
 from mpl_tf.models.layers import BatchNorm
-from mpl_tf.settings.checks import LABELED_ONLY
+from mpl_tf.settings import catalogue
 from mpl_tf.step.optimizer import SGD, learning_rate_schedule
-
-METHODS = {
-    "supervised": Supervised,
-    "label_smoothing": LabelSmoothing,
-    "randaugment": RandAugment,
-    "pseudo_labels": PseudoLabels,
-    "noisy_student": NoisyStudent,
-    "mean_teacher": MeanTeacher,
-    "fixmatch": FixMatch,
-    "uda": UDA,
-    "mpl": MetaPseudoLabels,
-    "reduced_mpl": ReducedMPL,
-    "meta_semi": MetaSemi,
-}
-
-UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps", "teacher_passes")
-FEEDBACK_OPTIONS = ("pseudo_labels", "feedback", "feedback_scale", "feedback_weight", "baseline")
-OPTIONS = {
-    "supervised": (),
-    "label_smoothing": ("label_smoothing",),
-    "randaugment": (),
-    "pseudo_labels": ("pseudo_labels", "label_smoothing", "with_labels"),
-    "noisy_student": ("pseudo_labels", "label_smoothing"),
-    "mean_teacher": ("uda_weight", "uda_ramp_steps"),
-    "fixmatch": ("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
-    "uda": UDA_OPTIONS,
-    "mpl": (*UDA_OPTIONS, "label_view", *FEEDBACK_OPTIONS),
-    "reduced_mpl": ("label_smoothing", *FEEDBACK_OPTIONS),
-    "meta_semi": ("pseudo_labels", "reweighting", "mixup", "mixup_alpha", "with_labels"),
-}
-
-
-def check(name):
-    """Raise UsageError if there is no such method."""
-    if name not in METHODS:
-        raise UsageError(f"--method: expected one of {', '.join(METHODS)}, got {name}")
 
 
 def check_data(name, dataset):
     """Raise UsageError if the method needs unlabeled examples or random weak views and the data set has none."""
-    if name not in LABELED_ONLY and dataset.unlabeled is None:
+    row = catalogue.METHODS[name]
+    if row.unlabeled and dataset.unlabeled is None:
         raise UsageError(
             f"--{'unlabeled_dir' if dataset.name == 'folder' else 'num_labels'}: {name} needs unlabeled examples, "
             f"{dataset.name} has none left; give fewer labels, --unlabeled_source=labeled or --method=supervised"
         )
-    if name == "mean_teacher" and len(dataset.shape) == 1:
+    if "x_u_weak_2" in row.resolve().batch_keys and len(dataset.shape) == 1:
         raise UsageError(
-            f"--method: mean_teacher needs two weak views that differ, points (here {dataset.name}) have only one; "
+            f"--method: {name} needs two weak views that differ, points (here {dataset.name}) have only one; "
             "give --method=uda, which adds noise to one of its views"
         )
 
@@ -98,16 +53,15 @@ def make(config, shape, num_classes):
         UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
         RunError: --pretrained weights that cannot be downloaded.
     """
-    check(config.method)
-    kind = METHODS[config.method]
-    networks = {role: _network(config, role, shape, num_classes) for role in kind.roles}
+    row = catalogue.find(catalogue.METHODS, config.method, "method")
+    networks = {role: _network(config, role, shape, num_classes) for role in row.networks}
     if config.pretrained == "imagenet":
         for role, network in networks.items():
             pretrained.load(network, _model(config, role)[1])
-    options = {name: getattr(config, name) for name in OPTIONS[config.method]}
-    method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+    options = {name: getattr(config, name) for name in row.options}
+    method = row.resolve()(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
-    if kind.two_optimizers:
+    if row.two_optimizers:
         student = _sgd(config, config.student_learning_rate, config.student_wait_steps, config.student_warmup_steps)
         optimizers = {"optimizer": student, "teacher_optimizer": teacher}
     else:

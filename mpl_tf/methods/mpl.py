@@ -49,9 +49,6 @@ class MetaPseudoLabels(uda.UDA):
         "norm_uda",
         "feedback_share",
     )
-    finetuned = True
-    roles = ("teacher", "student")
-    two_optimizers = True
 
     def __init__(
         self,

@@ -24,7 +24,6 @@ class PseudoLabels(SingleNetwork):
     """
 
     log_names = ("loss", "student_loss", "student_agreement", "accuracy", "gradient_norm", "learning_rate")
-    fixed_teacher = True
     labeled_view, unlabeled_view = "x_l", "x_u_weak"
 
     def __init__(self, network, pseudo_labels="soft", label_smoothing=0.0, with_labels=False, ema_decay=0.0, **kwargs):

@@ -49,8 +49,6 @@ class ReducedMPL(MetaPseudoLabels):
         "baseline",
         "norm_feedback",
     )
-    roles = ("student",)
-    fixed_teacher = True
 
     def __init__(self, student, **kwargs):
         super().__init__(reduced_teacher(student.output_shape[-1]), student, **kwargs)

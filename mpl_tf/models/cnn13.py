@@ -6,7 +6,7 @@ are the pipeline's) and without weight normalisation.
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm, check_image
+from mpl_tf.models.layers import BatchNorm
 
 LEAK = 0.1
 WIDTHS = (128, 256)  # Each: three 3 x 3 convolutions, then 2 x 2 max-pooling and dropout.
@@ -22,10 +22,7 @@ def cnn13(shape, num_classes, dropout=0.0):
         dropout: rate after each of the two poolings, in [0, 1); the original has 0.5.
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no images of that size.
     """
-    check_image("cnn13", shape, smallest=12)
     x = inputs = keras.Input(shape)
     for width in WIDTHS:
         for _ in range(3):

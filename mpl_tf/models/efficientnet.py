@@ -15,7 +15,6 @@ import math
 import keras
 
 from mpl_tf.models import layers as plain
-from mpl_tf.models.layers import check_image
 
 # Kernel, channels, stride, expansion and repeats of each stage of B0.
 BLOCKS = (
@@ -27,21 +26,6 @@ BLOCKS = (
     (5, 192, 2, 6, 4),
     (3, 320, 1, 6, 1),
 )
-# Width and depth of each size.
-SIZES = {
-    "b0": (1.0, 1.0),
-    "b1": (1.0, 1.1),
-    "b2": (1.1, 1.2),
-    "b3": (1.2, 1.4),
-    "b4": (1.4, 1.8),
-    "b5": (1.6, 2.2),
-    "b6": (1.8, 2.6),
-    "b7": (2.0, 3.1),
-    "b8": (2.2, 3.6),
-    "l2": (4.3, 5.3),
-    "b6_wide": (5.0, 2.6),
-    "b6_wide_390m": (5.55, 2.6),
-}
 STEM, HEAD, SQUEEZE, DIVISOR = 32, 1280, 0.25, 8
 
 
@@ -61,10 +45,7 @@ def efficientnet(
         blocks: kernel, channels, stride, expansion and repeats of each stage, before scaling.
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no images of that size.
     """
-    check_image(name, shape, smallest=32)
     inputs = layers.Input(shape)
     x = _activated(layers, _conv(layers, channels(STEM, width), 3, 2)(inputs))
     repeats = [math.ceil(depth * stage[-1]) for stage in blocks]
@@ -81,10 +62,19 @@ def efficientnet(
     return keras.Model(inputs, logits, name=name)
 
 
-NETWORKS = {
-    f"efficientnet_{size}": functools.partial(efficientnet, f"efficientnet_{size}", *factors)
-    for size, factors in SIZES.items()
-}
+# Width and depth of each size.
+efficientnet_b0 = functools.partial(efficientnet, "efficientnet_b0", 1.0, 1.0)
+efficientnet_b1 = functools.partial(efficientnet, "efficientnet_b1", 1.0, 1.1)
+efficientnet_b2 = functools.partial(efficientnet, "efficientnet_b2", 1.1, 1.2)
+efficientnet_b3 = functools.partial(efficientnet, "efficientnet_b3", 1.2, 1.4)
+efficientnet_b4 = functools.partial(efficientnet, "efficientnet_b4", 1.4, 1.8)
+efficientnet_b5 = functools.partial(efficientnet, "efficientnet_b5", 1.6, 2.2)
+efficientnet_b6 = functools.partial(efficientnet, "efficientnet_b6", 1.8, 2.6)
+efficientnet_b7 = functools.partial(efficientnet, "efficientnet_b7", 2.0, 3.1)
+efficientnet_b8 = functools.partial(efficientnet, "efficientnet_b8", 2.2, 3.6)
+efficientnet_l2 = functools.partial(efficientnet, "efficientnet_l2", 4.3, 5.3)
+efficientnet_b6_wide = functools.partial(efficientnet, "efficientnet_b6_wide", 5.0, 2.6)
+efficientnet_b6_wide_390m = functools.partial(efficientnet, "efficientnet_b6_wide_390m", 5.55, 2.6)
 
 
 def channels(count, width):

@@ -21,8 +21,6 @@ from keras.layers import (
     Multiply,
 )
 
-from mpl_tf.base.errors import UsageError
-
 __all__ = [
     "Activation",
     "Add",
@@ -126,20 +124,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         config = self.get_config() | {"synchronized": False}
         del config["groups"]
         return keras.layers.BatchNormalization.from_config(config)
-
-
-def check_image(name, shape, smallest):
-    """Refuse examples that are no images or too small for the network `name`.
-
-    Raises:
-        UsageError: naming the network.
-    """
-    if len(shape) != 3 or min(shape[:2]) < smallest:
-        other = f"another network or, for own images, give --image_size={smallest} or more"
-        raise UsageError(
-            f"{name} takes images of at least {smallest} x {smallest} pixels, the data set has "
-            f"examples of shape {tuple(shape)}; use {other if len(shape) == 3 else 'mlp'}"
-        )
 
 
 def _one_replica():

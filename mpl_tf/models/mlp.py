@@ -2,8 +2,6 @@
 
 import keras
 
-from mpl_tf.base.errors import UsageError
-
 
 def mlp(shape, num_classes, dropout=0.0):
     """Fully connected network of two hidden layers of 8 units.
@@ -14,13 +12,7 @@ def mlp(shape, num_classes, dropout=0.0):
         dropout: not used; the paper regularises nothing here.
     Returns:
         keras.Model, float32 [B, D] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no vectors.
     """
-    if len(shape) != 1:
-        raise UsageError(
-            f"mlp takes vectors, the data set has examples of shape {shape}; use small_cnn or wide_resnet_28_2"
-        )
 
     def dense(units, **kwargs):
         uniform = keras.initializers.RandomUniform(-0.1, 0.1)

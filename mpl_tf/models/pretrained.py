@@ -10,9 +10,7 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import RunError, UsageError
-
-IMAGENET_STD = (0.229, 0.224, 0.225)
-SOURCES = {"resnet_50": "ResNet50"} | {f"efficientnet_b{size}": f"EfficientNetB{size}" for size in range(8)}
+from mpl_tf.settings.catalogue import IMAGENET_STD, NETWORKS
 
 
 def load(network, name):
@@ -25,10 +23,11 @@ def load(network, name):
         UsageError: keras.applications has no such network.
         RunError: the weights cannot be downloaded.
     """
-    if name not in SOURCES:
-        raise UsageError(f"--pretrained: imagenet goes with --model={', '.join(SOURCES)}, got {name}")
+    if not NETWORKS[name].pretrained:
+        takers = ", ".join(row.name for row in NETWORKS.values() if row.pretrained)
+        raise UsageError(f"--pretrained: imagenet goes with --model={takers}, got {name}")
     try:
-        theirs = getattr(keras.applications, SOURCES[name])(weights="imagenet")
+        theirs = getattr(keras.applications, NETWORKS[name].pretrained)(weights="imagenet")
     except Exception as error:  # Keras passes on whatever its downloader raised.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise RunError(

@@ -9,7 +9,6 @@ idle; stem and pooling there are padded by 3 and 1 on every side, here as Tensor
 import keras
 
 from mpl_tf.models import layers as plain
-from mpl_tf.models.layers import check_image
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # Inner width and number of blocks; a block's output is 4 x as wide.
 STEM = 64
@@ -28,10 +27,7 @@ def resnet_50(shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers=plai
         stem: channels of the first convolution.
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no images of that size.
     """
-    check_image("resnet_50", shape, smallest=32)
     inputs = layers.Input(shape)
     x = _conv_norm(layers, inputs, stem, 7, 2)
     x = layers.MaxPooling2D(3, 2, padding="same")(layers.Activation("relu")(x))

@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm, check_image
+from mpl_tf.models.layers import BatchNorm
 
 LEAK = 0.1
 
@@ -20,10 +20,7 @@ def two_stages(name, widths, shape, num_classes, dropout=0.0):
         dropout: rate before the classifier, in [0, 1).
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no images of that size.
     """
-    check_image(name, shape, smallest=8)
     x = inputs = keras.Input(shape)
     for stage in widths:
         for width in stage:

@@ -14,7 +14,6 @@ import functools
 import keras
 
 from mpl_tf.models import layers as plain
-from mpl_tf.models.layers import check_image
 
 LEAK = 0.2
 BLOCKS = 4  # In each of three groups: (28 - 4) / 6.
@@ -32,11 +31,8 @@ def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers
         layers: namespace of the layers, with the names of mpl_tf.models.layers.
     Returns:
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
-    Raises:
-        UsageError: the examples are no images of that size.
     """
     name = f"wide_resnet_28_{k}"
-    check_image(name, shape, smallest=8)
     x = inputs = layers.Input(shape)
     x = _conv(layers, 16 * k, 3, 1)(x)
     for group, width in enumerate((16 * k, 32 * k, 64 * k)):

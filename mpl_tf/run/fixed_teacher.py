@@ -11,8 +11,8 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.run import export, teacher_labels
 from mpl_tf.run import phase as training
+from mpl_tf.settings.catalogue import METHODS
 
-FIRST_METHODS = {"pseudo_labels": "supervised", "noisy_student": "supervised", "reduced_mpl": "uda"}
 SEED_STEP = 1_000_003  # Between phases, so that no two networks of a run start from the same weights.
 
 
@@ -30,9 +30,9 @@ def label(config, dataset, workdir, strategy):
         UsageError: a --teacher of other examples or classes, a --store that belongs to something else.
         RunError, Interrupted: see training.run_phase.
     """
-    workdir = Path(workdir)
+    workdir, row = Path(workdir), METHODS[config.method]
     first = config.replace(
-        method=FIRST_METHODS[config.method],
+        method=row.fixed_teacher,
         model=config.teacher_model or config.model,
         stochastic_depth=0.0,
         train_steps=config.teacher_steps or config.train_steps,
@@ -42,7 +42,7 @@ def label(config, dataset, workdir, strategy):
         flag = "teacher_steps" if config.teacher_steps else "train_steps"
         _train("teacher", first, dataset, workdir, strategy, 1, flag)
     labeled = _with_targets(config, dataset, paths["teacher"], workdir, strategy)
-    for generation in range(1, config.generations if config.method == "noisy_student" else 1):
+    for generation in range(1, config.generations if row.generations else 1):
         name = f"generation{generation}"
         paths[name] = workdir / f"{name}.keras"
         _train(name, config, labeled, workdir, strategy, generation + 1, "train_steps")

@@ -4,18 +4,7 @@ import re
 from pathlib import Path
 
 from mpl_tf.base.errors import UsageError
-
-LABELED_ONLY = ("supervised", "label_smoothing", "randaugment")  # Methods that see no unlabeled examples.
-
-ON_MESH = ("supervised", "label_smoothing", "randaugment", "fixmatch", "uda", "mpl")  # With --strategy=dtensor.
-
-FIXED_TEACHER = ("pseudo_labels", "noisy_student", "reduced_mpl")  # Methods that learn from a teacher trained before.
-
-FOLDERS = {  # Data sets that take folders of the user's, beside --data_dir.
-    "folder": ("labeled_dir", "unlabeled_dir", "test_dir"),
-    "imagenet_10": ("labeled_dir",),
-    "imagenet_jft": ("unlabeled_dir",),
-}
+from mpl_tf.settings.catalogue import DATASETS, METHODS
 
 
 def steps(config):
@@ -75,8 +64,9 @@ def mesh(config):
             raise UsageError(f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}")
         return
     mesh_size(config.mesh)
-    if config.method not in ON_MESH:
-        raise UsageError(f"--method: expected one of {', '.join(ON_MESH)} with --strategy=dtensor, got {config.method}")
+    if not METHODS[config.method].mesh:
+        able = ", ".join(row.name for row in METHODS.values() if row.mesh)
+        raise UsageError(f"--method: expected one of {able} with --strategy=dtensor, got {config.method}")
     for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False)):
         given = getattr(config, name)
         if given != expected:
@@ -90,12 +80,11 @@ def mesh(config):
 
 def methods(config):
     """What single methods need of their flags."""
+    row = METHODS[config.method]
     for name in ("teacher", "store"):
-        if getattr(config, name) and config.method not in FIXED_TEACHER:
-            raise UsageError(
-                f"--{name}: goes with {', '.join(FIXED_TEACHER[:-1])} and {FIXED_TEACHER[-1]}, "
-                f"got --method={config.method}"
-            )
+        if getattr(config, name) and not row.fixed_teacher:
+            *takers, last = (row.name for row in METHODS.values() if row.fixed_teacher)
+            raise UsageError(f"--{name}: goes with {', '.join(takers)} and {last}, got --method={config.method}")
     if config.teacher and not Path(config.teacher).is_file():
         raise UsageError(f"--teacher: expected the student.keras of a finished run, got {config.teacher}")
     if config.store and config.generations > 1:
@@ -103,9 +92,9 @@ def methods(config):
             "--store: one file cannot hold the labels of several teachers, got --generations="
             f"{config.generations}; leave --store out"
         )
-    if config.method == "noisy_student" and config.generations < 1:
+    if row.generations and config.generations < 1:
         raise UsageError(
-            f"--generations: noisy_student needs at least 1 generation of students, got {config.generations}; "
+            f"--generations: {row.name} needs at least 1 generation of students, got {config.generations}; "
             "give 1 or more, or --method=supervised for the teacher alone"
         )
     if config.method == "label_smoothing" and not config.label_smoothing:
@@ -127,15 +116,17 @@ def methods(config):
 
 def folders(config):
     """The folders that the data set takes exist, and no others are given."""
-    labeled_alone = config.method in LABELED_ONLY or config.unlabeled_source == "labeled"
-    optional = ("labeled_dir",) if config.dataset == "imagenet_10" else ("unlabeled_dir",) if labeled_alone else ()
+    row = DATASETS[config.dataset]
+    labeled_alone = not METHODS[config.method].unlabeled or config.unlabeled_source == "labeled"
+    optional = (*row.optional, "unlabeled_dir") if labeled_alone else row.optional
     for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
-        given, takers = getattr(config, name), [dataset for dataset, names in FOLDERS.items() if name in names]
-        if given and config.dataset not in takers:
-            raise UsageError(f"--{name}: goes with --dataset={' or '.join(takers)}, got --dataset={config.dataset}")
-        if config.dataset in takers and (given or name not in optional):
+        given = getattr(config, name)
+        if given and name not in row.folders:
+            takers = " or ".join(row.name for row in DATASETS.values() if name in row.folders)
+            raise UsageError(f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}")
+        if name in row.folders and (given or name not in optional):
             folder(name, given)
-    if config.skip_bad_images and config.dataset.startswith("imagenet"):
+    if config.skip_bad_images and row.streamed:
         raise UsageError(
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
             "those that are named"

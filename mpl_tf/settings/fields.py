@@ -82,10 +82,10 @@ def topics(*classes):
 
 
 def expected(field):
-    """What a flag may hold, in words: "one of a, b", "at least 1", "0 to 1"; empty where anything goes."""
+    """What a flag may hold, in words: "one of a, b or nothing", "at least 1", "0 to 1"; empty where anything goes."""
     choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
     if choices:
-        return f"one of {', '.join(choices)}"
+        return f"one of {', '.join(filter(None, choices))}{' or nothing' if '' in choices else ''}"
     if low is None:
         return "" if high is None else f"at most {high}"
     return f"at least {low}" if high is None else f"{low} to {high}"

@@ -166,10 +166,10 @@ def _recipe(asked):
     dataset, scale = asked["dataset"], asked["scale"] or "paper"
     if dataset is None and asked["labeled_dir"]:
         dataset = "folder"
-    if dataset not in known():
-        raise UsageError(f"--dataset: expected one of {', '.join(known())}, got {dataset or 'nothing'}")
-    if scale not in known("scale_"):
-        raise UsageError(f"--scale: expected one of {', '.join(known('scale_'))}, got {scale}")
+    for name, given, choices in (("dataset", dataset, known()), ("scale", scale, known("scale_"))):
+        if given not in choices:
+            near = did_you_mean(given, choices)
+            raise UsageError(f"--{name}: expected one of {', '.join(choices)}, got {given or 'nothing'}{near}")
     names = [f"{dataset}.{asked['model']}", f"scale_{scale}", f"{dataset}.{scale}", f"method_{asked['method']}"]
     files = [recipes() / f"{name}.flags" for name in ("defaults", dataset, *names)]
     return [f"--flagfile={path}" for path in files if path.exists()] + [f"--dataset={dataset}", f"--scale={scale}"]

@@ -5,6 +5,7 @@ The flags of what it learns by, from the views to the finetuning, are in config.
 
 import dataclasses
 
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.fields import flag
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
@@ -16,22 +17,15 @@ SCALES = ("paper", "gpu", "laptop", "smoke")
 class RunSettings:
     """What a run has whatever its method is; Config adds to these fields."""
 
-    dataset: str = flag(
-        "data set: two_moons, digits_50, cifar10_4k, cifar100_10k, svhn_1k, stl10_1k, imagenet_10, imagenet, "
-        "imagenet_jft or folder",
-        topic="What to run",
+    dataset: str = flag("data set", choices=tuple(DATASETS), topic="What to run")
+    method: str = flag("training method", choices=tuple(METHODS))
+    model: str = flag("network", choices=tuple(NETWORKS))
+    teacher_model: str = flag(
+        "network of the teacher in methods that have one; empty: that of --model", choices=(*NETWORKS, "")
     )
-    method: str = flag(
-        "training method: supervised, label_smoothing, randaugment, pseudo_labels, noisy_student, mean_teacher, "
-        "fixmatch, uda, mpl, reduced_mpl or meta_semi"
-    )
-    model: str = flag(
-        "network: mlp, small_cnn, narrow_cnn, cnn13, wide_resnet_28_2, wide_resnet_28_10, resnet_50, efficientnet_b0 "
-        "to b8, l2, b6_wide (the paper's factors) or b6_wide_390m (its number of weights)"
-    )
-    teacher_model: str = flag("network of the teacher in methods that have one; empty: that of --model")
     pretrained: str = flag(
-        "weights that resnet_50 and efficientnet_b0 to b7 start from; imagenet: those of keras.applications",
+        "weights to start from; imagenet: those of keras.applications, which has them for "
+        + ", ".join(row.name for row in NETWORKS.values() if row.pretrained),
         choices=("none", "imagenet"),
     )
     scale: str = flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", choices=SCALES)

@@ -21,22 +21,16 @@ class Method(keras.Model):
     Class attributes:
         batch_keys: the parts of a batch that `step` reads.
         log_names: the quantities that `step` returns, averaged over the steps of an epoch in the logs.
-        finetuned: whether the deployed network has seen no labels and is to be finetuned.
-        roles: the constructor's networks; a "teacher" may be of another architecture.
-        fixed_teacher: whether the batch holds the distributions of a teacher trained before, as `q_u`.
-        two_optimizers: whether compile() takes a teacher_optimizer beside the student's.
 
     Attributes:
         student_network: the network that is trained to be deployed, itself or through the average of its weights.
         averaged: a copy of it with that average; None without ema_decay.
+
+    What the program has to know before it makes one stands in its row of the catalogue.
     """
 
     batch_keys = ("x_l", "y_l")
     log_names = ()
-    finetuned = False
-    roles = ("network",)
-    fixed_teacher = False
-    two_optimizers = False
 
     def __init__(self, student_network, ema_decay=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)

@@ -13,6 +13,7 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.run import export
+from mpl_tf.settings.catalogue import NETWORKS
 
 SHAPES = {
     "mlp": (2,),
@@ -22,7 +23,7 @@ SHAPES = {
     "wide_resnet_28_2": (32, 32, 3),
     "wide_resnet_28_10": (16, 16, 3),
 }
-BUILT = [name for name in models.MODELS if name in SHAPES]  # The others: test_imagenet_networks.py.
+BUILT = [name for name in NETWORKS if name in SHAPES]  # The others: test_imagenet_networks.py.
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -261,7 +262,7 @@ def test_without_stochastic_depth_there_is_no_layer_for_it():
     assert [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)] == [0.1]
 
 
-@pytest.mark.parametrize("name", [name for name in models.MODELS if name not in models.RESIDUAL])
+@pytest.mark.parametrize("name", [name for name, row in NETWORKS.items() if not row.residual])
 def test_networks_without_residual_branches_refuse_stochastic_depth(name):
     with pytest.raises(UsageError) as caught:
         models.build(name, SHAPES[name], 2, stochastic_depth=0.3)

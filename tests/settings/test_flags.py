@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from mpl_tf import data, methods
 from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import config_json, flags
+from mpl_tf.settings import catalogue, config_json, flags
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.run_settings import SCALES
 
@@ -249,7 +248,7 @@ def test_a_models_and_a_scales_flagfile_of_a_data_set_are_read_over_it(folders):
 
 
 def test_there_is_a_flagfile_for_each_data_set_and_each_scale():
-    assert set(flags.known()) == set(data.DATASETS)
+    assert set(flags.known()) == set(catalogue.DATASETS)
     assert set(flags.known("scale_")) == set(SCALES)
 
 
@@ -284,7 +283,7 @@ def test_recipes_have_the_published_numbers(folders, dataset, recipe):
 
 
 def test_flagfiles_of_methods_belong_to_methods():
-    assert set(METHODS) <= set(flags.known("method_")) <= set(methods.METHODS)
+    assert set(METHODS) <= set(flags.known("method_")) <= set(catalogue.METHODS)
 
 
 @pytest.mark.parametrize("dataset", [dataset for dataset in flags.known() if dataset not in NEEDED])

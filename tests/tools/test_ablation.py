@@ -7,8 +7,8 @@ import os
 import pytest
 from PIL import Image
 
-from mpl_tf.methods import METHODS
 from mpl_tf.settings import flags as program_flags
+from mpl_tf.settings.catalogue import METHODS
 from tools import ablation
 from tools._ablation import studies
 

@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 
+from mpl_tf.settings.catalogue import METHODS
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -13,19 +15,6 @@ class Network:
 
 
 MPL = ["--method=mpl"]
-METHODS = (
-    "supervised",
-    "label_smoothing",
-    "randaugment",
-    "pseudo_labels",
-    "noisy_student",
-    "mean_teacher",
-    "fixmatch",
-    "uda",
-    "mpl",
-    "reduced_mpl",
-    "meta_semi",
-)
 # For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images, the schedule and views of
 # flags/digits_50.flags on any data set. UDA's weight and threshold, one RandAugment operation and no dropout were
 # chosen for UDA without feedback, by its test accuracy with ten labels on seeds 0 to 2 (600 steps: 74 %, supervised
