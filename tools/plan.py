@@ -12,7 +12,6 @@ import sys
 
 from mpl_tf.base import quiet
 from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import checks
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag, like
 
@@ -72,9 +71,11 @@ def plan(values):
     Raises:
         UsageError: a mesh that is none, or that the batch or the images do not divide by.
     """
+    from mpl_tf.devices.mesh.grid import mesh_size
+
     from ._plan import estimate
 
-    replicas, cores = checks.mesh_size(values.mesh)
+    replicas, cores = mesh_size(values.mesh)
     if values.labeled_batch % replicas:
         raise UsageError(f"--labeled_batch: expected a multiple of {replicas} replicas, got {values.labeled_batch}")
     network = estimate.build(values.model, values.image_size, values.num_classes, values.mesh)

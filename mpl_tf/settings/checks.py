@@ -1,10 +1,10 @@
 """Checks of a configuration's values, alone and in combination; each raises UsageError in one line."""
 
-import re
 from pathlib import Path
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.catalogue import DATASETS, METHODS
+from mpl_tf.settings.forms import MESH
 
 
 def steps(config):
@@ -44,18 +44,6 @@ def feedback(config):
         )
 
 
-def mesh_size(mesh):
-    """(replicas, cores) of a --mesh such as "replica:2,core:4".
-
-    Raises:
-        UsageError: it does not read so.
-    """
-    found = re.fullmatch(r"replica:([1-9]\d*),core:([1-9]\d*)", mesh)
-    if not found:
-        raise UsageError(f"--mesh: expected replica:R,core:S, as in replica:2,core:4, got {mesh or 'nothing'}")
-    return int(found[1]), int(found[2])
-
-
 def mesh(config):
     """What goes with --strategy=dtensor, and with it alone."""
     if config.strategy != "dtensor":
@@ -63,7 +51,7 @@ def mesh(config):
             flag = "mesh" if config.mesh else "remat"
             raise UsageError(f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}")
         return
-    mesh_size(config.mesh)
+    MESH.read("mesh", config.mesh)
     if not METHODS[config.method].mesh:
         able = ", ".join(row.name for row in METHODS.values() if row.mesh)
         raise UsageError(f"--method: expected one of {able} with --strategy=dtensor, got {config.method}")

@@ -7,6 +7,7 @@ import dataclasses
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.fields import flag
+from mpl_tf.settings.forms import MESH
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
 MODES = ("train", "evaluate", "predict")
@@ -96,6 +97,7 @@ class RunSettings:
     )
     mesh: str = flag(
         "--strategy=dtensor: replica:R,core:S; images are split in width and weights over S cores",
+        form=MESH,
         source="paper section 4: replica:128,core:16",
         identity=False,
     )

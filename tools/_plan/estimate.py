@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import checks
+from mpl_tf.devices.mesh.grid import mesh_size
 
 FLOAT = 4  # Bytes of a variable's element.
 READ_INPUT = (  # Layers whose backward pass reads what they were given.
@@ -176,7 +176,7 @@ def check_strides(network, mesh):
     Raises:
         UsageError: not a mesh, or more cores than the images can be split over.
     """
-    _, cores = checks.mesh_size(mesh)
+    _, cores = mesh_size(mesh)
     for layer in network.layers:
         stride = getattr(layer, "strides", (1,))[0]
         if cores > 1 and stride > 1 and layer.input.shape[2] % (cores * stride):

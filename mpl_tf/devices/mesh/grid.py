@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.experimental import dtensor
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.settings import checks
+from mpl_tf.settings.forms import MESH
 
 REPLICA, CORE, WHOLE = "replica", "core", dtensor.UNSHARDED
 _current = []
@@ -25,6 +25,16 @@ _current = []
 def current():
     """The grid of the scope that is open, or None."""
     return _current[-1] if _current else None
+
+
+def mesh_size(mesh):
+    """(replicas, cores), two int >= 1, of a --mesh such as "replica:2,core:4".
+
+    Raises:
+        UsageError: it does not read so.
+    """
+    replicas, cores = MESH.read("mesh", mesh)
+    return int(replicas), int(cores)
 
 
 def make_grid(mesh, remat=False, cluster=None):
@@ -39,7 +49,7 @@ def make_grid(mesh, remat=False, cluster=None):
     Raises:
         UsageError: not a mesh, another number of devices than R x S, or replicas that do not divide over the hosts.
     """
-    replicas, cores = checks.mesh_size(mesh)
+    replicas, cores = mesh_size(mesh)
     clients = len(cluster.workers) if cluster else 1
     if replicas % clients:
         raise UsageError(f"--mesh: expected a multiple of the {clients} hosts for replicas, got {mesh}")

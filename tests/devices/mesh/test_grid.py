@@ -7,8 +7,9 @@ import pytest
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import mesh as sharding
+from mpl_tf.devices.mesh.grid import mesh_size
 from mpl_tf.devices.mesh.layers import namespace
-from mpl_tf.settings import checks, flags
+from mpl_tf.settings import flags
 
 
 class Cores:
@@ -27,7 +28,11 @@ def refused(*arguments):
 @pytest.mark.parametrize("mesh", ["", "2,2", "replica:0,core:2", "core:2,replica:1", "replica:1,core:2,x:3"])
 def test_a_mesh_that_does_not_read_so(mesh):
     with pytest.raises(UsageError, match="--mesh: expected replica:R,core:S"):
-        checks.mesh_size(mesh)
+        mesh_size(mesh)
+
+
+def test_the_size_of_a_mesh():
+    assert mesh_size("replica:2,core:16") == (2, 16)
 
 
 def test_a_mesh_of_another_number_of_devices():

@@ -1,0 +1,33 @@
+"""Forms of flags whose text says more than one thing."""
+
+import dataclasses
+import re
+
+from mpl_tf.base.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How the text of a flag is to read.
+
+    Args:
+        words: the form as a person reads it, with an example.
+        pattern: regular expression of the whole text; its groups are the form's parts.
+    """
+
+    words: str
+    pattern: str
+
+    def read(self, flag, text):
+        """The parts of a flag's text, tuple of str.
+
+        Raises:
+            UsageError: the text does not read so.
+        """
+        found = re.fullmatch(self.pattern, text)
+        if not found:
+            raise UsageError(f"--{flag}: expected {self.words}, got {text or 'nothing'}")
+        return found.groups()
+
+
+MESH = Form("replica:R,core:S, as in replica:2,core:4", r"replica:([1-9]\d*),core:([1-9]\d*)")
