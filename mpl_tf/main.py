@@ -56,7 +56,7 @@ def train(config, make=None):
         make: function that makes the method of the phase "train", as methods.make does and in its place.
     Raises:
         UsageError: a workdir with another configuration, or what the parts refuse.
-        RunError, Interrupted: see training.run_phase.
+        RunError, Interrupted: see run.phase.run_phase.
     """
     workdir = Path(config.workdir)
     _check_workdir(config, workdir)
@@ -81,7 +81,7 @@ def _train(config, workdir, strategy, make):
     from mpl_tf import data, methods
     from mpl_tf.devices import distribute
     from mpl_tf.run import export, fixed_teacher
-    from mpl_tf.run import phase as training
+    from mpl_tf.run.phase import Phase, run_phase
 
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
@@ -100,18 +100,18 @@ def _train(config, workdir, strategy, make):
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
-    phase = training.run_phase("train", method, dataset, config, workdir, strategy)
+    trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config, strategy)
     scored = {role: export.deployable(learner.network, dataset) for role, learner in method.scored_learners().items()}
     if row.finetuned and config.finetune_steps:
         scored["before_finetune"] = export.deployable(method.deployed(), dataset)
-        short = config.replace(train_steps=config.finetune_steps, labeled_batch=config.finetune_batch)
         with strategy.scope():
             finetune = methods.make_finetune(method.deployed(), config)
-        training.run_phase("finetune", finetune, dataset, short, workdir, strategy, "finetune_steps")
+        finetuning = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
+        run_phase(finetuning, finetune, dataset, config, strategy)
     student = export.deployable(method.deployed(), dataset)
     if distribute.writes(strategy):
         scored |= {role: export.load(path) for role, path in fixed.items()}
-        _finish(config, dataset, workdir, student, scored, phase)
+        _finish(config, dataset, workdir, student, scored, trained)
 
 
 def score(config):
@@ -183,7 +183,7 @@ def _check_workdir(config, workdir):
         raise UsageError(f"--workdir: expected an empty or new folder, {workdir} holds files of something else")
 
 
-def _finish(config, dataset, workdir, student, scored, phase):
+def _finish(config, dataset, workdir, student, scored, trained):
     """Export the student, score it and the other networks, and write what the run leaves behind."""
     from mpl_tf.run import evaluate, export
 
@@ -200,10 +200,10 @@ def _finish(config, dataset, workdir, student, scored, phase):
         "test": test,
         **_real(student, dataset, config),
         "other_networks": others,
-        "seconds": phase["seconds"],
-        "images_per_second": phase["images_per_second"],
-        "means": phase["means"],
-        "skipped_steps": phase["skipped_steps"],
+        "seconds": trained.seconds,
+        "images_per_second": trained.images_per_second,
+        "means": trained.means,
+        "skipped_steps": trained.skipped_steps,
         "num_labeled": len(dataset.labeled),
         "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
         "skipped_images": list(dataset.skipped),

@@ -21,19 +21,17 @@ class Progress(keras.callbacks.Callback):
     the phase will take and what shortens it.
 
     Args:
-        name: of the phase.
-        start, steps: step to go on from, steps of the phase.
+        phase: the Phase.
+        start: step to go on from.
         images: examples a step over all replicas.
-        flag: the flag that sets `steps`.
         shown: whether anything is printed; of several workers, only the chief does.
     """
 
-    def __init__(self, name, start, steps, images, flag, shown=True):
+    def __init__(self, phase, start, images, shown=True):
         super().__init__()
-        self.shown = shown
-        self.name, self.step, self.steps, self.images, self.flag = name, start, steps, images, flag
+        self.phase, self.step, self.images, self.shown = phase, start, images, shown
         self.terminal = shown and sys.stdout.isatty()
-        self.bar = keras.utils.Progbar(steps, stateful_metrics=SHOWN) if self.terminal else None
+        self.bar = keras.utils.Progbar(phase.steps, stateful_metrics=SHOWN) if self.terminal else None
         self.after_first = None  # (step, time) after the first call, which compiles.
         self.told = not shown or distribute.has_accelerator()
 
@@ -47,7 +45,7 @@ class Progress(keras.callbacks.Callback):
         self.step = self.began[0] + batch + 1
         if self.after_first is None:
             self.after_first = self.step, now
-        elif not self.told and (now - self.after_first[1] > MEASURED_SECONDS or self.step == self.steps):
+        elif not self.told and (now - self.after_first[1] > MEASURED_SECONDS or self.step == self.phase.steps):
             self._tell_length(now)
         if self.terminal:
             values = logs | {"images_per_second": self._rate(self.began, now)}
@@ -59,22 +57,22 @@ class Progress(keras.callbacks.Callback):
         logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
         if self.shown and not self.terminal:
             since = self.after_first if self.step > self.after_first[0] else self.began
-            left = (self.steps - self.step) / self._rate(since, now) * self.images
+            left = (self.phase.steps - self.step) / self._rate(since, now) * self.images
             values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
-            print(f"{self.name} {self.step}/{self.steps}  {values}  {duration(left)} left", flush=True)
+            print(f"{self.phase.name} {self.step}/{self.phase.steps}  {values}  {duration(left)} left", flush=True)
 
     def _rate(self, since, now):
         return self.images * (self.step - since[0]) / (now - since[1])
 
     def _tell_length(self, now):
         self.told = True
-        whole = self.steps * self.images / self._rate(self.after_first, now)
-        if self.name != "train" and whole < 60:
+        whole = self.phase.steps * self.images / self._rate(self.after_first, now)
+        if self.phase.name != "train" and whole < 60:
             return
         print(
             ("\n" if self.terminal else "")
-            + f"No GPU or TPU found: {self.steps} steps take about {duration(whole)} here; --scale=smoke or a smaller "
-            f"--{self.flag} shortens the run.",
+            + f"No GPU or TPU found: {self.phase.steps} steps take about {duration(whole)} here; --scale=smoke or a "
+            f"smaller --{self.phase.steps_flag} shortens the run.",
             flush=True,
         )
 
@@ -117,7 +115,7 @@ class Saver(keras.callbacks.Callback):
             saved = "and saved; the same command goes on from there"
             left = "; the first worker saves; start all workers again"
             raise Interrupted(
-                f"SIGTERM: stopped at step {step} of {self.progress.steps}"
+                f"SIGTERM: stopped at step {step} of {self.progress.phase.steps}"
                 f"{' ' + saved if self.checkpoints.writes else left}"
             )
 

@@ -10,7 +10,7 @@ from mpl_tf import methods
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.run import export, teacher_labels
-from mpl_tf.run import phase as training
+from mpl_tf.run.phase import Phase, run_phase
 from mpl_tf.settings.catalogue import METHODS
 
 SEED_STEP = 1_000_003  # Between phases, so that no two networks of a run start from the same weights.
@@ -28,7 +28,7 @@ def label(config, dataset, workdir, strategy):
         (dataset, paths): the Dataset whose unlabeled examples have targets; dict of role to file of each teacher.
     Raises:
         UsageError: a --teacher of other examples or classes, a --store that belongs to something else.
-        RunError, Interrupted: see training.run_phase.
+        RunError, Interrupted: see phase.run_phase.
     """
     workdir, row = Path(workdir), METHODS[config.method]
     first = config.replace(
@@ -57,7 +57,7 @@ def _train(name, config, dataset, workdir, strategy, number, flag):
     keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
     with strategy.scope():
         method = methods.make(config, dataset.shape, dataset.num_classes)
-    training.run_phase(name, method, dataset, config, workdir, strategy, flag)
+    run_phase(Phase(name, config.train_steps, config.labeled_batch, flag), method, dataset, config, strategy)
     if distribute.writes(strategy):
         export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")
     distribute.meet(strategy)

@@ -13,7 +13,7 @@ from mpl_tf.base import files
 NOT_AVERAGED = ("epoch", "step", "images_per_second", "skipped_steps", "skipped_in_a_row")
 
 
-class Table(keras.callbacks.Callback):
+class MetricsCsv(keras.callbacks.Callback):
     """Appends the logs of each epoch to a CSV file.
 
     Args:

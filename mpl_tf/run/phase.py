@@ -1,6 +1,8 @@
 """A phase of training: Keras' fit() from the newest checkpoint to the last step, with everything it leaves behind."""
 
+import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,43 +12,75 @@ from mpl_tf.data import pipeline
 from mpl_tf.devices import distribute
 from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
-from mpl_tf.run.metrics_csv import Table
+from mpl_tf.run.metrics_csv import MetricsCsv
 
 
-def run_phase(name, method, dataset, config, workdir, strategy, flag="train_steps"):
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of training with files of its own in the workdir.
+
+    Args:
+        name: of its files: NAME.csv (metrics.csv for "train"), checkpoints/NAME and tensorboard/NAME.
+        steps: its length, >= 1.
+        batch: labeled examples a step over all replicas.
+        steps_flag: the flag that gave its length, for messages.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    steps_flag: str = "train_steps"
+
+    @property
+    def metrics_name(self):
+        """Name of its file of metrics."""
+        return "metrics.csv" if self.name == "train" else f"{self.name}.csv"
+
+
+class PhaseResult(NamedTuple):
+    """What a finished phase tells of itself.
+
+    seconds: of training, over all starts.
+    images_per_second: over the same time, labeled and unlabeled examples of all replicas.
+    means: dict of quantity to its mean over the phase's steps.
+    skipped_steps: how many had gradients that were not finite.
+    """
+
+    seconds: float
+    images_per_second: float
+    means: dict
+    skipped_steps: int
+
+
+def run_phase(phase, method, dataset, config, strategy):
     """Train a method, going on from its newest checkpoint.
 
     Args:
-        name: of the phase; its files are WORKDIR/NAME.csv (metrics.csv for "train"), checkpoints/NAME and
-            tensorboard/NAME.
+        phase: Phase.
         method: compiled Method, as it is at step 0.
         dataset: Dataset.
-        config: Config; train_steps and labeled_batch are those of the phase.
-        workdir: the run's folder.
+        config: Config of the run; its steps and batches are not used, the phase has its own.
         strategy: tf.distribute.Strategy the method was made under.
-        flag: the flag that gave the phase its steps, for messages.
     Returns:
-        dict: seconds of training over all starts, images_per_second, means of the logged quantities over the phase,
-        skipped_steps; None where another process writes the files.
+        PhaseResult; None where another process writes the files.
     Raises:
         Interrupted: on SIGTERM, after saving; workers that find different checkpoints.
         RunError: a checkpoint that cannot be written or read, ten steps in a row that are not finite, or a file of
             streamed images that cannot be read, after saving the steps before it.
     """
-    workdir, steps, batch = Path(workdir), config.train_steps, config.labeled_batch
-    writes = distribute.writes(strategy)
-    checkpoints = Checkpoints(method, workdir / "checkpoints" / name, config.keep_checkpoints, writes)
+    workdir, writes = Path(config.workdir), distribute.writes(strategy)
+    checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints, writes)
     start = _restore(checkpoints, strategy)
     method.within_epoch = start % config.steps_per_epoch > 0
-    images = batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
-    progress = Progress(name, start, steps, images, flag, shown=writes)
-    tables = []
+    images = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
+    progress = Progress(phase, start, images, shown=writes)
+    loggers = []
     if writes:
-        table = Table(workdir / ("metrics.csv" if name == "train" else f"{name}.csv"), start)
-        tables = [table, keras.callbacks.TensorBoard(workdir / "tensorboard" / name, write_graph=False)]
+        metrics = MetricsCsv(workdir / phase.metrics_name, start)
+        loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
     with Saver(checkpoints, progress) as saver:
-        for first, last in _segments(start, steps, config.steps_per_epoch):
-            data = pipeline.training_batches(dataset, config, method.batch_keys, batch, first, last, strategy)
+        for first, last in _segments(start, phase.steps, config.steps_per_epoch):
+            data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, strategy)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
             try:
                 method.fit(
@@ -56,7 +90,7 @@ def run_phase(name, method, dataset, config, workdir, strategy, flag="train_step
                     steps_per_epoch=length,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[progress, *tables, saver],
+                    callbacks=[progress, *loggers, saver],
                 )
             except tf.errors.OpError as error:
                 failure = dataset.failure(error)
@@ -66,9 +100,7 @@ def run_phase(name, method, dataset, config, workdir, strategy, flag="train_step
     if not writes:
         return None
     seconds = float(checkpoints.seconds.numpy())
-    skipped = int(method.skipped.numpy()[0])
-    rate = images * steps / seconds
-    return {"seconds": seconds, "images_per_second": rate, "means": table.means(), "skipped_steps": skipped}
+    return PhaseResult(seconds, images * phase.steps / seconds, metrics.means(), int(method.skipped.numpy()[0]))
 
 
 def _restore(checkpoints, strategy):

@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from mpl_tf import data, main
 from mpl_tf.data import pipeline, shards
-from mpl_tf.run import evaluate
-from mpl_tf.run import phase as training
+from mpl_tf.run import evaluate, phase
 from mpl_tf.settings import flags
 from tests import miniature
 from tests.run.test_resume import weights
@@ -80,7 +79,7 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
         return make(*arguments)
 
     capsys.readouterr()
-    monkeypatch.setattr(training.pipeline, "training_batches", damaging)
+    monkeypatch.setattr(phase.pipeline, "training_batches", damaging)
     assert main.main([*command, f"--workdir={run}"]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"mpl_tf: error: {shard}: expected {last.length} bytes at {last.offset}, it ends after 5")
