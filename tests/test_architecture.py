@@ -1,4 +1,4 @@
-"""The layout that DESIGN.md asks for: who imports whom, how long modules and functions are, what the package holds."""
+"""The layout of docs/extending.md: who imports whom, how long modules and functions are, what the package holds."""
 
 import ast
 import configparser
@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = sorted((ROOT / "mpl_tf").rglob("*.py"))
 SOURCES = PACKAGE + sorted((ROOT / "tools").rglob("*.py"))
-# A room imports only from rooms below it, and a module of it also from its own room. The plan had models,
-# data and devices beside settings; they stand on it, as each looks its own rows up in the catalogue of settings.
+# A room imports only from rooms below it, and a module of it also from its own room. Data, models and devices stand on
+# settings, as each looks its own rows up in the catalogue there.
 FLOORS = {
     "base": 1,
     "settings": 2,

@@ -1,11 +1,169 @@
-"""What the repository says of itself in files for people: licence and citation."""
+"""README.md and docs/ say what is there: links, paths, programs, flags, rows, columns, figures; licence, citation."""
 
+import ast
 import configparser
+import csv
+import re
+import statistics
 from pathlib import Path
 
+import pytest
 import yaml
 
+from mpl_tf.run.metrics_csv import NOT_AVERAGED
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
+
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "tpu/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"(?<![\w./-])((?:flags|mpl_tf|tests|tools|docs|tpu|\.ci)/[\w./*-]*[\w/*])")
+FLAG = re.compile(r"(?<![\w-])--([a-z]\w*)")
+# Of pip, pytest, TensorBoard and Beam, whose flags the pages name too.
+OTHERS = {"help", "logdir", "runner"}
+README_BYTES = 9 * 1024
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def anchors(page):
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def table(page, head):
+    """Rows of the table whose first line starts with `head`: list of lists of str."""
+    lines = page.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(head)) + 2
+    last = next((number for number in range(first, len(lines)) if not lines[number].startswith("|")), len(lines))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[first:last]]
+
+
+def code(cell):
+    """Words in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def flags_of_programs():
+    """Names of the flags of all programs, by the classes that define them; those of the scripts in tpu/."""
+    found = set()
+    for path in [*(ROOT / "mpl_tf/settings").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
+                if getattr(node.value.func, "id", "") in ("flag", "like", "_flag"):
+                    found.add(node.target.id)
+            elif isinstance(node, ast.Call) and re.match(
+                "DEFINE_|define$", getattr(node.func, "attr", "") or getattr(node.func, "id", "")
+            ):
+                found |= {a.value for a in node.args[:2] if isinstance(a, ast.Constant)}
+    for path in (ROOT / "tpu").glob("*.sh"):
+        found |= set(FLAG.findall(path.read_text()))
+    return found
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        assert other.exists(), target
+        assert not anchor or anchor in anchors(other), target
+
+
+@every_page
+def test_paths_exist(page):
+    """A word in capitals stands for a name: flags/method_NAME.flags."""
+    for path in PATH.findall(page.read_text()):
+        pattern = re.sub(r"[A-Z]{2,}N?(?![a-z])", "*", path) if not path.endswith("README.md") else path
+        assert list(ROOT.glob(pattern)), path
+
+
+@every_page
+def test_programs_exist(page):
+    for name in re.findall(r"python -m ([\w.]*\w)", page.read_text()):
+        assert (ROOT / f"{name.replace('.', '/')}.py").is_file() or name == "pytest", name
+
+
+def test_flags_exist():
+    known = flags_of_programs() | OTHERS
+    for page in PAGES:
+        named = set(FLAG.findall(page.read_text()))
+        assert {name for name in named if name not in known and name.removeprefix("no") not in known} == set(), page
+
+
+def test_readme_is_short_and_names_the_commands_that_setup_cfg_installs():
+    text = (ROOT / "README.md").read_bytes()
+    assert len(text) <= README_BYTES
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    commands = re.findall(r"^mpl-tf-([\w-]+) =", setup["options.entry_points"]["console_scripts"], re.MULTILINE)
+    assert commands
+    (sentence,) = re.findall(r"`mpl-tf-` with ([^.]+)\.", text.decode())
+    assert code(sentence) == commands
+
+
+def test_the_notebook_example_runs(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102
+    assert names["accuracy"] > 0.8  # 0.92 on the machine that wrote the page; one digit in ten by chance.
+    assert f"test accuracy {names['accuracy']:.2f}" in capsys.readouterr().out
+
+
+def test_every_column_of_the_tables_is_explained():
+    page = ROOT / "docs/workdir.md"
+    assert {code(row[0])[0] for row in table(page, "| the run's own column |")} == set(NOT_AVERAGED)
+    explained = [code(row[0])[0] for row in table(page, "| column | what it is |")]
+    assert len(set(explained)) == len(explained)
+    assert set(explained) == {column for row in METHODS.values() for column in row.resolve().log_names}
+
+
+def test_every_row_of_the_catalogue_is_explained():
+    methods = ROOT / "docs/methods.md"
+    assert [code(row[0])[0] for row in table(methods, "| `--method` |")] == list(METHODS)
+    assert re.findall(r"^\*\*(\w+)\.\*\* ", methods.read_text(), re.MULTILINE) == list(METHODS)
+    for names, _, _, smallest in table(methods, "| `--model` |"):
+        assert {str(NETWORKS[name].smallest or "") for name in code(names)} == {smallest}
+    assert [name for row in table(methods, "| `--model` |") for name in code(row[0])] == list(NETWORKS)
+    told = {code(row[0])[0]: row for row in table(ROOT / "docs/data.md", "| `--dataset` |")}
+    assert set(told) == set(DATASETS)
+    for name, row in DATASETS.items():
+        assert row.tfds is None or told[name][5] == ("yes" if row.flip else "no"), name
+        assert row.tfds is None or f"{row.shape[0]} x {row.shape[1]}, {row.classes} " in told[name][4], name
+
+
+@pytest.mark.parametrize(
+    ("page", "head", "digits"),
+    [("README.md", "| method | what it adds |", 1), ("docs/results/README.md", "| method | test top-1, %", 2)],
+)
+def test_the_methods_figures_are_those_of_their_runs(page, head, digits):
+    runs = {}
+    with open(ROOT / "docs/results/methods/runs.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            runs.setdefault(row["name"], []).append(row)
+    told = 0
+    for cells in table(ROOT / page, head):
+        name = (code(cells[0]) or cells)[0]
+        if name not in runs:
+            assert not re.search(r"\d", cells[-2])
+            continue
+        found = [100 * float(run["top1"]) for run in runs[name]]
+        spread = f"{statistics.mean(found):.{digits}f} ± {statistics.stdev(found):.{digits}f}"
+        assert spread in cells, name
+        if page == "README.md":
+            assert cells[-1] == f"{statistics.mean(float(run['seconds']) for run in runs[name]):.0f}", name
+        told += 1
+    assert told >= len(runs) - 1
+
+
+def test_every_study_is_in_the_index():
+    folder = ROOT / "docs/results"
+    linked = {
+        (folder / target.partition("#")[0]).resolve() for target in LINK.findall((folder / "README.md").read_text())
+    }
+    assert {path for path in folder.rglob("*.md") if path.parent != folder} <= linked
 
 
 def test_licence_and_citation_agree_with_setup_cfg():
