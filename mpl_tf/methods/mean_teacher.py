@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.step import losses
-from mpl_tf.step.method import logit_gradients, norms, summed
+from mpl_tf.step.gradients import logit_gradients, norms, summed
+from mpl_tf.step.method import StepResult
 from mpl_tf.step.single_network import SingleNetwork
 
 
@@ -55,6 +56,8 @@ class MeanTeacher(SingleNetwork):
         student, y_l = self.student, batch["y_l"]
         theta_S, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
         theta_T = [tf.convert_to_tensor(variable) for variable in self.averaged.trainable_variables]
+
+        # The student learns from its labels and answers on its view of x_u, the teacher on another one.
         with tf.GradientTape() as tape:
             tape.watch(theta_S)
             (z_l, z_u), state = student.forward(theta_S, [batch["x_l"], batch["x_u_weak"]])
@@ -62,26 +65,34 @@ class MeanTeacher(SingleNetwork):
         (z_v,), _ = student.forward(theta_T, [batch["x_u_weak_2"]], state)
         q = tf.nn.softmax(z_v)
 
+        # theta_S' = theta_S - eta grad (CE(y_l, S(x_l)) + w(t) |S(x_u^w) - T(x_u^v)|^2 / C).
         w = self.weight * losses.sigmoid_ramp(t, self.ramp_steps)
         at_logits = logit_gradients(
             [z_l, z_u],
             lambda z_l, z_u: {"supervised": _labeled(y_l, z_l), "consistency": w * _consistency(q, z_u)},
         )
-        gradients = student.backward(tape, [z_l, z_u], theta_S, summed(at_logits))
-        new, updates, norm, _ = student.update(theta_S, gradients, state)
-        updates += self.average(new, state, t)
+        g_S = student.backward(tape, [z_l, z_u], theta_S, summed(at_logits))
+        update = student.update(theta_S, g_S, state)
+
+        # theta_T follows theta_S'.
+        assignments = update.assignments + self.average(update.weights, state, t)
+
         logs = norms(at_logits) | {
             "loss": _labeled(y_l, z_l),
             "consistency_loss": _consistency(q, z_u),
             "teacher_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_u),
             "accuracy": losses.accuracy(y_l, z_l),
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": student.optimizer.learning_rate,
         }
-        return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
+        return StepResult(assignments, logs, [update.gradient_norm])
 
 
 def _labeled(y, z):
+    """Mean CE of logits float32 [b, C] against labels int32 [b], a scalar."""
     return tf.reduce_mean(losses.cross_entropy(y, z))
 
 
 def _consistency(q, z):
+    """Mean squared error of softmax(z) against distributions q [b, C], a scalar."""
     return tf.reduce_mean(losses.squared_error(q, z))

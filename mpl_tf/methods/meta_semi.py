@@ -18,13 +18,31 @@ Deviations, and what Algorithm 1 leaves open:
 - The virtual step is plain gradient descent, whatever the optimizer.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.step import feedback, losses, mixup
-from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.gradients import logit_gradient
+from mpl_tf.step.method import StepResult
 from mpl_tf.step.single_network import SingleNetwork
 from mpl_tf.step.targets import pseudo_targets
+
+
+class Mixed(NamedTuple):
+    """The batches that MixUp gives (line 4).
+
+    Attributes:
+        x_l, y_l: X-tilde and its labels, float [b_l, ...] and distributions float32 [b_l, C].
+        x_u, y_hat: U-tilde and its pseudo labels, float [b, ...] and float32 [b, C]; its end is X-tilde where the
+            labeled batch is part of it.
+    """
+
+    x_l: tf.Tensor
+    y_l: tf.Tensor
+    x_u: tf.Tensor
+    y_hat: tf.Tensor
 
 
 class MetaSemi(SingleNetwork):
@@ -71,39 +89,42 @@ class MetaSemi(SingleNetwork):
         """One step of Algorithm 1; see Method.step."""
         student = self.student
         theta, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
-        # The average labels; both batches are mixed (line 4).
-        y_hat = pseudo_targets(tf.nn.softmax(self(batch["x_u_weak"])), self.pseudo_labels, self.seed, t)
-        x_l, y_l, x_u, y_hat = self._mixed(batch, y_hat, t)
-        if self.with_labels:
-            x_u, y_hat = tf.concat([x_u, x_l], axis=0), tf.concat([y_hat, y_l], axis=0)  # [b_u + b_l, ...]
 
-        w, similarity = self._weights(x_l, y_l, x_u, y_hat, theta)
+        # The average labels x_u; both batches are mixed (line 4).
+        y_hat = pseudo_targets(tf.nn.softmax(self(batch["x_u_weak"])), self.pseudo_labels, self.seed, t)
+        mixed = self._mixed(batch, y_hat, t)
+
+        # An example counts whose gradient agrees with that of the labeled batch (lines 6 to 11).
+        w, similarity = self._weights(mixed, theta)
         total = distribute.mean(tf.reduce_sum(tf.abs(w)))  # Of one replica's share; the step averages over replicas.
 
-        # theta' = theta - eta grad L_meta (lines 12 and 13).
-        def loss(z):
-            return tf.math.divide_no_nan(tf.reduce_sum(w * losses.soft_cross_entropy(y_hat, z)), total)
+        def meta_loss(z):
+            return tf.math.divide_no_nan(tf.reduce_sum(w * losses.soft_cross_entropy(mixed.y_hat, z)), total)
 
+        # theta' = theta - eta grad L_meta (lines 12 and 13), and the average follows.
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            (z_u,), state = student.forward(theta, [x_u])
-        at_logits = logit_gradients([z_u], lambda z: {"meta": loss(z)})
-        gradients = student.backward(tape, [z_u], theta, summed(at_logits))
-        new, updates, norm, _ = student.update(theta, gradients, state)
-        updates += self.average(new, state, t)
+            (z_u,), state = student.forward(theta, [mixed.x_u])
+        g = student.backward(tape, [z_u], theta, logit_gradient([z_u], meta_loss))
+        update = student.update(theta, g, state)
+        assignments = update.assignments + self.average(update.weights, state, t)
 
-        z_l = z_u[-tf.shape(x_l)[0] :] if self.with_labels else student.forward(theta, [x_l])[0][0]
+        # The labeled loss is logged alone where the labeled batch takes no part.
+        labeled = tf.shape(mixed.x_l)[0]
+        z_l = z_u[-labeled:] if self.with_labels else student.forward(theta, [mixed.x_l])[0][0]  # [b_l, C]
         logs = {
-            "loss": tf.reduce_mean(losses.soft_cross_entropy(y_l, z_l)),
-            "student_loss": loss(z_u),
-            "student_agreement": losses.accuracy(tf.argmax(y_hat, -1, tf.int32), z_u),
+            "loss": tf.reduce_mean(losses.soft_cross_entropy(mixed.y_l, z_l)),
+            "student_loss": meta_loss(z_u),
+            "student_agreement": losses.accuracy(tf.argmax(mixed.y_hat, -1, tf.int32), z_u),
             "selected": tf.reduce_mean(tf.cast(w > 0, tf.float32)),
             "similarity": tf.reduce_mean(similarity),
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": student.optimizer.learning_rate,
         }
-        return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
+        return StepResult(assignments, logs, [update.gradient_norm])
 
     def _mixed(self, batch, y_hat, t):
-        """(x_l, y_l, x_u, y_hat), mixed where asked for; y_l as distributions."""
+        """The batches, mixed where asked for, a Mixed; y_hat are the pseudo labels of x_u, float32 [b_u, C]."""
         x_l, y_l = batch["x_l"], tf.one_hot(batch["y_l"], y_hat.shape[-1])
         x_u = batch["x_u_weak"]
         seeds = tf.random.split(tf.stack([tf.convert_to_tensor(self.seed), tf.cast(t, tf.int32)]), 2)
@@ -111,16 +132,20 @@ class MetaSemi(SingleNetwork):
             x_l, y_l = mixup.mix(x_l, y_l, self.mixup_alpha, seeds[0])
         if self.mixup in ("both", "unlabeled"):
             x_u, y_hat = mixup.mix(x_u, y_hat, self.mixup_alpha, seeds[1])
-        return x_l, y_l, x_u, y_hat
+        # The labeled batch in U-tilde: its examples have to earn their weights as all others do.
+        if self.with_labels:
+            x_u, y_hat = tf.concat([x_u, x_l], axis=0), tf.concat([y_hat, y_l], axis=0)  # [b_u + b_l, ...]
+        return Mixed(x_l, y_l, x_u, y_hat)
 
-    def _weights(self, x_l, y_l, x_u, y_hat, theta):
-        """(w, the gradients' products) of x_u (lines 6 to 11), float32 [b] each."""
+    def _weights(self, mixed, theta):
+        """(w, the gradients' products) of the examples of U-tilde (lines 6 to 11), float32 [b] each."""
         if self.reweighting == "constant":
-            return tf.ones_like(y_hat[:, 0]), tf.zeros_like(y_hat[:, 0])
+            return tf.ones_like(mixed.y_hat[:, 0]), tf.zeros_like(mixed.y_hat[:, 0])
 
         def labeled_loss(z):
-            return tf.reduce_mean(losses.soft_cross_entropy(y_l, z))
+            return tf.reduce_mean(losses.soft_cross_entropy(mixed.y_l, z))
 
-        similarity = feedback.similarities(self.student, labeled_loss, x_l, x_u, y_hat, theta)
+        # The virtual step's gradient by w_j is minus its rate times this product: only its sign matters.
+        similarity = feedback.similarities(self.student, labeled_loss, mixed.x_l, mixed.x_u, mixed.y_hat, theta)
         w = tf.sign(similarity)
         return ((w + tf.abs(w)) / 2 if self.reweighting == "sign" else w), similarity  # NaN stays NaN: no step.

@@ -14,9 +14,10 @@ import tensorflow as tf
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
 from mpl_tf.step import feedback, losses
-from mpl_tf.step.method import logit_gradients, norms, summed
+from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
+from mpl_tf.step.method import StepResult
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import SGD
+from mpl_tf.step.optimizer import default_sgd
 from mpl_tf.step.targets import pseudo_targets
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
@@ -69,8 +70,8 @@ class MetaPseudoLabels(uda.UDA):
         self.baseline = self._state() if baseline == "moving_average" else None
 
     def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer, teacher_optimizer: step.optimizer.SGD of student and teacher, at 0.1 by default."""
-        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        """Args: optimizer, teacher_optimizer: the student's and the teacher's step.optimizer.SGD, see default_sgd."""
+        optimizer = optimizer or default_sgd()
         self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(teacher_optimizer, weight_decay, clip_norm, accumulate, **kwargs)
 
@@ -81,84 +82,112 @@ class MetaPseudoLabels(uda.UDA):
     def step(self, batch):
         """One step of Algorithm 1; see Method.step."""
         teacher, student = self.teacher, self.student
-        theta_T, t = teacher.weights(), tf.convert_to_tensor(teacher.optimizer.iterations)
-        # The teacher labels: y_u ~ P(. | x_u; theta_T).
-        with tf.GradientTape() as tape:
-            tape.watch(theta_T)
-            zs, z_u, teacher_state = self.label(theta_T, batch, tape)
-        q = pseudo_targets(tf.nn.softmax(z_u), self.pseudo_labels, self.seed, t)
+        theta_T, theta_S = teacher.weights(), student.weights()
+        t = tf.convert_to_tensor(teacher.optimizer.iterations)
+
+        # The teacher labels: y_u ~ P(. | x_u; theta_T). Its own step goes back through this pass.
+        with tf.GradientTape() as teacher_tape:
+            teacher_tape.watch(theta_T)
+            zs, teacher_state = self.teacher_pass(theta_T, batch, teacher_tape)
+        q = pseudo_targets(tf.nn.softmax(self.labeling(zs)), self.pseudo_labels, self.seed, t)
 
         # The student steps: theta_S' = theta_S - eta_S grad CE(y_u, S(x_u; theta_S)).
-        theta_S = student.weights()
         with tf.GradientTape() as student_tape:
             student_tape.watch(theta_S)
             (z_S,), student_state = student.forward(theta_S, [batch["x_u_strong"]])
-        at_logits = logit_gradients([z_S], lambda z: {"student": self._student_loss(q, z)})
-        g_S = student.backward(student_tape, [z_S], theta_S, summed(at_logits))
-        new_S, updates, student_norm, eta_S = student.update(theta_S, g_S, student_state)
+        at_logits = logit_gradient([z_S], lambda z: self._student_loss(q, z))
+        g_S = student.backward(student_tape, [z_S], theta_S, at_logits)
+        student_step = student.update(theta_S, g_S, student_state)
 
         # The student's feedback: h = CE(y_l, S(x_l; theta_S)) - CE(y_l, S(x_l; theta_S')), or another form of it.
-        feedback_loss, h, baseline = self._feedback(batch, theta_S, new_S, g_S, eta_S, q)
+        from_student = self._feedback(batch, q, theta_S, g_S, student_step)
 
         # The teacher steps: h grad CE(y_u, T(x_u)) + grad CE(y_l, T(x_l)) + lambda(t) grad UDA, joined at its logits.
-        at_logits = logit_gradients(zs, lambda *zs: self.teacher_parts(zs, batch, t, feedback_loss))
-        g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
-        _, teacher_updates, teacher_norm, _ = teacher.update(theta_T, g_T, teacher_state)
+        at_logits = logit_gradients(zs, lambda *zs: self.teacher_parts(zs, batch, t, from_student.loss))
+        g_T = teacher.backward(teacher_tape, zs, theta_T, summed(at_logits))
+        teacher_step = teacher.update(theta_T, g_T, teacher_state)
 
-        updates += teacher_updates + self.average(new_S, student_state, t)
+        # All new values together: both networks, the student's average, the baseline.
+        assignments = student_step.assignments + teacher_step.assignments
+        assignments += self.average(student_step.weights, student_state, t)
         if self.baseline is not None:
-            updates.append((self.baseline, BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * h))
-        logs = self.teacher_logs(zs, batch) | _norm_logs(at_logits) | {"h": h, "baseline": baseline}
-        logs |= {"gradient_norm": teacher_norm, "learning_rate": teacher.optimizer.learning_rate}
-        logs |= {"student_gradient_norm": student_norm, "student_learning_rate": student.optimizer.learning_rate}
-        logs |= {"student_loss": self._student_loss(q, z_S)}
-        logs |= {"student_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_S)}
-        return updates, logs, [teacher_norm, student_norm]
+            b, h = from_student.baseline, from_student.h
+            assignments.append((self.baseline, BASELINE_DECAY * b + (1 - BASELINE_DECAY) * h))
 
-    def label(self, theta_T, batch, tape):
-        """The teacher's pass: (its logits, those of them that label x_u, new state)."""
-        strong = self.label_view == "strong"
-        zs, state = self.objective.forward(self.teacher, theta_T, batch, tape, weak_gradient=not strong)
-        return zs, zs[2] if strong else zs[1], state
+        logs = self.teacher_logs(zs, batch) | _norm_logs(at_logits)
+        logs |= {
+            "gradient_norm": teacher_step.gradient_norm,
+            "learning_rate": teacher.optimizer.learning_rate,
+            "h": from_student.h,
+            "baseline": from_student.baseline,
+            "student_loss": self._student_loss(q, z_S),
+            "student_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_S),
+            "student_gradient_norm": student_step.gradient_norm,
+            "student_learning_rate": student.optimizer.learning_rate,
+        }
+        return StepResult(assignments, logs, [teacher_step.gradient_norm, student_step.gradient_norm])
+
+    def teacher_pass(self, theta_T, batch, tape):
+        """The teacher's pass, recorded by the tape: (its logits, new state); see TeacherObjective.forward."""
+        return self.objective.forward(self.teacher, theta_T, batch, tape, weak_gradient=self.label_view == "weak")
+
+    def labeling(self, zs):
+        """Those of the teacher's logits that label x_u, float32 [b, C]."""
+        views = uda.ViewLogits(*zs)
+        return views.z_s if self.label_view == "strong" else views.z_w
 
     def teacher_parts(self, zs, batch, t, feedback_loss):
-        """The parts of the teacher's loss, dict of str to scalars, of its logits and the feedback's loss of z_u."""
-        z_u = zs[2] if self.label_view == "strong" else zs[1]
-        return self.objective.parts(*zs, batch["y_l"], t) | {"feedback": feedback_loss(z_u)}
+        """The parts of the teacher's loss, functions of its logits: dict of str to scalars."""
+        return self.objective.parts(*zs, batch["y_l"], t) | {"feedback": feedback_loss(self.labeling(zs))}
 
     def teacher_logs(self, zs, batch):
         """What the teacher's own objective logs."""
         return self.objective.logs(*zs, batch["y_l"])
 
     def _student_loss(self, q, z):
+        """Mean CE of the student's logits float32 [b, C] against its smoothed targets, a scalar."""
         return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(q, self.objective.label_smoothing), z))
 
-    def _feedback(self, batch, theta_S, new_S, g_S, eta_S, q):
-        """(loss of the labeling logits whose gradient is the teacher's feedback, h, its baseline)."""
+    def _feedback(self, batch, q, theta_S, g_S, student_step):
+        """The student's feedback in the form asked for, a feedback.Feedback.
+
+        Args:
+            batch: as in `step`.
+            q: the targets that the student stepped on, float32 [b, C].
+            theta_S: its weights before the step.
+            g_S: its gradient on the targets over the global batch.
+            student_step: its step, a network.Update.
+        """
         baseline = tf.constant(0.0) if self.baseline is None else tf.convert_to_tensor(self.baseline)
         if self.feedback == "off":
-            return lambda z: tf.constant(0.0), tf.constant(0.0), baseline
-        student, x_l, x_u = self.student, batch["x_l"], batch["x_u_strong"]
+            return feedback.Feedback(lambda z: tf.constant(0.0), tf.constant(0.0), baseline)
+        student, new_S, eta_S = self.student, student_step.weights, student_step.first_step_coefficient
+        x_l, x_u = batch["x_l"], batch["x_u_strong"]
         count = tf.cast(tf.shape(q)[0] * distribute.replicas(), tf.float32)
         weight, scale = self.feedback_weight, self.feedback_scale
 
         def labeled_loss(z):
             return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
 
+        # A number for each example and class. Smoothing stands between q and the student's targets.
         if self.feedback == "exact":
             coefficient = eta_S * (1 - self.objective.label_smoothing)
             table = feedback.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
             h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
-            return lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline
+            return feedback.Feedback(lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline)
+
+        # One number for the batch, which multiplies grad CE(y_u, T(x_u)).
         if self.feedback == "taylor":
             h = feedback.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
             h = feedback.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
-        return lambda z: weight * feedback.scalar_loss(h - baseline, y_u, z, scale, count), h, baseline
+        advantage = h - baseline
+        return feedback.Feedback(lambda z: weight * feedback.scalar_loss(advantage, y_u, z, scale, count), h, baseline)
 
 
 def _norm_logs(at_logits):
+    """Norms of the parts of the teacher's gradient at its logits, and the feedback's share of their sum, in [0, 1]."""
     part_norms = norms(at_logits)
     total = tf.add_n(list(part_norms.values()))
     return part_norms | {"feedback_share": tf.math.divide_no_nan(part_norms["norm_feedback"], total)}

@@ -7,7 +7,8 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.gradients import logit_gradient
+from mpl_tf.step.method import StepResult
 from mpl_tf.step.single_network import SingleNetwork
 from mpl_tf.step.targets import pseudo_targets
 
@@ -35,18 +36,21 @@ class PseudoLabels(SingleNetwork):
         """One step; see Method.step."""
         student, y_l = self.student, batch["y_l"]
         theta_S, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
-        y_u = pseudo_targets(batch["q_u"], self.pseudo_labels, self.seed, t)
         x_u, x_l = batch[self.unlabeled_view], batch[self.labeled_view]
-        targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u
-
+        # The fixed teacher's word, as targets: y_u of q. With the labels, both batches are one.
+        y_u = pseudo_targets(batch["q_u"], self.pseudo_labels, self.seed, t)
+        targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u  # [b, C]
         with tf.GradientTape() as tape:
             tape.watch(theta_S)
             zs, state = student.forward(theta_S, [x_u, x_l] if self.with_labels else [x_u])
-        at_logits = logit_gradients(zs, lambda *zs: {"student": self._loss(targets, tf.concat(zs, axis=0))})
-        gradients = student.backward(tape, zs, theta_S, summed(at_logits))
-        new, updates, norm, _ = student.update(theta_S, gradients, state)
-        updates += self.average(new, state, t)
 
+        # theta_S' = theta_S - eta grad CE(targets, S), and the average of the weights follows.
+        at_logits = logit_gradient(zs, lambda *zs: self._loss(targets, tf.concat(zs, axis=0)))  # [b, C], as the targets
+        g_S = student.backward(tape, zs, theta_S, at_logits)
+        update = student.update(theta_S, g_S, state)
+        assignments = update.assignments + self.average(update.weights, state, t)
+
+        # A student that sees no labels is asked about them all the same, for the logs alone.
         z_u = zs[0]
         z_l = zs[1] if self.with_labels else student.forward(theta_S, [x_l])[0][0]
         logs = {
@@ -54,8 +58,11 @@ class PseudoLabels(SingleNetwork):
             "student_loss": self._loss(y_u, z_u),
             "student_agreement": losses.accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
             "accuracy": losses.accuracy(y_l, z_l),
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": student.optimizer.learning_rate,
         }
-        return updates, logs | {"gradient_norm": norm, "learning_rate": student.optimizer.learning_rate}, [norm]
+        return StepResult(assignments, logs, [update.gradient_norm])
 
     def _loss(self, targets, z):
+        """Mean CE of logits float32 [b, C] against smoothed distributions [b, C], a scalar."""
         return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(targets, self.label_smoothing), z))

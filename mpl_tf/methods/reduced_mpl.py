@@ -53,14 +53,17 @@ class ReducedMPL(MetaPseudoLabels):
     def __init__(self, student, **kwargs):
         super().__init__(reduced_teacher(student.output_shape[-1]), student, **kwargs)
 
-    def label(self, theta_T, batch, tape):
-        """T' on the stored distributions: ([its logits], its logits, its state)."""
-        (z,), state = self.teacher.forward(theta_T, [batch["q_u"]])
-        return [z], z, state
+    def teacher_pass(self, theta_T, batch, tape):
+        """T' on the stored distributions: ([its logits], its new state)."""
+        return self.teacher.forward(theta_T, [batch["q_u"]])
+
+    def labeling(self, zs):
+        """Its only logits label."""
+        return zs[0]
 
     def teacher_parts(self, zs, batch, t, feedback_loss):
         """The feedback alone; see MetaPseudoLabels.teacher_parts."""
-        return {"feedback": feedback_loss(zs[0])}
+        return {"feedback": feedback_loss(self.labeling(zs))}
 
     def teacher_logs(self, zs, batch):
         """teacher_shift: how far T' has moved the distributions, the mean total variation, in [0, 1]."""

@@ -6,7 +6,8 @@ Glossary: theta the network's weights, x_l and y_l the labeled batch.
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.method import logit_gradients, summed
+from mpl_tf.step.gradients import logit_gradient
+from mpl_tf.step.method import StepResult
 from mpl_tf.step.single_network import SingleNetwork
 
 
@@ -25,25 +26,24 @@ class Supervised(SingleNetwork):
 
     def step(self, batch):
         """One step; see Method.step."""
-        network = self.student
-        theta = network.weights()
+        student, y_l = self.student, batch["y_l"]
+        theta, t = student.weights(), tf.convert_to_tensor(student.optimizer.iterations)
         with tf.GradientTape() as tape:
             tape.watch(theta)
-            zs, state = network.forward(theta, [batch[self.image_key]])
-        at_logits = logit_gradients(zs, lambda z: {"supervised": self.labeled_loss(batch["y_l"], z)})
-        gradients = network.backward(tape, zs, theta, summed(at_logits))
-        new, updates, norm, _ = network.update(theta, gradients, state)
-        updates += self.average(new, state, network.optimizer.iterations)
-        return (
-            updates,
-            {
-                "loss": self.labeled_loss(batch["y_l"], zs[0]),
-                "accuracy": losses.accuracy(batch["y_l"], zs[0]),
-                "gradient_norm": norm,
-                "learning_rate": network.optimizer.learning_rate,
-            },
-            [norm],
-        )
+            zs, state = student.forward(theta, [batch[self.image_key]])
+
+        # theta' = theta - eta grad CE(y_l, f(x_l; theta)), and the average of the weights follows.
+        g = student.backward(tape, zs, theta, logit_gradient(zs, lambda z: self.labeled_loss(y_l, z)))
+        update = student.update(theta, g, state)
+        assignments = update.assignments + self.average(update.weights, state, t)
+
+        logs = {
+            "loss": self.labeled_loss(y_l, zs[0]),
+            "accuracy": losses.accuracy(y_l, zs[0]),
+            "gradient_norm": update.gradient_norm,
+            "learning_rate": student.optimizer.learning_rate,
+        }
+        return StepResult(assignments, logs, [update.gradient_norm])
 
     def labeled_loss(self, y, z):
         """Mean CE of logits float32 [B, C] against labels int32 [B], a scalar."""

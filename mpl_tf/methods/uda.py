@@ -5,15 +5,25 @@ unlabeled batch; z_l, z_w, z_s the logits on them; lambda(t) the ramped weight.
 """
 
 import contextlib
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.method import Method, logit_gradients, norms, summed
+from mpl_tf.step.gradients import logit_gradients, norms, summed
+from mpl_tf.step.method import Method, StepResult
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import SGD
+from mpl_tf.step.optimizer import default_sgd
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")
+
+
+class ViewLogits(NamedTuple):
+    """The logits on the three images of a step: z_l float32 [b_l, C], z_w and z_s float32 [b_u, C]."""
+
+    z_l: tf.Tensor
+    z_w: tf.Tensor
+    z_s: tf.Tensor
 
 
 class TeacherObjective:
@@ -38,21 +48,23 @@ class TeacherObjective:
         """The teacher's logits on the labeled batch and both views.
 
         Args:
-            teacher: step.network.Learner.
+            teacher: Learner.
             theta_T: its weights.
             batch: dict with x_l, x_u_weak and x_u_strong.
             tape: the GradientTape that records; not the weak view's pass where that is split off.
             weak_gradient: whether a gradient through the weak view's logits is wanted all the same.
         Returns:
-            ([z_l, z_w, z_s], new state).
+            (ViewLogits, new state).
         """
         x_l, x_w, x_s = batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]
         if self.passes == "joint":
-            return teacher.forward(theta_T, [x_l, x_w, x_s])
+            zs, state = teacher.forward(theta_T, [x_l, x_w, x_s])
+            return ViewLogits(*zs), state
+        # The weak view's logits are targets: where they need no gradient, the tape keeps no activations of its pass.
         with contextlib.nullcontext() if weak_gradient else tape.stop_recording():
             (z_w,), state = teacher.forward(theta_T, [x_w])
         (z_l, z_s), state = teacher.forward(theta_T, [x_l, x_s], state)
-        return [z_l, z_w, z_s], state
+        return ViewLogits(z_l, z_w, z_s), state
 
     def unlabeled(self, z_w, z_s):
         """(loss, mask) of each unlabeled example, float32 [B]; see losses.uda."""
@@ -104,14 +116,14 @@ class UDA(Method):
         **kwargs,
     ):
         super().__init__(network, ema_decay, **kwargs)
-        self.teacher_network = network
+        self.teacher_network = network  # The network is its own teacher: its weak views teach its strong ones.
         self.objective = TeacherObjective(
             label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
         )
 
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: a step.optimizer.SGD, 0.1 by default; the others as in Learner."""
-        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        """Args: optimizer: a step.optimizer.SGD, see default_sgd; the others as in Learner."""
+        optimizer = optimizer or default_sgd()
         self.teacher = Learner(self.teacher_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 
@@ -126,9 +138,13 @@ class UDA(Method):
         with tf.GradientTape() as tape:
             tape.watch(theta_T)
             zs, state = self.objective.forward(teacher, theta_T, batch, tape)
+
+        # theta_T' = theta_T - eta grad of the objective, and the average of the weights follows.
         at_logits = logit_gradients(zs, lambda *zs: self.objective.parts(*zs, y_l, t))
         g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
-        new, updates, norm, _ = teacher.update(theta_T, g_T, state)
-        updates += self.average(new, state, t)
+        update = teacher.update(theta_T, g_T, state)
+        assignments = update.assignments + self.average(update.weights, state, t)
+
         logs = self.objective.logs(*zs, y_l) | norms(at_logits)
-        return updates, logs | {"gradient_norm": norm, "learning_rate": teacher.optimizer.learning_rate}, [norm]
+        logs |= {"gradient_norm": update.gradient_norm, "learning_rate": teacher.optimizer.learning_rate}
+        return StepResult(assignments, logs, [update.gradient_norm])

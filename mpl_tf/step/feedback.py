@@ -9,10 +9,29 @@ the gradient of CE(y_u, T(x_u)) with y_u the hard label the student was given; w
 the released code, that gradient is exactly zero. The table (exact) is dL_l(theta_S') / dq for each example and class.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.step import losses
+from mpl_tf.step.gradients import logit_gradient
+
+
+class Feedback(NamedTuple):
+    """What the student tells its teacher after a step.
+
+    Attributes:
+        loss: function of the teacher's logits float32 [b, C] that labeled x_u, returning a scalar; its gradient is the
+            feedback.
+        h: float32 scalar over all replicas, before its baseline; 0 where the feedback is off.
+        baseline: float32 scalar that a scalar h is compared with.
+    """
+
+    loss: Callable
+    h: tf.Tensor
+    baseline: tf.Tensor
 
 
 def taylor(student, labeled_loss, x_l, old, new):
@@ -56,6 +75,7 @@ def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):
     Returns:
         float32 [b, C].
     """
+    # v points where the labeled loss rises; the targets that draw the student there are the harmful ones.
     direction = labeled_gradient(student, labeled_loss, x_l, new)
     return coefficient / batch * student.log_probability_derivative(old, direction, x_u)
 
@@ -81,11 +101,8 @@ def labeled_gradient(student, labeled_loss, x_l, weights):
     """grad L_l at `weights` over the global batch, list of tensors; arguments as in `taylor`."""
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        (z,), _ = student.forward(weights, [x_l])
-    with tf.GradientTape() as at_logits:
-        at_logits.watch(z)
-        loss = labeled_loss(z)
-    return student.backward(tape, [z], weights, [at_logits.gradient(loss, z)])
+        zs, _ = student.forward(weights, [x_l])
+    return student.backward(tape, zs, weights, logit_gradient(zs, labeled_loss))
 
 
 def scalar_loss(h, y_u, z, scale, batch):
@@ -109,4 +126,5 @@ def table_loss(table, z, scale, batch):
 
 
 def _scaled(examples, scale, batch):
+    """The replica's mean over examples, times B for "sum"."""
     return tf.reduce_mean(examples) * (batch if scale == "sum" else 1)

@@ -1,8 +1,10 @@
-"""What all methods share: a step that assigns last, and gradients at the logits.
+"""What all methods share: a step that assigns last.
 
 A method's `step` computes every new value from values read at its start and returns them; `train_step` sums what the
 replicas logged, refuses a step whose gradients are not finite, and only then assigns.
 """
+
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -13,6 +15,20 @@ from mpl_tf.step.optimizer import moving_average
 
 SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
+
+
+class StepResult(NamedTuple):
+    """What one step of an algorithm gives, nothing assigned yet.
+
+    Attributes:
+        assignments: [(variable, new value)], equal on all replicas.
+        logs: dict of `log_names` to scalars, to be averaged over replicas.
+        gradient_norms: list of float32 scalars, one a Learner; the step is refused where one is not finite.
+    """
+
+    assignments: list
+    logs: dict
+    gradient_norms: list
 
 
 class Method(keras.Model):
@@ -116,8 +132,7 @@ class Method(keras.Model):
         Args:
             batch: dict of the tensors named in `batch_keys`.
         Returns:
-            (updates, logs, norms): [(variable, new value)], equal on all replicas; dict of `log_names` to scalars, to
-            be averaged over replicas; list of gradient norms, one a network.
+            StepResult.
         """
         raise NotImplementedError
 
@@ -148,18 +163,27 @@ class Method(keras.Model):
         missing = [key for key in self.batch_keys if key not in batch]
         if missing:
             raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
-        updates, logs, norms = self.step(batch)
-        finite = tf.math.is_finite(tf.add_n(norms))
-        updates = [(var, _chosen(finite, tf.cast(new, var.dtype), tf.convert_to_tensor(var))) for var, new in updates]
-        values = distribute.mean(tf.stack([tf.cast(logs[name], tf.float32) for name in self.log_names]))
+        result = self.step(batch)
+
+        # A gradient that is not finite leaves every variable as it was; norms are equal on all replicas, so all agree.
+        finite = tf.math.is_finite(tf.add_n(result.gradient_norms))
+        assignments = [
+            (variable, _chosen(finite, tf.cast(new, variable.dtype), tf.convert_to_tensor(variable)))
+            for variable, new in result.assignments
+        ]
+
+        # Logs are summed in variables of the run, so that an epoch's means survive a resume within it.
+        values = distribute.mean(tf.stack([tf.cast(result.logs[name], tf.float32) for name in self.log_names]))
         sums = tf.convert_to_tensor(self.sums)
         sums = _chosen(finite, sums + tf.concat([values, [1.0]], axis=0), sums)  # [log_names + 1]
         in_all, in_row = tf.unstack(tf.convert_to_tensor(self.skipped))
         skipped = _chosen(finite, tf.stack([in_all, 0.0]), tf.stack([in_all + 1, in_row + 1]))
-        updates += [(self.sums, sums), (self.skipped, skipped)]
+        assignments += [(self.sums, sums), (self.skipped, skipped)]
         if self.scaling is not None:
-            updates.append((self.scaling, _next_scale(tf.convert_to_tensor(self.scaling), finite)))
-        distribute.assign(updates)
+            assignments.append((self.scaling, _next_scale(tf.convert_to_tensor(self.scaling), finite)))
+
+        # Everything has been read: from here on variables change.
+        distribute.assign(assignments)
         means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
         return dict(zip(self.log_names, means, strict=True)) | dict(zip(SKIPPED, tf.unstack(skipped), strict=True))
 
@@ -173,7 +197,7 @@ class Method(keras.Model):
         self.within_epoch = False
 
     def average(self, new, state, step):
-        """Updates of the averaged network from the deployed one's new weights and state, at step `step` from 0."""
+        """Assignments of the averaged network from the student's new weights and state, at step `step` from 0."""
         if self.averaged is None:
             return []
         variables = self.averaged.trainable_variables + self.averaged.non_trainable_variables
@@ -192,31 +216,3 @@ def _next_scale(scaling, finite):
     grown = steps >= LOSS_SCALE_GROWTH_STEPS
     good = tf.stack([tf.where(grown, 2 * scale, scale), tf.where(grown, 0.0, steps)])
     return _chosen(finite, good, tf.stack([scale / 2, 0.0]))
-
-
-def logit_gradients(zs, parts):
-    """Gradients of the parts of a loss at the logits.
-
-    Args:
-        zs: list of float32 [B_i, C].
-        parts: function of the logits, returning a dict of str to scalar losses.
-    Returns:
-        dict of str to list of float32 [B_i, C]; backpropagating their sum trains a network on the sum of the losses.
-    """
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(zs)
-        computed = parts(*zs)
-    zeros = tf.UnconnectedGradients.ZERO
-    return {name: tape.gradient(loss, zs, unconnected_gradients=zeros) for name, loss in computed.items()}
-
-
-def summed(gradients):
-    """The sum of the parts of `logit_gradients`, list of float32 [B_i, C]."""
-    return [sum(parts) for parts in zip(*gradients.values(), strict=True)]
-
-
-def norms(gradients):
-    """Norm of each part of `logit_gradients` over the global batch, the replicas having taken their own mean loss."""
-    squares = tf.stack([tf.add_n([tf.reduce_sum(g * g) for g in parts]) for parts in gradients.values()])
-    squares = distribute.mean(squares) / distribute.replicas()  # A replica's part of the global gradient is g / R.
-    return {f"norm_{name}": norm for name, norm in zip(gradients, tf.unstack(tf.sqrt(squares)), strict=True)}

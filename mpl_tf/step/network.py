@@ -1,10 +1,28 @@
 """A network run as a pure function of its weights: forward, backward and one step of its optimizer."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.step.optimizer import SGD, decay_mask, regularised
+
+
+class Update(NamedTuple):
+    """One step of a Learner, nothing assigned yet.
+
+    Attributes:
+        weights: the new trainable weights, list of tensors.
+        assignments: [(variable, new value)] of the network and its optimizer.
+        gradient_norm: global norm of the gradient with weight decay, before clipping; float32 scalar.
+        first_step_coefficient: minus the derivative of a new weight by this step's gradient (eta_S), float32 scalar.
+    """
+
+    weights: list
+    assignments: list
+    gradient_norm: tf.Tensor
+    first_step_coefficient: tf.Tensor
 
 
 class Learner:
@@ -53,10 +71,18 @@ class Learner:
             state to `update`.
         """
         state = self.state() if state is None else state
-        if self.accumulate == 1:
-            return self._pass(weights, state, xs)
+        return self._pass(weights, state, xs) if self.accumulate == 1 else self._pass_in_parts(weights, state, xs)
+
+    def _pass(self, weights, state, xs):
+        """One pass of all batches joined: ([logits of each], new state)."""
+        z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
+        return distribute.part(z, xs), state
+
+    def _pass_in_parts(self, weights, state, xs):
+        """As `_pass`, one part of each batch after the other; see `forward`."""
         count = len(weights)
 
+        # recompute_grad wants all that has a gradient as its own flat arguments: the weights, then the batches' parts.
         @tf.recompute_grad
         def again(*values):
             zs, states = self._pass(values[:count], state, values[count:])
@@ -70,16 +96,13 @@ class Learner:
         logits, states = tf.map_fn(
             lambda part: again(*weights, *part), parts, fn_output_signature=signature, parallel_iterations=1
         )
+        # Back to whole batches; of the random generators' states, whole numbers, the last part's counts.
         classes = self.network.output_shape[-1]
         logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
         return logits, [
             tf.reduce_mean(new, axis=0) if old.dtype.is_floating else tf.bitcast(new[-1], old.dtype)
             for old, new in zip(state, states, strict=True)
         ]
-
-    def _pass(self, weights, state, xs):
-        z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
-        return distribute.part(z, xs), state
 
     def backward(self, tape, logits, weights, at_logits):
         """Gradient at the weights of what has these gradients at the logits, averaged over replicas.
@@ -94,6 +117,7 @@ class Learner:
         """
         if self.loss_scale is None:
             return distribute.mean(tape.gradient(logits, weights, output_gradients=at_logits))
+        # Scaled where it enters the network, so that small gradients survive float16; the losses stay as they are.
         scale = tf.convert_to_tensor(self.loss_scale)[0]
         gradients = tape.gradient(logits, weights, output_gradients=[scale * gradient for gradient in at_logits])
         return distribute.mean([gradient / scale for gradient in gradients])
@@ -111,6 +135,7 @@ class Learner:
         Returns:
             float32 [B, C].
         """
+        # The state that the passes return is dropped: what is measured must not move the statistics.
         state = self.state()
         scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale)[0]
 
@@ -120,6 +145,7 @@ class Learner:
                     inner.watch(weights)
                     (z,), _ = self._pass(weights, state, [part])
                     value = tf.nn.log_softmax(z)
+                # The point u at which the linear pullback is differentiated does not matter.
                 u = tf.zeros_like(value)
                 outer.watch(u)
                 pullback = inner.gradient(value, weights, output_gradients=scale * u)
@@ -141,14 +167,15 @@ class Learner:
             gradients: of the global loss, averaged over replicas.
             state: new non-trainable state from `forward`.
         Returns:
-            (new weights, updates, gradient norm, first-step coefficient): tensors, [(variable, new value)], scalars.
+            Update.
         """
-        gradients, norm, factor = regularised(gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm)
-        coefficient = self.optimizer.first_step_coefficient() * factor
-        new, updates = self.optimizer.new_values(weights, gradients)
-        updates += zip(self.network.trainable_variables, new, strict=True)
-        updates += zip(self.network.non_trainable_variables, state, strict=True)
-        return new, updates, norm, coefficient
+        regular = regularised(gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm)
+        new, assignments = self.optimizer.new_values(weights, regular.gradients)
+        assignments += zip(self.network.trainable_variables, new, strict=True)
+        assignments += zip(self.network.non_trainable_variables, state, strict=True)
+        # Clipping takes part in the step, so it takes part in the step's derivative (its own is left out).
+        coefficient = self.optimizer.first_step_coefficient() * regular.clip_factor
+        return Update(new, assignments, regular.norm, coefficient)
 
 
 def _float_like(value):

@@ -1,5 +1,7 @@
 """Learning rates, SGD as one pure function, weight decay, clipping and the average of weights."""
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -37,6 +39,7 @@ def learning_rate_schedule(peak, kind, steps, wait=0, warmup=0):
     after = max(steps - wait - warmup, 1)
     alpha = 0.0 if kind == "cosine" else 1.0  # At alpha 1 the cosine is flat.
     cosine = keras.optimizers.schedules.CosineDecay
+    # Keras' cosine takes no warm-up of 0 steps.
     if not warmup:
         return WaitThen(wait, cosine(peak, after, alpha))
     return WaitThen(wait, cosine(0.0, after, alpha, warmup_target=peak, warmup_steps=warmup))
@@ -53,11 +56,13 @@ class SGD(keras.optimizers.SGD):
         """New (value, velocity) of one variable; velocity is None where momentum is 0."""
         if velocity is None:
             return value - rate * gradient, None
+        # Nesterov looks ahead: the value moves by the velocity that the same gradient would give next.
         velocity = self.momentum * velocity - rate * gradient
         return value + (self.momentum * velocity - rate * gradient if self.nesterov else velocity), velocity
 
     def update_step(self, gradient, variable, learning_rate):
         """Keras' own entry, for Model.fit of an ordinary model."""
+        # The same rule as in `new_values`, its result assigned at once.
         slot = self.momentums[self._get_variable_index(variable)] if self.momentum else None
         velocity = None if slot is None else tf.convert_to_tensor(slot)
         value, velocity = self.rule(tf.convert_to_tensor(variable), velocity, gradient, learning_rate)
@@ -72,26 +77,37 @@ class SGD(keras.optimizers.SGD):
             weights: tensors, the values of the variables the optimizer was built with.
             gradients: tensors of the same shapes.
         Returns:
-            (new weights, updates): tensors, and the list of (variable, new value) of the optimizer itself.
+            (new weights, assignments): tensors, and the list of (variable, new value) of the optimizer itself.
         """
+        # One rate for the whole step; the schedule reads the iterations, which count up with the assignments.
         rate = tf.convert_to_tensor(self.learning_rate)
         slots = list(self.momentums) or [None] * len(weights)
-        new, updates = [], [(self.iterations, tf.convert_to_tensor(self.iterations) + 1)]
+        new, assignments = [], [(self.iterations, tf.convert_to_tensor(self.iterations) + 1)]
         for weight, slot, gradient in zip(weights, slots, gradients, strict=True):
             velocity = None if slot is None else tf.convert_to_tensor(slot)
             value, velocity = self.rule(weight, velocity, gradient, rate)
             new.append(value)
             if slot is not None:
-                updates.append((slot, velocity))
-        return new, updates
+                assignments.append((slot, velocity))
+        return new, assignments
 
     def first_step_coefficient(self):
         """eta_S: minus the derivative of a new weight by this step's gradient; (1 + momentum) rate with Nesterov."""
         return tf.convert_to_tensor(self.learning_rate) * (1 + self.momentum if self.nesterov else 1.0)
 
 
+def default_sgd():
+    """The SGD of compile() without an optimizer: the base rate and the momentum of flags/defaults.flags.
+
+    The rate is constant: the program scales it by the batch, warms it up and lets it fall along a cosine; for that
+    give SGD(learning_rate_schedule(...), momentum=0.9, nesterov=True).
+    """
+    return SGD(0.1, momentum=0.9, nesterov=True)
+
+
 def decay_mask(network):
     """Which of the network's trainable weights are decayed: bool each; all but those of batch norm."""
+    # As released: scale and offset of batch norm are spared.
     spared = {
         id(weight)
         for layer in network._flatten_layers()
@@ -99,6 +115,20 @@ def decay_mask(network):
         for weight in layer.trainable_variables
     }
     return [id(weight) not in spared for weight in network.trainable_variables]
+
+
+class Regularised(NamedTuple):
+    """Gradients as the optimizer takes them.
+
+    Attributes:
+        gradients: with weight decay, and clipped: list of float32 tensors.
+        norm: their global norm before clipping, float32 scalar.
+        clip_factor: what clipping multiplied them by, float32 scalar in (0, 1].
+    """
+
+    gradients: list
+    norm: tf.Tensor
+    clip_factor: tf.Tensor
 
 
 def regularised(gradients, weights, mask, weight_decay, clip_norm):
@@ -110,15 +140,17 @@ def regularised(gradients, weights, mask, weight_decay, clip_norm):
         weight_decay: coefficient c of c / 2 |weight|^2.
         clip_norm: bound; 0 for none.
     Returns:
-        (gradients, norm, factor): new gradients, their global norm before clipping, and what clipping multiplied by.
+        Regularised.
     """
+    # Coupled decay, a part of the gradient: it goes through momentum and clipping too.
     if weight_decay:
         gradients = [g + weight_decay * w if use else g for g, w, use in zip(gradients, weights, mask, strict=True)]
     norm = tf.sqrt(distribute.dot(gradients, gradients))
     if not clip_norm:
-        return gradients, norm, tf.constant(1.0)
+        return Regularised(gradients, norm, tf.constant(1.0))
+    # tf.clip_by_global_norm keeps its factor to itself, which the feedback needs: the student's step shrinks by it.
     factor = tf.minimum(1.0, clip_norm / norm)
-    return [g * factor for g in gradients], norm, factor
+    return Regularised([g * factor for g in gradients], norm, factor)
 
 
 def moving_average(old, new, decay, step):
@@ -130,6 +162,7 @@ def moving_average(old, new, decay, step):
         step: int scalar tensor.
     Keras' SwapEMAWeights has neither the warm-up nor the batch-norm statistics, which the released code averages too.
     """
+    # Without its warm-up the average would hold the first, random weights for some 1 / (1 - decay) steps.
     t = tf.cast(step, tf.float32)
     rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
     return [o + rate * (n - o) if n.dtype.is_floating else n for o, n in zip(old, new, strict=True)]

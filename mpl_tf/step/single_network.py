@@ -2,7 +2,7 @@
 
 from mpl_tf.step.method import Method
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import SGD
+from mpl_tf.step.optimizer import default_sgd
 
 
 class SingleNetwork(Method):
@@ -22,8 +22,8 @@ class SingleNetwork(Method):
         super().__init__(network, ema_decay, **kwargs)
 
     def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: a step.optimizer.SGD, 0.1 by default; the others as in Learner."""
-        optimizer = optimizer or SGD(0.1, momentum=0.9, nesterov=True)
+        """Args: optimizer: a step.optimizer.SGD, see default_sgd; the others as in Learner."""
+        optimizer = optimizer or default_sgd()
         self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
         super().compile(optimizer, **kwargs)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.step import feedback, losses
-from mpl_tf.step.method import logit_gradients
+from mpl_tf.step.gradients import logit_gradients
 from tests import tiny
 
 RATE = 0.05

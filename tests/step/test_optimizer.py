@@ -59,12 +59,12 @@ def test_decay_spares_batch_norm_and_clipping_bounds_the_norm():
     names = [variable.path.split("/")[-1] for variable in network.trainable_variables]
     assert dict(zip(names, mask, strict=True)) == {"kernel": True, "bias": True, "gamma": False, "beta": False}
     weights, gradients = [tf.constant([2.0, 0.0]), tf.constant([5.0])], [tf.constant([1.0, 1.0]), tf.constant([3.0])]
-    got, norm, factor = regularised(gradients, weights, [True, False], 0.5, 0.0)
-    np.testing.assert_allclose(tiny.flat(got), [2.0, 1.0, 3.0])
-    assert (float(norm), float(factor)) == pytest.approx((14**0.5, 1.0))
-    got, norm, factor = regularised(gradients, weights, [True, False], 0.5, 2.0)
-    assert np.linalg.norm(tiny.flat(got)) == pytest.approx(2.0)
-    assert (float(norm), float(factor)) == pytest.approx((14**0.5, 2 / 14**0.5))
+    found = regularised(gradients, weights, [True, False], 0.5, 0.0)
+    np.testing.assert_allclose(tiny.flat(found.gradients), [2.0, 1.0, 3.0])
+    assert (float(found.norm), float(found.clip_factor)) == pytest.approx((14**0.5, 1.0))
+    found = regularised(gradients, weights, [True, False], 0.5, 2.0)
+    assert np.linalg.norm(tiny.flat(found.gradients)) == pytest.approx(2.0)
+    assert (float(found.norm), float(found.clip_factor)) == pytest.approx((14**0.5, 2 / 14**0.5))
 
 
 def test_average_warms_up_as_released():

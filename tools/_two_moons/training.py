@@ -124,8 +124,8 @@ class Trainer:
         values, batch, self.method.seed = arguments
         # Within the scope the method reads these values in place of its variables'.
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))):
-            updates, _, _ = self.method.step(batch)
-        new = {id(variable): value for variable, value in updates}
+            result = self.method.step(batch)
+        new = {id(variable): value for variable, value in result.assignments}
         return [tf.cast(new.get(id(v), old), old.dtype) for v, old in zip(self.variables, values, strict=True)]
 
     def _run(self, values, fixed, changing, seeds, steps):
