@@ -12,12 +12,14 @@ import sys
 
 from mpl_tf.base import quiet
 from mpl_tf.base.errors import UsageError
+from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag, like
 
 from . import _command
 
 GIB = 2**30
+ON_MESH = tuple(row.name for row in METHODS.values() if row.mesh)
 SIZES = {"float32": 4, "mixed_bfloat16": 2, "mixed_float16": 2}
 
 
@@ -31,7 +33,7 @@ class Flags:
     num_classes: int = flag("classes", 1000, low=2)
     labeled_batch: int = like(Config, "labeled_batch", 2048)
     mu: int = like(Config, "mu", 8)
-    method: str = like(Config, "method", "mpl", text="training method", choices=("supervised", "uda", "mpl"))
+    method: str = like(Config, "method", "mpl", text="training method", choices=ON_MESH)
     feedback: str = like(Config, "feedback", "taylor")
     teacher_passes: str = like(Config, "teacher_passes", "joint")
     precision: str = like(Config, "precision", "mixed_bfloat16")

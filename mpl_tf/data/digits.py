@@ -21,7 +21,7 @@ def load(row, config):
     images = np.repeat(grey[..., None], 3, axis=-1)  # [1797, 8, 8, 3]
     everything = Source(images, raw.target.astype(np.int32))
     test, train = hold_out(len(everything), len(everything) // 4, TEST_SEED)
-    chosen, rest = labeled_split(everything.labels[train], config.num_labels, 10, config.seed, CLASSES)
+    chosen, rest = labeled_split(everything.labels[train], config.num_labels, row.classes, config.seed, CLASSES)
     pixels = images[train] / 255
     return Dataset(
         name=row.name,

@@ -42,6 +42,22 @@ def hold_out(count, held, seed):
     return np.sort(order[:held]), np.sort(order[held:])
 
 
+def hold_out_of_each(labels, part, seed):
+    """Split 0..N-1 at random into one in `part` of each class, rounded down, and the rest.
+
+    Args:
+        labels: int [N], classes.
+        part: int > 1.
+        seed: int >= 0.
+    Returns:
+        (held, rest): sorted int64 indices, disjoint, together 0..N-1.
+    """
+    random = np.random.default_rng(seed)
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    held = np.sort(np.concatenate([random.choice(one, len(one) // part, replace=False) for one in members]))
+    return held, np.setdiff1d(np.arange(len(labels)), held, assume_unique=True)
+
+
 def labeled_split(labels, total, num_classes, seed, class_names=None):
     """As `balanced`, and all of them labeled where `total` is 0 (--num_labels=0)."""
     if not total:

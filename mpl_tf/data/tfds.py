@@ -4,12 +4,13 @@ import contextlib
 import io
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import streamed
+from mpl_tf.data import decode, streamed
 from mpl_tf.data.source import Source
 
 READ_BATCH = 256  # Images decoded before they are copied to their place.
@@ -22,13 +23,15 @@ class TfdsData:
         name: of the TFDS data set.
         data_dir: folder of TFDS data sets; empty: ~/tensorflow_datasets.
         wanted: whether it is downloaded; one that is not tells by `there` whether it is in the folder.
+        label: feature with the label.
     Raises:
         RunError: it is not there and cannot be downloaded; on reading: its files are damaged.
     """
 
-    def __init__(self, name, data_dir, wanted=True):
+    def __init__(self, name, data_dir, wanted=True, label="label"):
         import tensorflow_datasets as tfds
 
+        self._label = label
         tfds.disable_progress_bar()
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its retries; the last failure is told below.
         try:
@@ -49,7 +52,7 @@ class TfdsData:
     @property
     def class_names(self):
         """Tuple of str."""
-        return tuple(self._builder.info.features["label"].names)
+        return tuple(self._builder.info.features[self._label].names)
 
     def shards(self, split, flag):
         """Where a split is: list of (path of a TFRecord shard, first record, records); `image` is the encoded image.
@@ -105,11 +108,12 @@ class TfdsData:
         except OSError as error:
             raise self._unreadable(error) from error
 
-    def read(self, split, after=None):
-        """Decode a split, each image straight into its place.
+    def read(self, split, size=None, after=None):
+        """Decode a split, each image straight into its place; grey ones get three equal channels.
 
         Args:
             split: its name.
+            size: side of the images after resizing, pixels, as decode.decode does it; None: all have one size already.
             after: uint8 [M, H, W, 3], images to put before those of the split; None: there are none.
         Returns:
             Source: images uint8 [M + N, H, W, 3], labels int32 [N], -1 where the data set has none.
@@ -117,17 +121,21 @@ class TfdsData:
         import tensorflow_datasets as tfds
 
         info, first = self._builder.info, 0 if after is None else len(after)
-        uncached = tfds.ReadConfig(try_autocache=False)
+        how = {"read_config": tfds.ReadConfig(try_autocache=False)}
+        if size:
+            how["decoders"] = {"image": tfds.decode.SkipDecoding()}  # Images of different sizes make no batch.
         try:
             count = info.splits[split].num_examples
-            images = np.empty([first + count, *info.features["image"].shape], np.uint8)
+            height, width = (size, size) if size else info.features["image"].shape[:2]
+            images = np.empty([first + count, height, width, 3], np.uint8)
             labels = np.empty([count], np.int32)
             if first:
                 images[:first] = after
-            batches = self._builder.as_dataset(split=split, batch_size=READ_BATCH, read_config=uncached)
+            batches = self._builder.as_dataset(split=split, batch_size=READ_BATCH, **how)
             for index, batch in enumerate(tfds.as_numpy(batches)):
-                start, end = index * READ_BATCH, index * READ_BATCH + len(batch["label"])
-                images[first + start : first + end], labels[start:end] = batch["image"], batch["label"]
+                decoded = _decoded(batch["image"], size) if size else batch["image"]
+                start, end = index * READ_BATCH, index * READ_BATCH + len(decoded)
+                images[first + start : first + end], labels[start:end] = decoded, batch[self._label]
         except Exception as error:
             raise self._unreadable(error) from error
         return Source(images, labels)
@@ -137,6 +145,12 @@ class TfdsData:
             f"--data_dir: {self._builder.name} in {self._builder.data_dir} cannot be read ({_first_line(error)}); "
             "delete that folder so that it is prepared anew"
         )
+
+
+def _decoded(encoded, size):
+    """JPEG or PNG images, bytes [b], as uint8 [b, size, size, 3]."""
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(lambda data: decode.decode(io.BytesIO(data), size), encoded)))
 
 
 def _first_line(error):

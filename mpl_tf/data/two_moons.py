@@ -18,7 +18,7 @@ def load(row, config):
 
     points, labels = make_moons(POINTS, noise=MOON_NOISE, random_state=config.seed)
     everything = Source(points.astype(np.float32), labels.astype(np.int32))
-    chosen, rest = labeled_split(labels, config.num_labels, 2, config.seed)
+    chosen, rest = labeled_split(labels, config.num_labels, row.classes, config.seed)
     return Dataset(
         name=row.name,
         labeled=everything.take(chosen),

@@ -46,7 +46,7 @@ def numbered(labels, first=0):
 class Numbered:
     """In the place of TfdsData: splits of the published sizes, images numbered from 0, 10^6 and 2 * 10^6 on."""
 
-    def __init__(self, name, data_dir):
+    def __init__(self, name, data_dir, label="label"):
         ((_, labels),) = [known for known in STANDARD.values() if known[0] == name]
         labels = np.random.default_rng(9).permutation(labels)
         sizes = {"cifar10": CIFAR_TEST, "cifar100": CIFAR_TEST, "svhn_cropped": SVHN_TEST, "stl10": STL_TEST}
@@ -57,7 +57,7 @@ class Numbered:
         if name == "stl10":
             self.splits["unlabelled"] = numbered(np.full(STL_UNLABELED, -1), first=10**6)
 
-    def read(self, split, after=None):
+    def read(self, split, size=None, after=None):
         source = self.splits[split]
         return source if after is None else Source(np.concatenate([after, source.images]), source.labels)
 
@@ -259,7 +259,9 @@ def test_they_spare_the_reading_of_others(make_config, monkeypatch, name, split)
     monkeypatch.setattr(standard, "TfdsData", Numbered)
     read = []
     original = Numbered.read
-    monkeypatch.setattr(Numbered, "read", lambda self, split, **how: read.append(split) or original(self, split, **how))
+    monkeypatch.setattr(
+        Numbered, "read", lambda self, split, *how, **more: read.append(split) or original(self, split, *how, **more)
+    )
     data.load(make_config(name, unlabeled_source="labeled"))
     assert read == ["train", "test"]
     data.load(make_config(name))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data.splits import balanced, hold_out
+from mpl_tf.data.splits import balanced, hold_out, hold_out_of_each
 
 COUNTS = (20, 7, 40)  # Members of classes 0, 1 and 2.
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), COUNTS))
@@ -69,3 +69,14 @@ def test_hold_out_depends_on_the_seed_alone():
     first, second, other = (hold_out(100, 20, seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)
     assert set(first) != set(other)
+
+
+def test_hold_out_of_each_takes_one_in_so_many_of_each_class():
+    held, rest = hold_out_of_each(LABELS, 6, seed=0)
+    assert np.bincount(LABELS[held], minlength=3).tolist() == [3, 1, 6]  # 20, 7 and 40 // 6
+    np.testing.assert_array_equal(np.sort(np.concatenate([held, rest])), np.arange(len(LABELS)))
+    for part in (held, rest):
+        assert (np.diff(part) > 0).all()
+    np.testing.assert_array_equal(hold_out_of_each(LABELS, 6, seed=0)[0], held)
+    assert not np.array_equal(hold_out_of_each(LABELS, 6, seed=1)[0], held)
+    assert len(hold_out_of_each(np.array([4, 4, 9]), 3, seed=0)[0]) == 0  # A class of fewer gives none.

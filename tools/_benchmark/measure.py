@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mpl_tf.settings.catalogue import DATASETS
+
 from . import loop, peaks, pil_views
 
-SHAPES = {"two_moons": (2,), "digits_50": (8, 8, 3), "stl10_1k": (96, 96, 3)}  # Of one example; 32 x 32 x 3 elsewhere.
-IMAGENET = ("imagenet_10", "imagenet", "imagenet_jft")
-CLASSES = {"two_moons": 2, "cifar100_10k": 100} | dict.fromkeys(IMAGENET, 1000)  # 10 elsewhere.
+OWN_CLASSES = 10  # Of own images, of which nobody knows how many they have.
 SYNTHETIC = 4096  # Examples of the stand-in data set.
 
 
@@ -24,8 +24,8 @@ def stand_in(config):
     """A Dataset of random examples shaped like the configured one, so that no data is needed."""
     from mpl_tf.data import Dataset, Source
 
-    side = config.image_size if config.dataset in ("folder", *IMAGENET) else 32
-    shape, classes = SHAPES.get(config.dataset, (side, side, 3)), CLASSES.get(config.dataset, 10)
+    row = DATASETS[config.dataset]
+    shape, classes = row.example_shape(config.image_size), row.classes or OWN_CLASSES
     random = np.random.default_rng(0)
     if len(shape) == 1:
         examples = random.normal(size=(SYNTHETIC, *shape)).astype(np.float32)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices.mesh.grid import mesh_size
+from mpl_tf.settings.catalogue import METHODS
 
 FLOAT = 4  # Bytes of a variable's element.
 READ_INPUT = (  # Layers whose backward pass reads what they were given.
@@ -116,19 +117,20 @@ def passes(method, feedback, teacher_passes, labeled, mu):
     A pass with its gradient costs three forward passes; the directional derivative of exact feedback three.
 
     Args:
-        method: "supervised", "uda" or "mpl".
+        method: one that runs on a mesh; on unlabeled data those pass their batches as uda does, and mpl's student too.
         feedback, teacher_passes: as the flags.
         labeled: labeled images.
         mu: unlabeled images a labeled one.
     Returns:
         (held, cost): images, and images times forward passes.
     """
-    if method == "supervised":
+    row = METHODS[method]
+    if not row.unlabeled:
         return labeled, 3 * labeled
     split = teacher_passes == "split"
     taped = labeled * (1 + mu if split else 1 + 2 * mu)
     cost = 3 * taped + (labeled * mu if split else 0)
-    if method == "uda":
+    if "feedback" not in row.options:
         return taped, cost
     forms = {"off": 0, "taylor": 2 * labeled, "dot_product": 3 * labeled, "exact": 3 * labeled + 3 * labeled * mu}
     return taped + labeled * mu, cost + 3 * labeled * mu + forms[feedback]
@@ -140,7 +142,7 @@ def memory(network, cores, method, held, size, average, remat):
     Args:
         network: Network; teacher and student are alike.
         cores: of a replica.
-        method: "supervised", "uda" or "mpl".
+        method: one that runs on a mesh.
         held: images of a replica whose activations are held at once.
         size: bytes of an activation's element.
         average: whether the deployed network's weights are averaged.
@@ -148,7 +150,7 @@ def memory(network, cores, method, held, size, average, remat):
     Returns:
         dict of str to int.
     """
-    networks = 2 if method == "mpl" else 1
+    networks = len(METHODS[method].networks)
     weights = bytes_per_core(network.trainable + network.fixed, cores)
     trained = bytes_per_core(network.trainable, cores)
     averaged = weights if average else 0

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf import data, methods, models
+from mpl_tf.settings.catalogue import DATASETS
 
-SHAPE, CLASSES = (2,), 2
+SHAPE, CLASSES = DATASETS["two_moons"].shape, DATASETS["two_moons"].classes
 CHOICE, NOISE = range(2)  # Streams of randomness: which points a batch holds, and the strong view's noise.
 
 

@@ -70,6 +70,17 @@ DATASETS = table(
         tfds=TfdsSplits("stl10", extra="unlabelled"),
     ),
     DataRow(
+        "eurosat",
+        help="EuroSAT, land use from Sentinel-2, 64 x 64 pixels, 1,000 labeled",
+        path=STANDARD,
+        shape=(64, 64, 3),
+        classes=10,
+        mean=(0.344, 0.380, 0.408),
+        std=(0.203, 0.137, 0.115),
+        flip=True,
+        tfds=TfdsSplits("eurosat/rgb", test=""),
+    ),
+    DataRow(
         "folder",
         help="own images: --labeled_dir, --unlabeled_dir, --test_dir",
         path="mpl_tf.data.folder:load",

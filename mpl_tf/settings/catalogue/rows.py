@@ -98,6 +98,10 @@ class DataRow(Row):
     streamed: bool = False
     tfds: TfdsSplits | None = None
 
+    def example_shape(self, image_size):
+        """Shape of one example where --image_size is so: (H, W, 3), or (D,)."""
+        return self.shape or (image_size, image_size, 3)
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkRow(Row):
