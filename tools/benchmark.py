@@ -11,50 +11,58 @@ Any flag of mpl_tf.main may follow; examples are random, so no data set is neede
 with each other alone: --compare prints the ratios of an earlier file's figures to this run's.
 """
 
+import dataclasses
 import json
 import os
 import platform
 import sys
 from pathlib import Path
 
-from absl import flags
-
-from mpl_tf.base import files, quiet, versions
+from mpl_tf.base import quiet, versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import flags as program_flags
+from mpl_tf.settings.fields import flag, like
 
+from . import _command
 from ._benchmark import filter_speed, loop, measure, peaks
 
 WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter")
+WITHOUT_CONFIG = ("startup", "filter")  # What is measured in a way of its own.
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the measurement itself."""
+
+    what: str = flag("what to measure", "step", choices=WHAT)
+    json: str = like(_command.Figures, "json", "")
+    compare: str = flag("JSON of an earlier run: print its figures over this run's; empty: none", "")
+    repeats: int = flag("steps, calls or batches timed; the median counts", 9, low=2)
+    warmup: int = flag("steps before", 2, unit="steps", low=1)
+    cores: int = flag("1: confine the process to one core; 0: all", 0, low=0, high=1)
+
+
+COMMAND = _command.Command("benchmark", __doc__, (Flags,), others=_command.TRAINER)
 
 
 def main(argv=None):
     """Measure, print a table, write the JSON; returns the exit status."""
-    values = flags.FlagValues()
-    flags.DEFINE_enum("what", "step", WHAT, "what to measure", flag_values=values)
-    flags.DEFINE_string("json", "", "file for the figures", flag_values=values)
-    flags.DEFINE_string("compare", "", "JSON of an earlier run: print its figures over this run's", flag_values=values)
-    flags.DEFINE_integer(
-        "repeats", 9, "steps, calls or batches timed; the median counts", lower_bound=2, flag_values=values
-    )
-    flags.DEFINE_integer("warmup", 2, "steps before", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("cores", 0, "1: confine the process to one core; 0: all", 0, 1, flag_values=values)
-    try:
-        rest = values(["benchmark", *(sys.argv[1:] if argv is None else argv)], known_only=True)
-        earlier = _read(values.compare) if values.compare else None
-        config = program_flags.parse(rest[1:]) if values.what not in ("startup", "filter") else None
-    except (flags.Error, UsageError) as error:
-        print(f"benchmark: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    return COMMAND.run(argv, _report)
+
+
+def _report(values, arguments):
+    """Measure and tell; `arguments` are flags of mpl_tf.main."""
+    earlier = _read(values.compare) if values.compare else None
+    if arguments and values.what in WITHOUT_CONFIG:
+        raise UsageError(f"{arguments[0]}: --what={values.what} takes no flag of mpl_tf.main; leave it out")
+    config = None if values.what in WITHOUT_CONFIG else program_flags.parse(arguments)
     if values.cores == 1:
         measure.one_core()
     quiet.import_tensorflow()
     figures = _measure(values, config)
-    report = {"what": values.what, **figures, "arguments": rest[1:], **_machine()}
+    report = {"what": values.what, **figures, "arguments": arguments, **_machine()}
     _print(figures, earlier)
-    if values.json:
-        files.write_text(values.json, json.dumps(report, indent=2) + "\n")
-    return 0
+    _command.write_json(values.json, report)
 
 
 def _measure(values, config):

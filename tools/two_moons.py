@@ -9,16 +9,19 @@ a run that was cut off goes on. Writes into OUTPUT: success.md and success.json 
 row a method and data set), figure2.png and figure2.svg (decisions on one data set), and a file a run under runs/.
 """
 
+import dataclasses
 import os
 import sys
 import time
 from pathlib import Path
 
-from absl import flags
-
 from mpl_tf.base import quiet
-from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import flags as program_flags
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
+
+from . import _command
 
 # Flags that a run here has from the recipe alone: they choose what the study itself chooses, or parts it does not have.
 FIXED = (
@@ -27,42 +30,48 @@ FIXED = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Flags of the study itself."""
+
+    num_datasets: int = flag("data sets to generate", 20, low=1)
+    seed: int = like(Config, "seed", 0, text="seed of the first data set; those of the others follow")
+    output: str = flag("folder of the results", "docs/results/two_moons")
+
+
+COMMAND = _command.Command(
+    "two_moons",
+    __doc__,
+    (Flags,),
+    others=_command.TRAINER,
+    stopped="the same command goes on from the runs that are done",
+)
+
+
 def main(argv=None):
     """Run the study; returns the exit status."""
-    started = time.perf_counter()
-    values = flags.FlagValues()
-    flags.DEFINE_integer("num_datasets", 20, "data sets to generate", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "seed of the first, the others follow", lower_bound=0, flag_values=values)
-    flags.DEFINE_string("output", "docs/results/two_moons", "folder of the results", flag_values=values)
-    argv = sys.argv[1:] if argv is None else argv
-    if {"--help", "-h"} & set(argv):
-        print(f"{__doc__}\n{values.get_help()}")
-        return 0
-    try:
-        extra = values(["two_moons", *argv], known_only=True)[1:]
-        output, seeds = Path(values.output), range(values.seed, values.seed + values.num_datasets)
-        config = read_config(extra, seeds)
-        _make_folder(output)
-        if "tensorflow" not in sys.modules:
-            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # The trainings side by side take the cores.
-        quiet.import_tensorflow()
-        from ._two_moons import report, study
+    return COMMAND.run(argv, _study)
 
-        trainings = study.Study(config, seeds, output / "runs")
-        trainings.run()
-        command = " ".join(
-            ["python -m tools.two_moons", f"--num_datasets={len(seeds)}", f"--seed={seeds[0]}", f"--output={output}"]
-            + extra
-        )
-        made_now = sum(map(len, trainings.missing.values()))
-        report.write(trainings.runs, config, command, output, (made_now, started))
-    except (flags.Error, UsageError, RunError) as error:
-        print(f"two_moons: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return getattr(error, "status", 2)
-    except KeyboardInterrupt:
-        print("two_moons: stopped; the same command goes on from the runs that are done", file=sys.stderr)
-        return 130
-    return 0
+
+def _study(values, extra):
+    """Run what has not been run and write the report; `extra` are flags of mpl_tf.main."""
+    started = time.perf_counter()
+    output, seeds = Path(values.output), range(values.seed, values.seed + values.num_datasets)
+    config = read_config(extra, seeds)
+    _make_folder(output)
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # The trainings side by side take the cores.
+    quiet.import_tensorflow()
+    from ._two_moons import report, study
+
+    trainings = study.Study(config, seeds, output / "runs")
+    trainings.run()
+    command = " ".join(
+        ["python -m tools.two_moons", f"--num_datasets={len(seeds)}", f"--seed={seeds[0]}", f"--output={output}"]
+        + extra
+    )
+    made_now = sum(map(len, trainings.missing.values()))
+    report.write(trainings.runs, config, command, output, (made_now, started))
 
 
 def read_config(extra, seeds):

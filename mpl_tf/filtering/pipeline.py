@@ -9,7 +9,6 @@ import functools
 import threading
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
@@ -18,6 +17,7 @@ from mpl_tf.base import files
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import shards
 from mpl_tf.filtering import images, inputs, overlap, runner, score, select, tables
+from mpl_tf.filtering.runner import beam
 
 _lock = threading.Lock()
 

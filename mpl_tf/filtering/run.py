@@ -33,8 +33,8 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
         UsageError, RunError: see the parts.
     """
     # All that can be refused is refused before a folder is made.
-    settings.check(scoring, selection)
     runner.check_arguments(beam_arguments)
+    settings.check(scoring, selection)
     output = Path(output)
     record = _scored(scores, selection) if scores else _described(scoring, output)
     limits = settings.limits(selection.per_class, record["classes"], record["class_names"])

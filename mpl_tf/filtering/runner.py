@@ -1,11 +1,19 @@
 """Running a Beam pipeline: its flags, and its errors in one line."""
 
 import argparse
+import logging
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from mpl_tf.base.errors import RunError, UsageError, did_you_mean
+from mpl_tf.filtering.settings import Scoring, Selection
+from mpl_tf.settings import fields
 
-from mpl_tf.base.errors import RunError, UsageError
+_before = logging.root.manager.disable
+logging.disable(logging.WARNING)  # Beam's on clients of Google Cloud that are not installed.
+try:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+finally:
+    logging.disable(_before)
 
 _failed = []
 
@@ -46,11 +54,13 @@ def check_arguments(arguments):
     """Refuse flags that neither the tool nor Beam knows.
 
     Raises:
-        UsageError: naming the first of them.
+        UsageError: naming the first of them, and the nearest known one.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for kind in PipelineOptions.__subclasses__():
         kind._add_argparse_args(parser)
     unknown = parser.parse_known_args(list(arguments))[1]
     if unknown:
-        raise UsageError(f"{unknown[0]}: expected a flag of this tool or of Apache Beam; see --help")
+        known = [*fields.merged(Scoring, Selection), *(name.lstrip("-") for name in parser._option_string_actions)]
+        near = did_you_mean(unknown[0].lstrip("-").partition("=")[0], known, "--{}")
+        raise UsageError(f"{unknown[0]}: expected a flag of this tool or of Apache Beam; see --help{near}")

@@ -9,40 +9,53 @@ import numpy as np
 
 from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering.images import HASH_BYTES
+from mpl_tf.settings import fields
+from mpl_tf.settings.config import Config
+from mpl_tf.settings.fields import flag, like
 
-LARGEST_DISTANCE = 2 * HASH_BYTES  # A quarter of the bits; unrelated images differ in half of them.
+LARGEST_DISTANCE = 64  # Bits: a quarter of a hash's; unrelated images differ in half of them.
+WHERE = "a folder (any depth), a pattern ('a/**/*.jpg'), a .txt list of files, TFRecord shards or tfds:NAME/SPLIT"
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """What decides the scores; flags of tools/filter_unlabeled.py, where they are explained."""
+    """What decides the scores; the fields are flags of tools/filter_unlabeled.py."""
 
-    images: tuple
-    model: str
-    data_dir: str = ""
-    image_size: int = 0
-    batch: int = 256
-    precision: str = "float32"
-    outputs: str = "logits"
-    chunk: int = 2048
-    top_classes: int = 1
-    fingerprints: bool = True
+    images: tuple = flag(f"the unlabeled images: {WHERE}; may be given several times", (), topic="Scores")
+    model: str = flag("Keras model from images in [0, 255], such as RUN/student.keras", "")
+    data_dir: str = like(Config, "data_dir", "")
+    image_size: int = like(Config, "image_size", 0, text="side of the model's input; 0: the model's own", low=0)
+    batch: int = flag("images a batch", 256, unit="images", low=1)
+    precision: str = like(
+        Config, "precision", "float32", text="compute type of the model", choices=("float32", "bfloat16")
+    )
+    outputs: str = flag("what the model gives", "logits", choices=("logits", "probabilities"))
+    chunk: int = flag("images a unit of work: what a kill -9 can lose", 2048, unit="images", low=1)
+    top_classes: int = flag("classes that an image competes for, its most probable ones", 1, low=1)
+    fingerprints: bool = flag("note hashes with the scores, for --exclude and --dedup", True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
     """What decides which of the scored images are kept; flags likewise."""
 
-    per_class: str
-    min_probability: float = 0.0
-    top_classes: int = 1
-    upsample: bool = False
-    exclude: tuple = ()
-    data_dir: str = ""
-    distance: int = 18
-    dedup: bool = False
-    shard_images: int = 10_000
+    per_class: str = flag(
+        "images to keep a class, or a file of lines class,number", "12800", unit="images", topic="Choice"
+    )
+    min_probability: float = flag("least probability of a kept image", 0.0, low=0, high=1)
+    top_classes: int = like(Scoring, "top_classes", 1)
+    upsample: bool = flag("classes with fewer images repeat them, counted in image/copies", False)
+    exclude: tuple = flag(f"evaluation images that none kept may overlap: {WHERE}; may be given several times", ())
+    data_dir: str = like(Config, "data_dir", "")
+    distance: int = flag(
+        "bits of 256 by which hashes of overlapping images may differ; -1: equal pixels alone",
+        18,
+        unit="bits",
+        low=-1,
+        high=LARGEST_DISTANCE,
+    )
+    dedup: bool = flag("of unlabeled images that overlap keep the most probable", False)
+    shard_images: int = flag("images a shard of the kept ones", 10_000, unit="images", low=1)
 
     @property
     def hashed(self):
@@ -56,15 +69,9 @@ def check(scoring, selection):
     Raises:
         UsageError: naming the flag.
     """
-    given = dataclasses.asdict(selection) | (dataclasses.asdict(scoring) if scoring else {})
-    lowest = {"image_size": 0, "batch": 1, "chunk": 1, "top_classes": 1, "shard_images": 1, "distance": -1}
-    for name, low in lowest.items():
-        if name in given and given[name] < low:
-            raise UsageError(f"--{name}: expected at least {low}, got {given[name]}")
-    if selection.distance > LARGEST_DISTANCE:
-        raise UsageError(f"--distance: expected at most {LARGEST_DISTANCE} bits, got {selection.distance}")
-    if not 0 <= selection.min_probability <= 1:
-        raise UsageError(f"--min_probability: expected 0 to 1, got {selection.min_probability}")
+    for settings in (selection, scoring) if scoring else (selection,):
+        for field in dataclasses.fields(settings):
+            fields.check(field, getattr(settings, field.name))
     if scoring and not scoring.images:
         raise UsageError("--images: expected a folder, a pattern, shards, a list or tfds:NAME/SPLIT, got nothing")
     if scoring and not scoring.model:

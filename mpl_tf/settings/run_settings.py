@@ -42,8 +42,8 @@ class RunSettings:
     debug: bool = flag("show tracebacks", identity=False)
 
     data_dir: str = flag(
-        "folder of TFDS data sets, downloaded if absent, or of ImageNet's usual TFRecord shards; empty: "
-        "~/tensorflow_datasets",
+        "folder of TFDS data sets, downloaded if absent; empty: ~/tensorflow_datasets; for ImageNet also that of its "
+        "usual TFRecord shards",
         topic="Data",
         identity=False,
     )

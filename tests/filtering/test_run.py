@@ -280,13 +280,13 @@ BAD = {
     "--top_classes=4": "--top_classes: expected at most the model's 3",
     "--top_classes=0": "--top_classes: expected at least 1",
     "--min_probability=2": "--min_probability: expected 0 to 1",
-    "--distance=300": "--distance: expected at most 64",
+    "--distance=300": "--distance: expected -1 to 64, got 300",
     "--per_clas=9": "--per_clas=9: expected a flag of this tool or of Apache Beam",
     "--scores=PLACE/nothing": "--images: the images in --scores",
     "--output=PLACE/out": "--output: PLACE/out holds the results of another run, with other shard_images",
     "--output=PLACE/photos": "--output: expected an empty or new folder",
     "--output=PLACE/model.keras": "--output: ",
-    "--precision=int8": "flag --precision=int8",
+    "--precision=int8": "--precision: expected one of float32, bfloat16, got 'int8'",
 }
 
 

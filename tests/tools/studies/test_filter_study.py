@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mpl_tf.filtering import images, overlap
+from mpl_tf.filtering import images, overlap, settings
 from tests.filtering.test_overlap import COPIES, evaluation, photograph, scores_of
 from tools import benchmark
 from tools._benchmark import filter_speed
@@ -28,7 +28,7 @@ def test_all_pairs_find_what_the_index_finds():
     known = evaluation([filter_reference.pixels(one) for one in tests], filter_reference.DISTANCE)
     rows = known.overlaps(scores_of(others[:10] + changed + others[10:]))["row"].to_pylist()
     assert np.flatnonzero(found).tolist() == rows and len(rows) >= 7
-    assert overlap.BITS == 256 and images.CROP == 1 / 32
+    assert overlap.BITS == 256 == 4 * settings.LARGEST_DISTANCE and images.CROP == 1 / 32
 
 
 def test_planted_images_are_counted_by_kind(tmp_path):
