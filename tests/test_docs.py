@@ -1,8 +1,8 @@
 """README.md and docs/ say what is there: links, paths, programs, flags, rows, columns, figures; licence, citation."""
 
-import ast
 import configparser
 import csv
+import importlib
 import re
 import statistics
 from pathlib import Path
@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from mpl_tf.run.metrics_csv import NOT_AVERAGED
+from mpl_tf.settings import flags
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
+from mpl_tf.settings.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "tpu/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,20 +47,14 @@ def code(cell):
 
 
 def flags_of_programs():
-    """Names of the flags of all programs, by the classes that define them; those of the scripts in tpu/."""
-    found = set()
-    for path in [*(ROOT / "mpl_tf/settings").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
-                if getattr(node.value.func, "id", "") in ("flag", "like", "_flag"):
-                    found.add(node.target.id)
-            elif isinstance(node, ast.Call) and re.match(
-                "DEFINE_|define$", getattr(node.func, "attr", "") or getattr(node.func, "id", "")
-            ):
-                found |= {a.value for a in node.args[:2] if isinstance(a, ast.Constant)}
-    for path in (ROOT / "tpu").glob("*.sh"):
-        found |= set(FLAG.findall(path.read_text()))
-    return found
+    """Names of the flags of the trainer and of every program in tools/, and those of the scripts in tpu/."""
+    classes = [Config, flags.Stored, flags.Common]
+    for path in [*(ROOT / "tools").glob("*.py"), *(ROOT / "tools/studies").glob("*.py")]:
+        if "\nCOMMAND = " in path.read_text():
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            classes += importlib.import_module(module).COMMAND.classes
+    scripts = [FLAG.findall(path.read_text()) for path in (ROOT / "tpu").glob("*.sh")]
+    return set().union(*scripts, *(cls.__dataclass_fields__ for cls in classes))
 
 
 @every_page
