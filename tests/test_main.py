@@ -182,7 +182,7 @@ BAD = [
     (2, "--accumulate: expected a divisor of --labeled_batch (10), got 3", ["--accumulate=3"]),
     (2, "--strategy: tpu needs a TPU VM", ["--strategy=tpu"]),
     (2, "--workdir: expected the folder of a finished run", ["--mode=evaluate"]),
-    (1, "had gradients that are not finite", ["--teacher_learning_rate=1e30"]),
+    (1, "had gradients that are not finite", ["--teacher_learning_rate=1000", "--weight_decay=1000"]),
 ]
 
 

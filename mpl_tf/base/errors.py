@@ -38,3 +38,15 @@ def did_you_mean(given, names, shown="{}"):
     """
     near = difflib.get_close_matches(str(given), list(names), n=1)
     return f"; did you mean {shown.format(near[0])}?" if near else ""
+
+
+def together(problems):
+    """One UsageError that tells all that is wrong, so that a command line is mended in one go.
+
+    Args:
+        problems: list of str, at least one.
+    """
+    if len(problems) == 1:
+        return UsageError(problems[0])
+    listed = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+    return UsageError(f"{len(problems)} problems: {listed}")

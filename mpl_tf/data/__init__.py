@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import together
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.settings import catalogue
 
@@ -23,7 +23,12 @@ def load(config):
     dataset = row.resolve()(row, config)
     if config.unlabeled_source == "labeled":
         dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))
-    for name, batch in config.labeled_batches().items():
-        if batch > len(dataset.labeled):
-            raise UsageError(f"--{name}: expected at most the {len(dataset.labeled)} labeled examples, got {batch}")
+    most = len(dataset.labeled)
+    problems = [
+        f"--{name}: expected at most the {most} labeled examples, got {batch}"
+        for name, batch in config.labeled_batches().items()
+        if batch > most
+    ]
+    if problems:
+        raise together(problems)
     return dataset

@@ -58,11 +58,12 @@ def make(config, shape, num_classes):
     if config.pretrained == "imagenet":
         for role, network in networks.items():
             pretrained.load(network, _model(config, role)[1])
-    options = {name: getattr(config, name) for name in row.options}
+    options = {name: config.option(name) for name in row.options}
     method = row.resolve()(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
-    teacher = _sgd(config, config.teacher_learning_rate, 0, config.teacher_warmup_steps)
+    teacher = _sgd(config, config.teacher_learning_rate, 0, config.in_steps("teacher_warmup_steps"))
     if row.two_optimizers:
-        student = _sgd(config, config.student_learning_rate, config.student_wait_steps, config.student_warmup_steps)
+        wait, warmup = config.in_steps("student_wait_steps"), config.in_steps("student_warmup_steps")
+        student = _sgd(config, config.student_learning_rate, wait, warmup)
         optimizers = {"optimizer": student, "teacher_optimizer": teacher}
     else:
         optimizers = {"optimizer": teacher}

@@ -53,6 +53,10 @@ class ReducedMPL(MetaPseudoLabels):
     def __init__(self, student, **kwargs):
         super().__init__(reduced_teacher(student.output_shape[-1]), student, **kwargs)
 
+    def scored_learners(self):
+        """The student alone: T' takes distributions, which may have the very shape of the data set's examples."""
+        return {"student": self.learners()["student"]}
+
     def teacher_pass(self, theta_T, batch, tape):
         """T' on the stored distributions: ([its logits], its new state)."""
         return self.teacher.forward(theta_T, [batch["q_u"]])

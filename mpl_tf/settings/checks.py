@@ -1,30 +1,81 @@
-"""Checks of a configuration's values, alone and in combination; each raises UsageError in one line."""
+"""Checks of a configuration's values in combination: each yields what is wrong, a line a problem, so that all are told.
+
+CHECKS says which flags each one reads: where one of these is wrong by itself, the check is left out.
+"""
 
 from pathlib import Path
 
-from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.forms import MESH
 
+MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
+
 
 def steps(config):
-    """The compiled loop divides epochs and phases; the parts of accumulation divide the batches."""
+    """The compiled loop divides epochs and phases."""
     names = ("steps_per_epoch", "train_steps", "teacher_steps")
     lengths = {name: getattr(config, name) for name in names if getattr(config, name)}
     if any(length % config.steps_per_execution for length in lengths.values()):
         asked = ", ".join(f"--{name} ({length})" for name, length in lengths.items())
-        raise UsageError(
+        yield (
             f"--steps_per_execution: expected a divisor of {asked}, got {config.steps_per_execution}; 1 always works"
         )
+
+
+def accumulation(config):
+    """The parts of accumulation divide the batches."""
     for name, batch in config.labeled_batches().items():
         if batch % config.accumulate:
-            raise UsageError(f"--accumulate: expected a divisor of --{name} ({batch}), got {config.accumulate}")
+            yield f"--accumulate: expected a divisor of --{name} ({batch}), got {config.accumulate}"
+
+
+def schedule(config):
+    """Each network's rate reaches its peak within the run: a wait or a warm-up as long as the run trains nothing."""
+    row, waits = METHODS[config.method], {"teacher_warmup_steps": config.in_steps("teacher_warmup_steps")}
+    student = {name: config.in_steps(name) for name in ("student_wait_steps", "student_warmup_steps")}
+    phases = [("train_steps", config.train_steps, waits)]
+    phases += [("train_steps", config.train_steps, student)] if row.two_optimizers else []
+    if row.fixed_teacher and config.teacher_steps:
+        first = config.replace(train_steps=config.teacher_steps)
+        phases.append(("teacher_steps", config.teacher_steps, {"teacher_warmup_steps": first.in_steps(*waits)}))
+    for flag, steps, waited in phases:
+        before = sum(waited.values())
+        if before >= steps:
+            told = " and ".join(f"--{name} ({count})" for name, count in waited.items())
+            shorter = " ".join(f"--{name}=0.05" for name, count in waited.items() if count)
+            yield (
+                f"{told}: expected less than the {steps} of --{flag}, as the learning rate otherwise never reaches its "
+                f"peak; give {shorter}, shares of the run, or --{flag}={_multiple(before + 1, config)} or more"
+            )
+
+
+def _multiple(steps, config):
+    """The least number of steps from `steps` on that whole calls of the compiled loop make."""
+    return -(-steps // config.steps_per_execution) * config.steps_per_execution
+
+
+def whole_steps(config):
+    """A wait, warm-up or ramp is a whole number of steps, or a share of the run below 1."""
+    for name in config.SHARES:
+        value = getattr(config, name)
+        if value >= 1 and value != int(value):
+            yield f"--{name}: expected whole steps, or below 1 a share of the run, got {value}"
+
+
+def batches(config):
+    """All the examples of a step can be numbered."""
+    examples = config.labeled_batch * config.mu
+    if examples > MOST_EXAMPLES:
+        yield (
+            f"--mu: expected at most {MOST_EXAMPLES // config.labeled_batch} with --labeled_batch="
+            f"{config.labeled_batch}, as a step has no more than {MOST_EXAMPLES} unlabeled examples, got {config.mu}"
+        )
 
 
 def workdir(config):
     """The workdir is on a disk: most of what is written there cannot be written to a bucket."""
     if "://" in config.workdir:
-        raise UsageError(
+        yield (
             f"--workdir: expected a folder on a disk, got {config.workdir}; tpu/launch.sh --bucket keeps a copy in a "
             "bucket and goes on from it"
         )
@@ -33,12 +84,12 @@ def workdir(config):
 def feedback(config):
     """The form of the feedback goes with the pseudo labels and the baseline."""
     if config.pseudo_labels == "soft" and config.feedback in ("taylor", "dot_product"):
-        raise UsageError(
+        yield (
             f"--feedback: {config.feedback} with --pseudo_labels=soft has a gradient of exactly zero at the teacher; "
             "give --feedback=exact or --pseudo_labels=sampled"
         )
     if config.feedback in ("exact", "off") and config.baseline != "none":
-        raise UsageError(
+        yield (
             f"--baseline: expected none with --feedback={config.feedback}, which has no scalar h to "
             f"subtract it from, got {config.baseline}"
         )
@@ -47,20 +98,20 @@ def feedback(config):
 def mesh(config):
     """What goes with --strategy=dtensor, and with it alone."""
     if config.strategy != "dtensor":
-        if config.mesh or config.remat:
-            flag = "mesh" if config.mesh else "remat"
-            raise UsageError(f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}")
+        for flag in (name for name in ("mesh", "remat") if getattr(config, name)):
+            yield f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}"
         return
-    MESH.read("mesh", config.mesh)
+    if not config.mesh:
+        yield f"--mesh: expected {MESH.words} with --strategy=dtensor, got nothing"
     if not METHODS[config.method].mesh:
         able = ", ".join(row.name for row in METHODS.values() if row.mesh)
-        raise UsageError(f"--method: expected one of {able} with --strategy=dtensor, got {config.method}")
+        yield f"--method: expected one of {able} with --strategy=dtensor, got {config.method}"
     for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False)):
         given = getattr(config, name)
         if given != expected:
-            raise UsageError(f"--{name}: expected {expected} with --strategy=dtensor, got {given}")
+            yield f"--{name}: expected {expected} with --strategy=dtensor, got {given}"
     if config.remat and config.feedback == "exact" and config.method == "mpl":
-        raise UsageError(
+        yield (
             "--remat: a second derivative does not go through what is computed again, expected false with "
             "--feedback=exact, got true; leave it out or give --feedback=taylor"
         )
@@ -72,31 +123,31 @@ def methods(config):
     for name in ("teacher", "store"):
         if getattr(config, name) and not row.fixed_teacher:
             *takers, last = (row.name for row in METHODS.values() if row.fixed_teacher)
-            raise UsageError(f"--{name}: goes with {', '.join(takers)} and {last}, got --method={config.method}")
+            yield f"--{name}: goes with {', '.join(takers)} and {last}, got --method={config.method}"
     if config.teacher and not Path(config.teacher).is_file():
-        raise UsageError(f"--teacher: expected the student.keras of a finished run, got {config.teacher}")
+        yield f"--teacher: expected the student.keras of a finished run, got {config.teacher}"
     if config.store and config.generations > 1:
-        raise UsageError(
+        yield (
             "--store: one file cannot hold the labels of several teachers, got --generations="
             f"{config.generations}; leave --store out"
         )
     if row.generations and config.generations < 1:
-        raise UsageError(
+        yield (
             f"--generations: {row.name} needs at least 1 generation of students, got {config.generations}; "
             "give 1 or more, or --method=supervised for the teacher alone"
         )
     if config.method == "label_smoothing" and not config.label_smoothing:
-        raise UsageError(
+        yield (
             "--label_smoothing: label_smoothing needs more than 0, got 0; give --label_smoothing=0.15, "
             "or --method=supervised"
         )
     if config.method == "mean_teacher" and not config.ema_decay:
-        raise UsageError(
+        yield (
             "--ema_decay: mean_teacher's teacher is the average of the weights, expected more than 0, got 0; "
             "give --ema_decay=0.99"
         )
     if config.method == "meta_semi" and config.reweighting == "constant" and not config.with_labels:
-        raise UsageError(
+        yield (
             "--with_labels: meta_semi with --reweighting=constant sees labels in its loss alone, expected true, "
             "got false; give --with_labels, or --reweighting=sign"
         )
@@ -111,11 +162,11 @@ def folders(config):
         given = getattr(config, name)
         if given and name not in row.folders:
             takers = " or ".join(row.name for row in DATASETS.values() if name in row.folders)
-            raise UsageError(f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}")
+            yield f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}"
         if name in row.folders and (given or name not in optional):
-            folder(name, given)
+            yield from folder(name, given)
     if config.skip_bad_images and row.streamed:
-        raise UsageError(
+        yield (
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
             "those that are named"
         )
@@ -124,4 +175,53 @@ def folders(config):
 def folder(name, given):
     """A flag names an existing folder of images."""
     if not given or not Path(given).is_dir():
-        raise UsageError(f"--{name}: expected an existing folder of images, got {given or 'nothing'}")
+        yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}"
+
+
+def predicted(config):
+    """--mode=predict has images to label."""
+    yield from folder("images", config.images)
+
+
+# A check, and the flags that it reads.
+CHECKS = (
+    (workdir, ("workdir",)),
+    (steps, ("steps_per_epoch", "train_steps", "teacher_steps", "steps_per_execution")),
+    (accumulation, ("labeled_batch", "finetune_batch", "finetune_steps", "accumulate")),
+    (batches, ("labeled_batch", "mu")),
+    (whole_steps, ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps", "uda_ramp_steps")),
+    (
+        schedule,
+        ("method", "train_steps", "teacher_steps", "steps_per_execution")
+        + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
+    ),
+    (feedback, ("pseudo_labels", "feedback", "baseline")),
+    (
+        methods,
+        ("method", "teacher", "store", "generations", "label_smoothing", "ema_decay", "reweighting", "with_labels"),
+    ),
+    (
+        mesh,
+        ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback"),
+    ),
+)
+# Those of the data; --mode=predict needs none but its images.
+DATA_CHECKS = ((folders, ("dataset", "method", "unlabeled_source", "skip_bad_images")),)
+PREDICT_CHECKS = ((predicted, ()),)
+
+
+def problems(config, wrong=()):
+    """All that is wrong with a configuration's values in combination.
+
+    Args:
+        config: Config.
+        wrong: names of the flags whose values are wrong by themselves.
+    Returns:
+        list of str.
+    """
+    own = PREDICT_CHECKS if config.mode == "predict" else DATA_CHECKS
+    told = []
+    for check, names in CHECKS + own:
+        if not set(names) & set(wrong):
+            told.extend(check(config))
+    return told

@@ -5,19 +5,29 @@ Values come from flags/*.flags, never from here.
 """
 
 import dataclasses
+from typing import ClassVar
 
+from mpl_tf.base.errors import together
 from mpl_tf.settings import checks, fields
 from mpl_tf.settings.fields import flag
-from mpl_tf.settings.run_settings import RELEASED, RunSettings
+from mpl_tf.settings.run_settings import EXAMPLES, RELEASED, STEPS, RunSettings
 
 PAPER = "paper section 3.2"
+SHARE = "steps; below 1: share of the run"
+BELOW_1 = 1 - 1e-6  # Of averages: at 1 they would never move.
+LARGEST = 1e3  # Of rates and weights; float32 overflows in the squares of far larger ones.
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(RunSettings):
     """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
 
-    randaugment_ops: int = flag("RandAugment operations an image", low=0, source=f"{RELEASED}: 2", topic="Views")
+    # Flags in steps that may also be a share of the run, so that a recipe keeps its form where a run is short.
+    SHARES: ClassVar = ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps", "uda_ramp_steps")
+
+    randaugment_ops: int = flag(
+        "RandAugment operations an image", low=0, limit=100, source=f"{RELEASED}: 2", topic="Views"
+    )
     randaugment_magnitude: float = flag(
         "RandAugment magnitude, 10 = full range", low=0, high=30, source=f"{RELEASED}: 16"
     )
@@ -25,37 +35,52 @@ class Config(RunSettings):
         "side of the strong view's cutout as a fraction of the image's", low=0, high=1, source=f"{RELEASED}: 0.5"
     )
     shift: float = flag("largest random shift as a fraction of the side", low=0, high=0.5, source=f"{RELEASED}: 0.125")
-    noise: float = flag("strong view of points: standard deviation of the added noise", unit="that of the data", low=0)
+    noise: float = flag(
+        "strong view of points: standard deviation of the added noise", unit="that of the data", low=0, limit=LARGEST
+    )
 
     teacher_learning_rate: float = flag(
         "peak rate of the teacher, and of a method's only network",
         low=0,
+        limit=LARGEST,
         source=f"{RELEASED}: 0.1",
         topic="Optimisation",
     )
-    student_learning_rate: float = flag("peak rate of mpl's student", low=0, source=f"{RELEASED}: 0.1")
+    student_learning_rate: float = flag("peak rate of mpl's student", low=0, limit=LARGEST, source=f"{RELEASED}: 0.1")
     learning_rate_batch: int = flag(
-        "rates are multiplied by labeled_batch / this; 0: not", unit="examples", low=0, source="released: 256"
+        "rates are multiplied by labeled_batch / this; 0: not",
+        unit="examples",
+        low=0,
+        limit=EXAMPLES,
+        source="released: 256",
     )
     schedule: str = flag("rates after the warm-up: cosine to zero, or constant", choices=("cosine", "constant"))
-    teacher_warmup_steps: int = flag(
-        "linear warm-up of the teacher's rate", unit="steps", low=0, source=f"{RELEASED}: 5,000"
+    teacher_warmup_steps: float = flag(
+        "linear warm-up of the teacher's rate", unit=SHARE, low=0, limit=STEPS, source=f"{RELEASED}: 5,000"
     )
-    student_wait_steps: int = flag(
-        "steps at rate 0 before the student's warm-up", unit="steps", low=0, source=f"{RELEASED}: 3,000"
+    student_wait_steps: float = flag(
+        "steps at rate 0 before the student's warm-up", unit=SHARE, low=0, limit=STEPS, source=f"{RELEASED}: 3,000"
     )
-    student_warmup_steps: int = flag(
-        "linear warm-up of the student's rate", unit="steps", low=0, source=f"{RELEASED}: 5,000"
+    student_warmup_steps: float = flag(
+        "linear warm-up of the student's rate", unit=SHARE, low=0, limit=STEPS, source=f"{RELEASED}: 5,000"
     )
-    momentum: float = flag("Nesterov momentum; 0: plain SGD", low=0, high=1, source=f"{RELEASED}: 0.9")
-    weight_decay: float = flag("L2 coefficient on all but batch-norm weights", low=0, source=f"{RELEASED}: 5e-4")
+    momentum: float = flag("Nesterov momentum; 0: plain SGD", low=0, high=1, limit=BELOW_1, source=f"{RELEASED}: 0.9")
+    weight_decay: float = flag(
+        "L2 coefficient on all but batch-norm weights", low=0, limit=LARGEST, source=f"{RELEASED}: 5e-4"
+    )
     clip_norm: float = flag(
-        "bound on a gradient's global norm; 0: off", low=0, source="released: off for CIFAR, 5 for ImageNet"
+        "bound on a gradient's global norm; 0: off", low=0, limit=1e12, source="released: off for CIFAR, 5 for ImageNet"
     )
     ema_decay: float = flag(
-        "decay of the average of the deployed network's weights; 0: off", low=0, high=1, source=f"{RELEASED}: 0.995"
+        "decay of the average of the deployed network's weights; 0: off",
+        low=0,
+        high=1,
+        limit=BELOW_1,
+        source=f"{RELEASED}: 0.995",
     )
-    label_smoothing: float = flag("of the supervised and the student's loss", low=0, high=1, source=f"{RELEASED}: 0.15")
+    label_smoothing: float = flag(
+        "of the supervised and the student's loss", low=0, high=1, limit=0.99, source=f"{RELEASED}: 0.15"
+    )
     dropout: float = flag(
         "rate before the classifier, in cnn13 after each pool", low=0, high=0.99, source=f"{RELEASED}: 0.2"
     )
@@ -64,19 +89,21 @@ class Config(RunSettings):
     uda_weight: float = flag(
         "weight of the unlabeled loss of uda, mpl's teacher, fixmatch and mean_teacher",
         low=0,
+        limit=LARGEST,
         source=f"{RELEASED}: 8",
         topic="UDA, the teacher's objective on unlabeled data, and those like it",
     )
     uda_temperature: float = flag(
-        "sharpening of the weak view's distribution, > 0", low=1e-3, source=f"{RELEASED}: 0.7"
+        "sharpening of the weak view's distribution, > 0", low=1e-3, limit=LARGEST, source=f"{RELEASED}: 0.7"
     )
     uda_threshold: float = flag(
         "smallest confidence that counts; 0: all count", low=0, high=1, source=f"{RELEASED}: 0.6; fixmatch: 0.95"
     )
-    uda_ramp_steps: int = flag(
+    uda_ramp_steps: float = flag(
         "ramp of --uda_weight, linear; mean_teacher: exp(-5 (1 - step / this)^2)",
-        unit="steps",
+        unit=SHARE,
         low=0,
+        limit=STEPS,
         source=f"{RELEASED}: 5,000",
     )
     teacher_passes: str = flag(
@@ -97,21 +124,28 @@ class Config(RunSettings):
         source="paper: taylor",
     )
     feedback_scale: str = flag("mean: the paper's batch mean; sum: the score function's", choices=("mean", "sum"))
-    feedback_weight: float = flag("factor of the feedback in the teacher's gradient", low=0, source="paper: 1")
+    feedback_weight: float = flag(
+        "factor of the feedback in the teacher's gradient", low=0, limit=LARGEST, source="paper: 1"
+    )
     baseline: str = flag("subtracted from h", choices=("none", "moving_average"), source="released: moving_average")
 
     teacher: str = flag(
         "student.keras of a finished run as the fixed teacher; empty: the run trains one first, on the labeled data "
         "(reduced_mpl: by UDA)",
         topic="A fixed teacher: pseudo_labels, noisy_student, reduced_mpl",
+        identity=False,  # Its content is; see data/fingerprint.py.
     )
-    teacher_steps: int = flag("training steps of the fixed teacher; 0: as many as --train_steps", unit="steps", low=0)
+    teacher_steps: int = flag(
+        "training steps of the fixed teacher; 0: as many as --train_steps", unit="steps", low=0, limit=STEPS
+    )
     store: str = flag(
         "file of the fixed teacher's distributions (.npy); empty: one named by data set, order and teacher in "
         "DATA_DIR/teacher_labels, or in WORKDIR without --data_dir",
         identity=False,
     )
-    generations: int = flag("noisy_student: students trained one after the other, each the next one's teacher", low=0)
+    generations: int = flag(
+        "noisy_student: students trained one after the other, each the next one's teacher", low=0, limit=1000
+    )
     with_labels: bool = flag("pseudo_labels, meta_semi: the student learns from the labeled data too")
 
     reweighting: str = flag(
@@ -121,17 +155,20 @@ class Config(RunSettings):
         topic="Meta-Semi",
     )
     mixup: str = flag("meta_semi: the batches that MixUp mixes", choices=("both", "labeled", "unlabeled", "none"))
-    mixup_alpha: float = flag("meta_semi: MixUp mixes by Beta(mixup_alpha, mixup_alpha)", low=1e-2)
+    mixup_alpha: float = flag("meta_semi: MixUp mixes by Beta(mixup_alpha, mixup_alpha)", low=1e-2, limit=LARGEST)
 
     finetune_steps: int = flag(
         "steps on the labeled data alone after the training; 0: none",
         unit="steps",
         low=0,
+        limit=STEPS,
         source=f"{PAPER}: 1,000",
         topic="Finetuning of the student on the labeled data (paper section 3.2)",
     )
-    finetune_batch: int = flag("labeled examples a step", unit="examples", low=1, source=f"{PAPER}: 512")
-    finetune_learning_rate: float = flag("fixed rate of plain SGD", low=0, source=f"{PAPER}: 1e-5")
+    finetune_batch: int = flag(
+        "labeled examples a step", unit="examples", low=1, limit=EXAMPLES, source=f"{PAPER}: 512"
+    )
+    finetune_learning_rate: float = flag("fixed rate of plain SGD", low=0, limit=LARGEST, source=f"{PAPER}: 1e-5")
 
     def replace(self, **changes):
         """A copy with some fields changed."""
@@ -142,20 +179,22 @@ class Config(RunSettings):
         batches = {"labeled_batch": self.labeled_batch}
         return batches | {"finetune_batch": self.finetune_batch} if self.finetune_steps else batches
 
+    def in_steps(self, name):
+        """A flag of SHARES in steps, int: as it is, or below 1 its share of train_steps, rounded."""
+        value = getattr(self, name)
+        return round(value * self.train_steps) if 0 < value < 1 else int(value)
+
+    def option(self, name):
+        """A flag's value as a method takes it: those of SHARES in steps."""
+        return self.in_steps(name) if name in self.SHARES else getattr(self, name)
+
     def validate(self):
         """Check every value by itself and in combination.
 
         Raises:
-            UsageError: naming the flag, what was expected, what came and what to do.
+            UsageError: naming each flag that is wrong, what was expected, what came and what to do.
         """
-        for field in dataclasses.fields(self):
-            fields.check(field, getattr(self, field.name))
-        checks.workdir(self)
-        checks.steps(self)
-        checks.feedback(self)
-        checks.methods(self)
-        checks.mesh(self)
-        if self.mode == "predict":
-            checks.folder("images", self.images)
-        else:
-            checks.folders(self)
+        problems, wrong = fields.problems(type(self), dataclasses.asdict(self))
+        problems += checks.problems(self, wrong)
+        if problems:
+            raise together(problems)

@@ -6,7 +6,8 @@ import zlib
 from pathlib import Path
 
 from mpl_tf.base import versions
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import UsageError, together
+from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
 
 
@@ -22,13 +23,16 @@ def from_json(path):
         UsageError: no such file, not JSON, or not a configuration of this program.
     """
     try:
-        flags = dict(json.loads(Path(path).read_text())["flags"])
+        flags = dict(json.loads(Path(path).read_text("utf-8"))["flags"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
     names = {field.name for field in dataclasses.fields(Config)}
     if set(flags) != names:
         differing = ", ".join(sorted(set(flags) ^ names))
         raise UsageError(f"--config: {path} was written by another version: it differs in {differing}")
+    told, _ = fields.problems(Config, flags)
+    if told:
+        raise together(told)
     return flags
 
 

@@ -10,6 +10,7 @@ import math
 from mpl_tf.base.errors import UsageError, did_you_mean
 
 GENERAL = "Flags"  # Topic of a class that names none.
+KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
 
 
 def flag(
@@ -20,6 +21,7 @@ def flag(
     choices=None,
     low=None,
     high=None,
+    limit=None,
     form=None,
     source="",
     topic="",
@@ -33,13 +35,16 @@ def flag(
         unit: of a number.
         choices: tuple of the values that it may have.
         low, high: its range, inclusive.
+        limit: the largest value that makes sense to a computer, where the range as a user knows it is wider.
         form: object whose read(name, text) refuses a text that does not read so; empty stays allowed.
         source: where a number comes from: a paper, the released program.
         topic: title of the flags from here on, up to the next field that has one.
         identity: whether the flag is part of what makes a run the run it is.
     """
-    about = {"help": text, "unit": unit, "choices": choices, "low": low, "high": high, "form": form}
-    return dataclasses.field(default=default, metadata=about | {"source": source, "topic": topic, "identity": identity})
+    about = {"help": text, "unit": unit, "choices": choices, "low": low, "high": high, "limit": limit}
+    return dataclasses.field(
+        default=default, metadata=about | {"form": form, "source": source, "topic": topic, "identity": identity}
+    )
 
 
 def like(owner, name, default=dataclasses.MISSING, **changes):
@@ -98,13 +103,37 @@ def check(field, given):
         UsageError: it does not; with the nearest choice, if there is one.
     """
     choices, low, high, form = (field.metadata[key] for key in ("choices", "low", "high", "form"))
+    if type(given) is not field.type and not (field.type is float and type(given) is int):
+        raise UsageError(f"--{field.name}: expected {KINDS[field.type]}, got {given!r}")
     if choices and given not in choices:
         raise UsageError(f"--{field.name}: expected {expected(field)}, got {given!r}{did_you_mean(given, choices)}")
     below, above = low is not None and given < low, high is not None and given > high
     if below or above or (isinstance(given, float) and not math.isfinite(given)):
         raise UsageError(f"--{field.name}: expected {expected(field) or 'a finite number'}, got {given}")
+    limit = field.metadata["limit"]
+    if limit is not None and given > limit:
+        raise UsageError(f"--{field.name}: expected at most {limit}, got {given}")
     if form and given:
         form.read(field.name, given)
+
+
+def problems(cls, given):
+    """What is wrong with values by themselves.
+
+    Args:
+        cls: class of `flag`s.
+        given: dict of flag name to value.
+    Returns:
+        (told, wrong): list of str, a line a problem, and of the names of the flags that are wrong.
+    """
+    told, wrong = [], []
+    for field in (field for field in dataclasses.fields(cls) if field.name in given):
+        try:
+            check(field, given[field.name])
+        except UsageError as error:
+            told.append(str(error))
+            wrong.append(field.name)
+    return told, wrong
 
 
 def make(cls, given):

@@ -8,12 +8,13 @@ WORKDIR/config.json with --mode=evaluate and --mode=predict.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 from absl import flags as absl_flags
 
-from mpl_tf.base.errors import UsageError, did_you_mean
-from mpl_tf.settings import config_json, fields, help_text
+from mpl_tf.base.errors import UsageError, did_you_mean, together
+from mpl_tf.settings import checks, config_json, fields, help_text
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag
 
@@ -73,25 +74,53 @@ def read(argv, *classes, further=False):
         (given, rest): dict of flag name to value of the flags that are given, unchecked; list of the arguments of the
         other program as they came.
     Raises:
-        UsageError: an unknown flag, with the nearest known one; no value of the flag's type; a word that is no flag.
+        UsageError: all of: unknown flags, with the nearest known one; values that are not of the flag's type; words
+            that are no flags.
     """
-    values, known = absl_flags.FlagValues(), fields.merged(*classes, Common)
-    values.set_gnu_getopt(further)  # Flags after a word are read too: it may be the value of the other program's flag.
-    for field in known.values():
-        DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
-    try:
-        rest = values(["program", *argv], known_only=further)[1:]
-    except absl_flags.UnrecognizedFlagError as error:
-        near = did_you_mean(error.flagname, known, "--{}")
-        raise UsageError(f"--{error.flagname}: there is no such flag; see --help{near}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--flagfile: {error}") from error
-    except (absl_flags.Error, ValueError) as error:
-        raise UsageError(f"{' '.join(str(error).split())}; see --help") from error
+    given, rest, problems = _collected(argv, classes, further)
+    if problems:
+        raise together(problems)
+    return given, rest
+
+
+def _collected(argv, classes, further=False):
+    """(given, rest, problems): as `read`, the problems as lines instead of raised; what is wrong is left out."""
+    known, argv, problems = fields.merged(*classes, Common), list(argv), []
+    while True:
+        values = absl_flags.FlagValues()
+        values.set_gnu_getopt(further)  # Flags after a word are read too: it may be the other program's flag's value.
+        for field in known.values():
+            DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
+        try:
+            rest = values(["program", *argv], known_only=further)[1:]
+            break
+        # absl stops at the first flag that is wrong: it is noted, taken out, and the others are read again.
+        except absl_flags.UnrecognizedFlagError as error:
+            wrong, near = error.flagname, did_you_mean(error.flagname, known, "--{}")
+            problems.append(f"--{wrong}: there is no such flag; see --help{near}")
+        except (OSError, UnicodeDecodeError) as error:
+            wrong = "flagfile"
+            problems.append(f"--flagfile: {error}")
+        except (absl_flags.Error, ValueError) as error:
+            told = " ".join(str(error).split())
+            wrong = next(iter(re.findall(r"--?([\w-]+)", told)), "")
+            problems.append(f"{told}; see --help")
+        without = _without(argv, wrong)
+        if len(without) == len(argv):  # It stands in a flagfile, whose other lines are left unread with it.
+            without = _without(argv, "flagfile")
+        if len(without) == len(argv):
+            return {}, [], problems
+        argv = without
     if rest and not further:
-        raise UsageError(f"expected flags only, got {rest[0]!r}; write --name=value")
+        problems.append(f"expected flags only, got {rest[0]!r}; write --name=value")
     given = {name: values[name].value for name in known if values[name].value is not None}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}, rest
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}, rest, problems
+
+
+def _without(argv, name):
+    """A command line without its flags of that name, in any of absl's spellings."""
+    spelled = re.compile(rf"--?(no)?{re.escape(name)}(=.*)?", re.DOTALL)
+    return [argument for argument in argv if not spelled.fullmatch(argument)]
 
 
 def defaults():
@@ -130,50 +159,66 @@ def parse(argv):
         values = help_text.defaults(Stored, Common) | defaults()
         print(help_text.text(USAGE, values, Config, Stored, Common))
         raise SystemExit(0)
-    asked = _read(argv)
-    if asked["mode"] in ("evaluate", "predict") and not asked["config"]:
-        if not asked["workdir"]:
-            raise UsageError(
-                f"--workdir: expected the folder of a finished run for --mode={asked['mode']}, got nothing"
-            )
-        asked["config"] = str(Path(asked["workdir"]) / "config.json")
-        if not Path(asked["config"]).is_file():
-            raise UsageError(f"--workdir: expected the folder of a finished run, found no {asked['config']}")
-    if asked["config"]:
-        base = _unparse(config_json.from_json(asked["config"]) | {"mode": "train", "workdir": ""})
-    else:
-        base = _recipe(asked)
-    values = _read(base + argv)
-    del values["config"]
-    missing = [f"--{name}" for name, value in values.items() if value is None]
+    given, _, problems = _collected(argv, (Config, Stored))
+    # Which data set and scale there are is told where their flagfiles are looked up.
+    told, wrong = fields.problems(Config, {name: given[name] for name in set(given) - {"dataset", "scale"}})
+    problems += told
+    given = {name: value for name, value in given.items() if name not in wrong}
+    # The values that the command line stands over, where it says whose they are.
+    try:
+        base = _base(given)
+    except UsageError as error:
+        raise together([*problems, str(error)]) from error
+    values = base | {name: value for name, value in given.items() if name != "config"}
+    missing = [field.name for field in dataclasses.fields(Config) if field.name not in values]
+    problems += [f"--{name}: no flagfile gives it a value; give it on the command line" for name in missing]
     if missing:
-        raise UsageError(f"{missing[0]}: no flagfile gives it a value; give it on the command line")
+        raise together(problems)
     config = Config(**values)
     if not config.workdir:
         config = config.replace(workdir=f"runs/{config.dataset}-{config.method}-seed{config.seed}")
+    problems += checks.problems(config, wrong)
+    if problems:
+        raise together(problems)
     config.validate()
     return config
 
 
-def _read(arguments):
-    """Values of the trainer's flags in a list of arguments: dict of name to value, None where none was given."""
-    given, _ = read(arguments, Config, Stored)
-    return {name: given.get(name) for name in fields.merged(Config, Stored)}
+def _base(given):
+    """Values under those of the command line: dict of flag name to value.
+
+    Args:
+        given: the command line's good values.
+    Raises:
+        UsageError: no such data set, no run where one must be, a config.json that is none.
+    """
+    stored = given.get("config")
+    if given.get("mode") in ("evaluate", "predict") and not stored:
+        if not given.get("workdir"):
+            raise UsageError(
+                f"--workdir: expected the folder of a finished run for --mode={given['mode']}, got nothing"
+            )
+        stored = Path(given["workdir"]) / "config.json"
+        if not stored.is_file():
+            raise UsageError(f"--workdir: expected the folder of a finished run, found no {stored}")
+    if stored:
+        return config_json.from_json(stored) | {"mode": "train", "workdir": ""}
+    return read(_recipe(given), Config)[0]
 
 
 def _recipe(asked):
     """Arguments that read the flagfiles of the data set, the scale and the method asked for."""
-    dataset, scale = asked["dataset"], asked["scale"] or "paper"
-    if dataset is None and asked["labeled_dir"]:
+    dataset, scale = asked.get("dataset"), asked.get("scale", "paper")
+    if dataset is None and asked.get("labeled_dir"):
         dataset = "folder"
-    for name, given, choices in (("dataset", dataset, known()), ("scale", scale, known("scale_"))):
-        if given not in choices:
-            near = did_you_mean(given, choices)
-            raise UsageError(f"--{name}: expected one of {', '.join(choices)}, got {given or 'nothing'}{near}")
-    names = [f"{dataset}.{asked['model']}", f"scale_{scale}", f"{dataset}.{scale}", f"method_{asked['method']}"]
+    wanted = (("dataset", dataset, known()), ("scale", scale, known("scale_")))
+    problems = [
+        f"--{name}: expected one of {', '.join(choices)}, got {given or 'nothing'}{did_you_mean(given, choices)}"
+        for name, given, choices in wanted
+        if given not in choices
+    ]
+    if problems:
+        raise together(problems)
+    names = [f"{dataset}.{asked.get('model')}", f"scale_{scale}", f"{dataset}.{scale}", f"method_{asked.get('method')}"]
     files = [recipes() / f"{name}.flags" for name in ("defaults", dataset, *names)]
     return [f"--flagfile={path}" for path in files if path.exists()] + [f"--dataset={dataset}", f"--scale={scale}"]
-
-
-def _unparse(values):
-    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in values.items()]

@@ -11,6 +11,8 @@ from mpl_tf.settings.forms import MESH
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
 MODES = ("train", "evaluate", "predict")
+STEPS = 10**8  # The most of a run: 100 times the paper's.
+EXAMPLES = 2**20  # The most of a batch.
 SCALES = ("paper", "gpu", "laptop", "smoke")
 
 
@@ -47,39 +49,63 @@ class RunSettings:
         topic="Data",
         identity=False,
     )
-    labeled_dir: str = flag("own labeled images: one folder a class, JPEG or PNG; imagenet_10: TFRecord shards")
-    unlabeled_dir: str = flag("own unlabeled images: any depth, JPEG, PNG or TFRecord shards")
-    test_dir: str = flag("own test images: the class folders of --labeled_dir")
-    num_labels: int = flag("labeled examples in all, equally many a class; 0: all there are", unit="examples", low=0)
+    labeled_dir: str = flag(
+        "own labeled images: one folder a class, JPEG or PNG; imagenet_10: TFRecord shards", identity=False
+    )
+    unlabeled_dir: str = flag("own unlabeled images: any depth, JPEG, PNG or TFRecord shards", identity=False)
+    test_dir: str = flag("own test images: the class folders of --labeled_dir", identity=False)
+    num_labels: int = flag(
+        "labeled examples in all, equally many a class; 0: all there are", unit="examples", low=0, limit=2**31 - 1
+    )
     unlabeled_source: str = flag(
         "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)",
         choices=("rest", "labeled"),
     )
     image_size: int = flag(
-        "side of own and of ImageNet's images after resizing; small data sets keep theirs", unit="pixels", low=1
+        "side of own and of ImageNet's images after resizing; small data sets keep theirs",
+        unit="pixels",
+        low=1,
+        limit=2**14,
     )
-    skip_bad_images: bool = flag("leave unreadable images out and count them; otherwise they end the run")
+    skip_bad_images: bool = flag(
+        "leave unreadable images out and count them; otherwise they end the run", identity=False
+    )
     flip: bool = flag("own images: whether a mirrored image keeps its class (digits and text: no)")
     images: str = flag("--mode=predict: folder of images to label", identity=False)
 
     train_steps: int = flag(
-        "training steps", unit="steps", low=1, source="paper: 1,000,000; released: 300,000", topic="Batches and length"
+        "training steps",
+        unit="steps",
+        low=1,
+        limit=STEPS,
+        source="paper: 1,000,000; released: 300,000",
+        topic="Batches and length",
     )
     labeled_batch: int = flag(
-        "labeled examples a step over all replicas", unit="examples", low=1, source=f"{RELEASED}: 128"
+        "labeled examples a step over all replicas", unit="examples", low=1, limit=EXAMPLES, source=f"{RELEASED}: 128"
     )
-    mu: int = flag("unlabeled examples per labeled one", low=1, source=f"{RELEASED}: 7")
-    accumulate: int = flag("parts a step's batches are cut into, to save memory; divides the batches", low=1)
+    mu: int = flag("unlabeled examples per labeled one", low=1, limit=2**16, source=f"{RELEASED}: 7")
+    accumulate: int = flag(
+        "parts a step's batches are cut into, to save memory; divides the batches", low=1, limit=EXAMPLES
+    )
     steps_per_epoch: int = flag(
-        "steps between rows of metrics.csv, TensorBoard points and checkpoints", unit="steps", low=1
+        "steps between rows of metrics.csv, TensorBoard points and checkpoints", unit="steps", low=1, limit=STEPS
     )
     steps_per_execution: int = flag(
-        "steps in one call of the compiled loop; divides steps_per_epoch", unit="steps", low=1
+        "steps in one call of the compiled loop; divides steps_per_epoch",
+        unit="steps",
+        low=1,
+        limit=10**6,
+        identity=False,
     )
     keep_checkpoints: int = flag(
-        "newest checkpoints kept, >= 2 so that a damaged one has a predecessor", unit="checkpoints", low=2
+        "newest checkpoints kept, >= 2 so that a damaged one has a predecessor",
+        unit="checkpoints",
+        low=2,
+        limit=10**6,
+        identity=False,
     )
-    eval_batch: int = flag("examples a batch in evaluation", unit="examples", low=1)
+    eval_batch: int = flag("examples a batch in evaluation", unit="examples", low=1, limit=EXAMPLES, identity=False)
 
     precision: str = flag(
         "compute type of the networks; weights and losses stay float32",
@@ -107,5 +133,6 @@ class RunSettings:
     batch_norm_groups: int = flag(
         "groups of replicas whose images share batch-norm statistics; divides the replicas; 1: all replicas",
         low=1,
+        limit=2**16,
         source="released CIFAR: 1; released ImageNet: groups of 1,024 images",
     )

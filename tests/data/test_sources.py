@@ -152,6 +152,11 @@ def test_a_batch_larger_than_the_labeled_set_is_refused(make_config, flag):
         data.load(make_config("digits_50", **{flag: 51}))
 
 
+def test_both_batches_are_told_at_once(make_config):
+    with pytest.raises(UsageError, match="^2 problems: .*--labeled_batch: .*--finetune_batch: .* got 52$"):
+        data.load(make_config("digits_50", labeled_batch=51, finetune_batch=52))
+
+
 def test_the_finetuning_batch_is_free_where_there_is_no_finetuning(make_config):
     assert len(data.load(make_config("digits_50", finetune_batch=51, finetune_steps=0)).labeled) == 50
 

@@ -91,6 +91,15 @@ def test_feedback_alone_moves_the_reduced_teacher():
     assert moved["exact"] > 1e-6
 
 
+def test_the_reduced_teacher_is_not_scored_on_examples_of_the_shape_of_its_classes(tmp_path):
+    flags = ["--dataset=two_moons", "--method=reduced_mpl", "--train_steps=10", "--steps_per_epoch=10"]
+    flags += ["--steps_per_execution=10", "--finetune_steps=0", f"--workdir={tmp_path / 'run'}"]
+    assert main.main(flags) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert set(results["other_networks"]) == {"teacher", "student"}
+    assert results["other_networks"]["student"] == results["test"]
+
+
 def test_reduced_mpl_that_cannot_move_its_teacher_is_pseudo_labels_on_strong_views():
     """With the identity as reduced teacher and no feedback the student learns the stored distributions."""
     batch = tiny.batch()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -358,6 +359,143 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
 def test_a_refusal_names_the_flag_what_it_expects_and_what_came(arguments, told):
     message = refusal(*arguments)
     assert [part for part in told if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--mu=2147483648", "at most 65536"),
+        (f"--eval_batch={2**63}", "eval_batch"),
+        (f"--eval_batch={2**40}", "at most 1048576"),
+        (f"--labeled_batch={2**31}", "at most 1048576"),
+        (f"--image_size={2**31}", "at most 16384"),
+        (f"--train_steps={2**63 - 1}", "at most 100000000"),
+        (f"--finetune_steps={10**12}", "at most 100000000"),
+        (f"--keep_checkpoints={2**40}", "at most 1000000"),
+        ("--teacher_learning_rate=1e308", "at most 1000"),
+        ("--finetune_learning_rate=1e10", "at most 1000"),
+        ("--student_warmup_steps=1e26", "at most 100000000"),
+        ("--student_wait_steps=2.5", "expected whole steps, or below 1 a share of the run, got 2.5"),
+        ("--uda_weight=1e30", "at most 1000"),
+        ("--noise=1e30", "at most 1000"),
+        ("--ema_decay=1", "at most 0.999999"),
+        ("--momentum=1", "at most 0.999999"),
+        ("--label_smoothing=1", "at most 0.99"),
+    ],
+)
+def test_values_with_which_no_run_could_end_well_are_refused_while_parsing(flag, told):
+    message = refusal("--dataset=digits_50", flag)
+    assert flag[2:].split("=")[0] in message and told in message
+
+
+def test_a_step_of_more_examples_than_can_be_numbered_is_refused():
+    message = refusal("--dataset=digits_50", "--mu=65536", "--labeled_batch=500", "--finetune_batch=500")
+    assert "--mu: expected at most 33554 with --labeled_batch=500" in message
+
+
+@pytest.mark.parametrize("value", [["cifar10_4k"], None, {"a": 1}, 3])
+def test_a_config_json_with_values_of_other_types_is_refused_by_name(stored, value):
+    config, path = stored
+    path.write_text(json.dumps({"flags": dataclasses.asdict(config) | {"dataset": value, "mu": "7"}}))
+    message = refusal(f"--config={path}")
+    assert message.startswith("2 problems: (1) --dataset: expected a text, got ")
+    assert "--mu: expected a whole number, got '7'" in message
+
+
+def test_all_problems_of_a_command_line_are_told_at_once():
+    message = refusal(
+        "--dataset=digits_50",
+        "--labeled_batch=7",
+        "--finetune_batch=9",
+        "--accumulate=2",
+        "--mu=0",
+        "--no_such=1",
+        "--seed=one",
+        "--schedule=linear",
+        "--feedback=taylor",
+        "--pseudo_labels=soft",
+    )
+    assert message.startswith("7 problems: (1) ")
+    for part in (
+        "--no_such: there is no such flag",
+        "--seed=one",
+        "--mu: expected at least 1, got 0",
+        "--schedule: expected one of cosine, constant, got 'linear'",
+        "--accumulate: expected a divisor of --labeled_batch (7), got 2",
+        "--accumulate: expected a divisor of --finetune_batch (9), got 2",
+        "--feedback: taylor with --pseudo_labels=soft",
+        "(7) ",
+    ):
+        assert part in message
+
+
+def test_a_misspelt_data_set_comes_with_the_other_problems():
+    message = refusal("--dataset=digit_50", "--scale=big", "--mu=0")
+    assert "--mu: expected at least 1" in message
+    assert "--dataset: expected one of" in message and "did you mean digits_50?" in message
+    assert "--scale: expected one of" in message
+
+
+# ---- Schedules ----------------------------------------------------------------------------------------------------
+
+
+def test_waits_warm_ups_and_ramps_are_steps_or_shares_of_the_run():
+    config = digits(
+        "--train_steps=1000", "--teacher_warmup_steps=0.05", "--student_wait_steps=30", "--uda_ramp_steps=0"
+    )
+    assert [config.in_steps(name) for name in config.SHARES] == [50, 30, 83, 0]
+    assert config.replace(train_steps=100).in_steps("teacher_warmup_steps") == 5
+    assert (config.option("uda_ramp_steps"), config.option("uda_weight")) == (0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "steps", "expected"),
+    [
+        ("digits_50", 600, [50, 0, 50, 100]),
+        ("folder", 20_000, [500, 500, 500, 1000]),
+        ("cifar10_4k", 300_000, [5000, 3000, 5000, 5000]),
+        ("cifar10_4k --scale=gpu", 100_000, [1500, 1000, 1500, 1500]),
+        ("cifar10_4k --scale=smoke", 200, [20, 20, 20, 100]),
+        ("cifar10_4k --scale=laptop", 400, [40, 0, 40, 100]),
+    ],
+)
+def test_the_recipes_have_the_steps_that_they_had(folders, dataset, steps, expected):
+    config = flags.parse([*f"--dataset={dataset}".split(), *own(folders, dataset)])
+    assert (config.train_steps, [config.in_steps(name) for name in config.SHARES]) == (steps, expected)
+
+
+def test_a_short_run_on_own_images_keeps_the_form_of_the_recipe(folders):
+    config = flags.parse(["--dataset=folder", "--train_steps=200", *folders])
+    assert [config.in_steps(name) for name in config.SHARES] == [5, 5, 5, 10]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["--train_steps=200", "--teacher_warmup_steps=200"],
+            ["--teacher_warmup_steps (200)", "the 200 of --train_steps"],
+        ),
+        (
+            ["--train_steps=200", "--student_wait_steps=100", "--student_warmup_steps=100"],
+            ["--student_wait_steps (100) and --student_warmup_steps (100)", "--train_steps=210 or more"],
+        ),
+        (
+            ["--method=reduced_mpl", "--teacher_steps=40", "--teacher_warmup_steps=40"],
+            ["--teacher_warmup_steps (40)", "the 40 of --teacher_steps", "--teacher_steps=50 or more"],
+        ),
+    ],
+)
+def test_a_schedule_that_never_reaches_its_peak_is_refused_and_its_numbers_work(arguments, told):
+    message = refusal("--dataset=digits_50", *arguments)
+    assert [part for part in told if part not in message] == []
+    advice = re.search(r"give ((--\w+=0.05 ?)+), shares of the run, or (--\w+=\d+) or more", message)
+    digits(*arguments, *advice[1].split())
+    digits(*arguments, advice[3])
+
+
+def test_what_a_method_does_not_use_is_not_refused():
+    digits("--method=uda", "--student_wait_steps=600")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
