@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,62 @@ def test_imports_go_one_way(path):
         return
     for name in imported(path):
         assert name == room(path) or FLOORS[name] < FLOORS[room(path)], f"{path.name} imports {name}"
+
+
+def module(path):
+    """Name of a file's module; that of a package is its __init__.py's."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path, modules):
+    """Those of `modules` that a file imports anywhere, within functions too."""
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            base = ".".join([*above, *filter(None, [node.module])])
+            named = (f"{base}.{alias.name}" for alias in node.names)
+            yield from (name if name in modules else base for name in named if {name, base} & modules)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports within functions count: what they put off is still a circle to who reads."""
+    names = {module(path) for path in SOURCES}
+    graph = {module(path): set(imports(path, names)) - {module(path)} for path in SOURCES}
+    # One at the head by its place, one within a function by its name: both are seen.
+    assert {"tools._benchmark.peaks", "mpl_tf.methods"} <= graph["tools._benchmark.measure"]
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        raise AssertionError(f"a circle of imports: {' <- '.join(error.args[1])}") from error
+    assert set(order) == names
+
+
+def covered():
+    """Modules of the package that a test file stands for: by its name, or named in its docstring after `Covers:`.
+
+    A test of mpl_tf/ROOM/MODULE.py is tests/ROOM/test_MODULE.py, or names MODULE.py, from its own folder.
+    """
+    for test in (ROOT / "tests").rglob("test_*.py"):
+        folder = ROOT / "mpl_tf" / test.parent.relative_to(ROOT / "tests")
+        yield folder / test.name.removeprefix("test_"), None
+        named = re.search(
+            r"^Covers: (.*?)(?:\n\n|\Z)", ast.get_docstring(ast.parse(test.read_text())) or "", re.S | re.M
+        )
+        yield from ((folder / name.strip(), test) for name in (named.group(1).split(",") if named else ()))
+
+
+def test_each_module_has_its_test_or_the_test_of_its_room_says_that_it_covers_it():
+    found = dict(covered())
+    for path, test in found.items():
+        assert test is None or path.exists(), f"{test.relative_to(ROOT)} covers {path.name}, which is not there"
+    # A package's own file needs one where it does more than say what the package is.
+    wanted = [path for path in PACKAGE if path.name != "__init__.py" or len(ast.parse(path.read_text()).body) > 2]
+    missing = [str(path.relative_to(ROOT)) for path in wanted if path not in found]
+    assert not missing, f"no test: {missing}; add tests/ROOM/test_MODULE.py, or name it after `Covers:` in a test there"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

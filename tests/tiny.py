@@ -80,3 +80,10 @@ def repeated(one_batch):
 def flat(tensors):
     """All numbers of a list of tensors as one float64 vector."""
     return np.concatenate([np.asarray(tensor, np.float64).ravel() for tensor in tensors])
+
+
+def run(method, batches, steps):
+    """Train: (the logs of the last step, all trained numbers)."""
+    history = method.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0).history
+    numbers = [variable.numpy() for learner in method.learners().values() for variable in learner.network.variables]
+    return {name: values[-1] for name, values in history.items()}, flat(numbers)

@@ -1,4 +1,7 @@
-"""Operations against Pillow, and the views' chances, bounds and determinism."""
+"""Operations against Pillow, and the views' chances, bounds and determinism.
+
+Covers: operations.py
+"""
 
 import keras
 import numpy as np

@@ -1,4 +1,7 @@
-"""Own images: every kind of JPEG and PNG, sizes, broken files, folders, and the number of labels."""
+"""Own images: every kind of JPEG and PNG, sizes, broken files, folders, and the number of labels.
+
+Covers: decode.py
+"""
 
 import os
 

@@ -1,4 +1,7 @@
-"""The data sets: sizes, balance, who is in which part, and the messages where files are absent or damaged."""
+"""The data sets: sizes, balance, who is in which part, and the messages where files are absent or damaged.
+
+Covers: __init__.py, digits.py, source.py, standard.py, tfds.py, two_moons.py
+"""
 
 import shutil
 from collections import Counter

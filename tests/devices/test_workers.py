@@ -1,4 +1,7 @@
-"""Several workers and devices by the program itself: one device's numbers, and going on after the loss of a worker."""
+"""Several workers and devices by the program itself: one device's numbers, and going on after the loss of a worker.
+
+Covers: distribute.py
+"""
 
 import json
 import os

@@ -1,4 +1,8 @@
-"""The tool from end to end, on Beam's local runner: what it keeps, going on, selecting again, bad input in one line."""
+"""The tool from end to end, on Beam's local runner: what it keeps, going on, selecting again, bad input in one line.
+
+Covers: __init__.py, choice.py, job.py, outputs.py, pipeline.py, progress.py, report.py, runner.py, settings.py,
+tables.py
+"""
 
 import itertools
 import json

@@ -1,4 +1,7 @@
-"""Scores do not depend on neighbours, chunks or filling; bfloat16; the chunks of every kind of input."""
+"""Scores do not depend on neighbours, chunks or filling; bfloat16; the chunks of every kind of input.
+
+Covers: inputs.py
+"""
 
 import keras
 import numpy as np

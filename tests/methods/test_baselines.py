@@ -1,4 +1,7 @@
-"""Label smoothing, RandAugment, FixMatch and Mean Teacher: their losses and steps by hand."""
+"""Label smoothing, RandAugment, FixMatch and Mean Teacher: their losses and steps by hand.
+
+Covers: fixmatch.py, label_smoothing.py, mean_teacher.py, randaugment.py
+"""
 
 import keras
 import numpy as np

@@ -1,4 +1,7 @@
-"""What every method must keep: numbers on two replicas, mixed precision, checkpoints, bad steps; and MPL beside UDA."""
+"""What every method must keep: numbers on two replicas, mixed precision, checkpoints, bad steps; and MPL beside UDA.
+
+Covers: __init__.py, mpl.py, supervised.py, uda.py
+"""
 
 import keras
 import numpy as np
@@ -10,9 +13,8 @@ from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models.small_cnn import small_cnn
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.settings.catalogue import METHODS
-from mpl_tf.step.method import FIRST_LOSS_SCALE
-from mpl_tf.step.targets import sample_classes
 from tests import tiny
+from tests.tiny import run
 
 FORMS = [
     {"feedback": "taylor"},
@@ -41,13 +43,6 @@ EVERY = [
 ]
 # One form of each method, and the feedback that differentiates twice: for the tests that need convolutions.
 FEW = [*{name: (name, options) for name, options in reversed(EVERY)}.values(), ("mpl", FORMS[3])]
-
-
-def run(method, batches, steps):
-    """The logs of the last step, and all trained numbers."""
-    history = method.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0).history
-    numbers = [variable.numpy() for learner in method.learners().values() for variable in learner.network.variables]
-    return {name: values[-1] for name, values in history.items()}, tiny.flat(numbers)
 
 
 def test_every_method_is_tested():
@@ -97,39 +92,6 @@ def test_accumulation_gives_the_numbers_of_the_large_batch(name, options):
     np.testing.assert_allclose(part_numbers, numbers, rtol=1e-4, atol=1e-5)
     for quantity, value in logs.items():
         assert part_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
-
-
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_accumulation_with_dropout_draws_new_masks_each_step(precision):
-    """The state of the random generator passes through the parts unharmed: it is that of a run without them."""
-    states = []
-    for parts in (1, 2):
-        keras.config.set_dtype_policy(precision)
-        try:
-            keras.utils.set_random_seed(0)
-            networks = {role: small_cnn((8, 8, 3), tiny.CLASSES, dropout=0.5) for role in ("teacher", "student")}
-        finally:
-            keras.config.set_dtype_policy("float32")
-        method = MetaPseudoLabels(**networks, feedback="exact")
-        method.compile(tiny.sgd(0.01, 0.9), accumulate=parts, steps_per_execution=2)
-        before = [v.numpy() for v in method.teacher.network.variables if "int" in str(v.dtype)]
-        logs, _ = run(method, tiny.repeated(tiny.images()), 4)
-        states.append([v.numpy() for v in method.teacher.network.variables if "int" in str(v.dtype)])
-        assert logs["skipped_steps"] == 0
-        assert not np.array_equal(before, states[-1])
-    np.testing.assert_array_equal(states[0], states[1])
-
-
-def test_accumulation_takes_statistics_of_each_part():
-    """The moving mean moves by the mean over the parts of their means: the mean of the batch; the variance differs."""
-    batch = tiny.batch(labeled=4)
-    statistics = []
-    for parts in (1, 2):
-        method = tiny.make("supervised", norm=True, compiled={"accumulate": parts})
-        run(method, tiny.repeated(batch), 1)
-        statistics.append([np.asarray(v) for v in method.student.network.non_trainable_variables])
-    np.testing.assert_allclose(statistics[0][0], statistics[1][0], rtol=1e-5)
-    assert np.abs(statistics[0][1] - statistics[1][1]).max() > 1e-4
 
 
 def test_split_passes_equal_joint_ones_without_batch_norm_and_not_with_it():
@@ -195,22 +157,6 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
     assert all(logs[key] == expected_logs[key] for key in skipping.log_names)
     logs, _ = run(skipping, tiny.repeated(good), 1)
     assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 0)
-
-
-def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones(monkeypatch):
-    monkeypatch.setattr("mpl_tf.step.method.LOSS_SCALE_GROWTH_STEPS", 2)
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        method = tiny.make("supervised")
-    finally:
-        keras.config.set_dtype_policy("float32")
-    good = tiny.batch()
-    bad = good | {"x_l": tf.fill(good["x_l"].shape, np.inf)}
-    scales = []
-    for one_batch in (bad, good, good):
-        run(method, tiny.repeated(one_batch), 1)
-        scales.append(float(method.scaling[0]) / FIRST_LOSS_SCALE)
-    assert scales == [0.5, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("form", FORMS[:4])
@@ -303,13 +249,6 @@ def test_students_statistics_move_by_its_own_pass_alone():
         np.testing.assert_array_equal(other, statistics[0])
 
 
-def test_sampled_labels_follow_the_distribution():
-    q = tf.tile([[0.5, 0.2, 0.3]], [20_000, 1])
-    shares = np.bincount(sample_classes(q, tf.constant([1, 2])), minlength=3) / 20_000
-    np.testing.assert_allclose(shares, [0.5, 0.2, 0.3], atol=0.01)
-    assert sample_classes(tf.constant([[0.0, 1.0, 0.0]]), tf.constant([1, 2])).numpy() == [1]
-
-
 def test_as_in_a_notebook():
     """The words of the README: compile() and fit() with nothing else given."""
     method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
@@ -317,18 +256,6 @@ def test_as_in_a_notebook():
     history = method.fit(tiny.repeated(tiny.batch()), steps_per_epoch=3, epochs=2, verbose=0).history
     assert history["student_loss"][1] < history["student_loss"][0]
     assert method.predict(tiny.batch()["x_l"], verbose=0).shape == (4, tiny.CLASSES)
-
-
-def test_another_optimizer_is_refused():
-    method = MetaPseudoLabels(teacher=tiny.network(1), student=tiny.network(2))
-    with pytest.raises(Exception, match="expected mpl_tf.step.optimizer.SGD, got Adam"):
-        method.compile(keras.optimizers.Adam())
-
-
-def test_a_batch_that_lacks_a_part_is_refused():
-    data = tiny.repeated({key: value for key, value in tiny.batch().items() if key != "x_u_weak"})
-    with pytest.raises(Exception, match="batch: expected the keys x_l, y_l, x_u_weak, x_u_strong, got x_l"):
-        tiny.make("mpl").fit(data, steps_per_epoch=1, verbose=0)
 
 
 @pytest.mark.parametrize(("name", "options"), FEW)

@@ -1,4 +1,7 @@
-"""ResNet-50 and the EfficientNets: sizes, and the forward pass against keras.applications with the same weights."""
+"""ResNet-50 and the EfficientNets: sizes, and the forward pass against keras.applications with the same weights.
+
+Covers: efficientnet.py, pretrained.py, resnet.py
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Runs on a miniature ImageNet of real photographs: end to end with ReaL, and a shard that is damaged on the way."""
+"""Runs on a miniature ImageNet of real photographs: end to end with ReaL, and a shard that is damaged on the way.
+
+Covers: evaluate.py
+"""
 
 import json
 import shutil

@@ -1,4 +1,7 @@
-"""A run that is stopped, killed, out of disk or damaged goes on and ends with the bits of the undisturbed run."""
+"""A run that is stopped, killed, out of disk or damaged goes on and ends with the bits of the undisturbed run.
+
+Covers: callbacks.py, checkpoints.py
+"""
 
 import os
 import random

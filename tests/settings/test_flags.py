@@ -1,4 +1,7 @@
-"""From a command line to a Config: what is read over what, the recipes, config.json, and every refusal."""
+"""From a command line to a Config: what is read over what, the recipes, config.json, and every refusal.
+
+Covers: checks.py, config.py, config_json.py, run_settings.py
+"""
 
 import dataclasses
 import json

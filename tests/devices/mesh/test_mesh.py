@@ -1,4 +1,7 @@
-"""On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program."""
+"""On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program.
+
+Covers: __init__.py, layers.py, tiles.py, variables.py
+"""
 
 import json
 import os
