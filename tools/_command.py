@@ -1,6 +1,7 @@
 """What every program here does around its work: flags, --help, one line for an error, the exit status."""
 
 import dataclasses
+import enum
 import json
 import sys
 import traceback
@@ -11,8 +12,15 @@ from mpl_tf.settings import fields, flags, help_text
 from mpl_tf.settings.config import Config
 
 INTERRUPTED = 130  # As a shell has it for a program that Ctrl-C ended.
-# Whose arguments may come with a program's own: nobody's; the trainer's among them, or after `--`; another program's.
-ALONE, TRAINER, AFTER_DASHES, ANOTHER = "alone", "trainer", "after dashes", "another"
+
+
+class Others(enum.Enum):
+    """Whose arguments a program takes beside its own, and what --help says of it."""
+
+    NONE = ""
+    TRAINER = "Any flag of mpl_tf.main may stand among these."
+    AFTER_DASHES = "The flags of mpl_tf.main come after `--`."
+    BEAM = "Any flag of Apache Beam may stand among these."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +38,14 @@ class Command:
         name: what its messages start with.
         about: what it does and how it is called, the head of --help.
         classes: of its flags, frozen dataclasses of settings.fields.flag.
-        others: ALONE, TRAINER, AFTER_DASHES or ANOTHER: whose arguments may come with its own.
+        others: whose arguments it takes beside its own.
         stopped: what the same command does after Ctrl-C, for the user.
     """
 
     name: str
     about: str
     classes: tuple
-    others: str = ALONE
+    others: Others = Others.NONE
     stopped: str = ""
 
     def run(self, argv, work):
@@ -45,7 +53,7 @@ class Command:
 
         Args:
             argv: list of str without the program's name; sys.argv's if None.
-            work: function of an instance of each class and, unless ALONE, of the list of the others' arguments; it
+            work: function of an instance of each class and, if it takes any, of the list of the others' arguments; it
                 returns the exit status, None for 0.
         Returns:
             The exit status: the work's; 2 for a usage error and 1 for a failed run, each with one line on stderr; 130
@@ -59,7 +67,7 @@ class Command:
             given, others = self._read(argv)
             debug = given.get("debug", False)
             settings = [fields.make(cls, given) for cls in self.classes]
-            return work(*settings, *([] if self.others == ALONE else [others])) or 0
+            return work(*settings, *([] if self.others is Others.NONE else [others])) or 0
         except (UsageError, RunError) as error:
             return self._end(error, str(error), error.status, debug)
         except KeyboardInterrupt:
@@ -72,18 +80,19 @@ class Command:
     def help(self):
         """The text of --help."""
         classes = (*self.classes, flags.Common)
-        return help_text.text(self.about, help_text.defaults(*classes), *classes)
+        head = f"{self.about.strip()}\n\n{self.others.value}".strip()
+        return help_text.text(head, help_text.defaults(*classes), *classes)
 
     def _read(self, argv):
         """(given, others): values of its own flags by name, and the others' arguments."""
-        if self.others == ALONE:
+        if self.others is Others.NONE:
             return flags.read(argv, *self.classes)
-        if self.others == AFTER_DASHES:
+        if self.others is Others.AFTER_DASHES:
             if "--" not in argv:
                 raise UsageError("expected `--` between the program's own flags and those of mpl_tf.main, got none")
             place = argv.index("--")
             return flags.read(argv[:place], *self.classes)[0], argv[place + 1 :]
-        if self.others == TRAINER:  # What neither of the two programs knows is refused here.
+        if self.others is Others.TRAINER:  # What neither of the two programs knows is refused here.
             flags.read(argv, *self.classes, Config, flags.Stored)
         return flags.read(argv, *self.classes, further=True)
 

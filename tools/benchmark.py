@@ -42,7 +42,7 @@ class Flags:
     cores: int = flag("1: confine the process to one core; 0: all", 0, low=0, high=1)
 
 
-COMMAND = _command.Command("benchmark", __doc__, (Flags,), others=_command.TRAINER)
+COMMAND = _command.Command("benchmark", __doc__, (Flags,), others=_command.Others.TRAINER)
 
 
 def main(argv=None):

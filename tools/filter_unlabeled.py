@@ -36,7 +36,7 @@ COMMAND = _command.Command(
     "filter_unlabeled",
     __doc__,
     (Places, Scoring, Selection),
-    others=_command.ANOTHER,
+    others=_command.Others.BEAM,
     stopped="the same command goes on from the chunks that are done",
 )
 

@@ -29,7 +29,7 @@ class Flags:
     core: int = flag("core to stay on; -1: all", -1, low=-1)
 
 
-COMMAND = _command.Command("sweep", __doc__, (Flags,), others=_command.AFTER_DASHES)
+COMMAND = _command.Command("sweep", __doc__, (Flags,), others=_command.Others.AFTER_DASHES)
 
 
 def main(argv=None):

@@ -43,7 +43,7 @@ COMMAND = _command.Command(
     "two_moons",
     __doc__,
     (Flags,),
-    others=_command.TRAINER,
+    others=_command.Others.TRAINER,
     stopped="the same command goes on from the runs that are done",
 )
 

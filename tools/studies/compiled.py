@@ -30,7 +30,7 @@ class Flags:
     steps: int = flag("steps to compare", 2, unit="steps", low=1)
 
 
-COMMAND = _command.Command("compiled", __doc__, (Flags,), others=_command.TRAINER)
+COMMAND = _command.Command("compiled", __doc__, (Flags,), others=_command.Others.TRAINER)
 
 
 def main(argv=None):
