@@ -61,7 +61,7 @@ class Command:
         """
         argv, debug = sys.argv[1:] if argv is None else argv, False
         if flags.wants_help(argv):
-            print(self.help())
+            help_text.show(self.help())
             return 0
         try:
             given, others = self._read(argv)

@@ -7,7 +7,7 @@ docs/flags.md.
 import dataclasses
 import math
 
-from mpl_tf.base.errors import UsageError, did_you_mean
+from mpl_tf.base.errors import UsageError, did_you_mean, together
 
 GENERAL = "Flags"  # Topic of a class that names none.
 KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of texts"}
@@ -143,11 +143,13 @@ def make(cls, given):
         cls: frozen dataclass of `flag`s.
         given: dict of flag name to value; names of other classes are left aside.
     Raises:
-        UsageError: a value that the flag may not hold, or none where it must be given.
+        UsageError: all of: values that their flags may not hold, flags without one that must be given.
     """
     values = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(cls)}
-    for field in dataclasses.fields(cls):
-        if field.default is dataclasses.MISSING and values[field.name] in (dataclasses.MISSING, ""):
-            raise UsageError(f"--{field.name}: expected {field.metadata['help']}, got nothing; see --help")
-        check(field, values[field.name])
+    none = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+    none = {field.name: field for field in none if values[field.name] in (dataclasses.MISSING, "")}
+    wrong = [f"--{name}: expected {field.metadata['help']}, got nothing; see --help" for name, field in none.items()]
+    wrong += problems(cls, {name: value for name, value in values.items() if name not in none})[0]
+    if wrong:
+        raise together(wrong)
     return cls(**values)

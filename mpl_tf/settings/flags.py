@@ -157,7 +157,7 @@ def parse(argv):
     """
     if wants_help(argv):
         values = help_text.defaults(Stored, Common) | defaults()
-        print(help_text.text(USAGE, values, Config, Stored, Common))
+        help_text.show(help_text.text(USAGE, values, Config, Stored, Common))
         raise SystemExit(0)
     given, _, problems = _collected(argv, (Config, Stored))
     # Which data set and scale there are is told where their flagfiles are looked up.

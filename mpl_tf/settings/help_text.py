@@ -1,6 +1,8 @@
 """What --help prints of a program's flags, and the facts of a flag that docs/flags.md has too."""
 
 import dataclasses
+import os
+import sys
 import textwrap
 
 from mpl_tf.settings import fields
@@ -55,6 +57,14 @@ def text(head, values, *classes):
             told = "; ".join(f"{name}: {fact}" for name, fact in about.items())
             lines += _wrap(f"{written(field)}: {field.metadata['help']}", 2, 6) + _wrap(f"({told})", 6, 6)
     return "\n".join(lines)
+
+
+def show(told):
+    """Print a text for a reader that may close its end early, as `head` does."""
+    try:
+        print(told, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # What is left in the buffer goes nowhere.
 
 
 def _wrap(line, first, others):

@@ -100,6 +100,18 @@ def test_what_must_be_given_is_asked_for():
         fields.make(Kitchen, {"guests": 3})
 
 
+def test_all_that_is_wrong_is_told_at_once():
+    with pytest.raises(UsageError) as caught:
+        fields.make(Kitchen, {"dish": "", "guests": 0, "salt": 2.0})
+    told = (
+        "--dish: expected what is cooked",
+        "--guests: expected at least 1, got 0",
+        "--salt: expected 0 to 1, got 2.0",
+    )
+    assert str(caught.value).startswith("3 problems: ")
+    assert all(one in str(caught.value) for one in told)
+
+
 def test_what_is_given_is_checked():
     with pytest.raises(UsageError, match=r"^--guests: expected at least 1, got 0$"):
         fields.make(Kitchen, {"dish": "soup", "guests": 0})

@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -40,6 +42,14 @@ def test_help_by_hand():
 def test_true_or_false_is_written_with_its_no_form():
     quiet = dataclasses.make_dataclass("Quiet", [("quiet", bool, fields.flag("say nothing", False))])
     assert help_text.text("x", {"quiet": False}, quiet).endswith("--[no]quiet: say nothing\n      (default: false)")
+
+
+def test_a_reader_may_close_its_end_early():
+    code = "import sys; from mpl_tf.settings import help_text; sys.stdin.read(); help_text.show('x' * 2**20)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, stderr=-1)
+    process.stdout.close()
+    _, err = process.communicate(b"")
+    assert (process.returncode, err) == (0, b"")
 
 
 @pytest.mark.parametrize("word", flags.HELP)
