@@ -5,17 +5,21 @@
     python -m tools.benchmark --what=input --cores=1 --dataset=cifar10_4k --labeled_batch=128
     python -m tools.benchmark --what=startup
     python -m tools.benchmark --what=filter --repeats=3
+    python -m tools.benchmark --what=yardstick --json=yardstick.json --dataset=cifar10_4k --labeled_batch=16
     python -m tools.benchmark --what=step --compare=yardstick.json --dataset=cifar10_4k --labeled_batch=16
 
 Any flag of mpl_tf.main may follow; examples are random, so no data set is needed. Figures of one machine are compared
-with each other alone: --compare prints the ratios of an earlier file's figures to this run's.
+with each other alone: --compare prints the ratios of an earlier file's figures to this run's. The yardstick is the same
+step in PyTorch, which is an extra: pip install -e '.[yardstick]'.
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from mpl_tf.base import quiet, versions
@@ -26,7 +30,7 @@ from mpl_tf.settings.fields import flag, like
 from . import _command
 from ._benchmark import filter_speed, loop, measure, peaks
 
-WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter")
+WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter", "yardstick")
 WITHOUT_CONFIG = ("startup", "filter")  # What is measured in a way of its own.
 
 
@@ -58,34 +62,58 @@ def _report(values, arguments):
     config = None if values.what in WITHOUT_CONFIG else program_flags.parse(arguments)
     if values.cores == 1:
         measure.one_core()
-    quiet.import_tensorflow()
-    figures = _measure(values, config)
-    report = {"what": values.what, **figures, "arguments": arguments, **_machine()}
+    if values.what != "yardstick":  # PyTorch may crash in one process with TensorFlow.
+        quiet.import_tensorflow()
+    figures = MEASURED[values.what](values, config)
+    report = {"what": values.what, **figures, "arguments": arguments, **_machine(values.what)}
     _print(figures, earlier)
     _command.write_json(values.json, report)
 
 
-def _measure(values, config):
-    if values.what == "step":
-        return measure.step(config, values.repeats, values.warmup)
-    if values.what == "profile":
-        seconds = measure.kinds(config)
-        whole = sum(seconds.values())
-        return {kind: {"seconds": part, "share": part / whole} for kind, part in seconds.items()}
-    if values.what == "convolutions":
-        network = measure.prepare(config)[0].deployed()
-        return peaks.convolutions(network, config.labeled_batch * config.mu, config.precision, values.repeats)
-    if values.what == "loop":
-        return loop.loop(*measure.prepare(config), config.steps_per_execution, values.repeats)
-    if values.what == "input":
-        views = measure.strong_views(config, 256, values.repeats)
-        return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}
-    return filter_speed.throughput(values.repeats) if values.what == "filter" else measure.startup()
+def _profile(_, config):
+    seconds = measure.kinds(config)
+    whole = sum(seconds.values())
+    return {kind: {"seconds": part, "share": part / whole} for kind, part in seconds.items()}
 
 
-def _machine():
+def _convolutions(values, config):
+    network = measure.prepare(config)[0].deployed()
+    return peaks.convolutions(network, config.labeled_batch * config.mu, config.precision, values.repeats)
+
+
+def _input(values, config):
+    views = measure.strong_views(config, 256, values.repeats)
+    return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}
+
+
+def _yardstick(values, config):
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("--what=yardstick: expected PyTorch, found none; pip install -e '.[yardstick]'")
+    if config.model != "wide_resnet_28_2":
+        raise UsageError(f"--model: expected wide_resnet_28_2, the yardstick's network, got {config.model}")
+    from ._benchmark import yardstick
+
+    return yardstick.measure(config, values.repeats, values.warmup)
+
+
+# Functions of (Flags, Config or None) -> figures, by --what.
+MEASURED = {
+    "step": lambda values, config: measure.step(config, values.repeats, values.warmup),
+    "profile": _profile,
+    "convolutions": _convolutions,
+    "loop": lambda values, config: loop.loop(*measure.prepare(config), config.steps_per_execution, values.repeats),
+    "input": _input,
+    "startup": lambda values, _: measure.startup(),
+    "filter": lambda values, _: filter_speed.throughput(values.repeats),
+    "yardstick": _yardstick,
+}
+
+
+def _machine(what):
     found = versions.versions()["versions"]
     about = {name: found[name] for name in ("python", "tensorflow", "keras")}
+    if what == "yardstick":
+        about["torch"] = metadata.version("torch")
     return {"machine": platform.machine(), "cores": os.cpu_count(), "versions": about}
 
 

@@ -1,7 +1,6 @@
-"""The study's own counting and comparing, and the benchmark of the filter, on a few images."""
+"""The study's own counting and comparing, on a few images."""
 
 import io
-import json
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +8,6 @@ import pyarrow.parquet as pq
 
 from mpl_tf.filtering import images, overlap, settings
 from tests.filtering.test_overlap import COPIES, evaluation, photograph, scores_of
-from tools import benchmark
-from tools._benchmark import filter_speed
 from tools.studies import filter_reference, filter_study
 
 
@@ -45,20 +42,3 @@ def test_planted_images_are_counted_by_kind(tmp_path):
 def test_a_study_without_its_data_is_one_line(tmp_path, capfd):
     assert filter_study.main([f"--data_dir={tmp_path}", "--no_such_flag"]) == 2
     assert len(capfd.readouterr().err.strip().splitlines()) == 1
-
-
-def test_throughput_of_the_filter(monkeypatch):
-    monkeypatch.setattr(filter_speed, "SIZES", {"small_cnn": (8, 32, 8)})
-    report = filter_speed.throughput(1)
-    assert report["small_cnn_model_images_per_second"] > 0 and report["small_cnn_start_up_seconds"] > 0
-    assert 0 < report["small_cnn_ratio_with_start_up"] < abs(report["small_cnn_ratio"])
-    ratios = {f"{kind}{part}" for kind in ("ratio", "processor_ratio") for part in ("", "_without_fingerprints")}
-    names = {f"small_cnn_{name}" for name in ratios | {"images_per_second", "ratio_with_start_up"}}
-    assert names <= set(report) and report["load_average"] > 0
-
-
-def test_benchmark_reports_the_filter(tmp_path, monkeypatch):
-    monkeypatch.setattr(filter_speed, "throughput", lambda repeats: {"ratio": 0.5, "rounds": repeats})
-    assert benchmark.main(["--what=filter", "--repeats=4", f"--json={tmp_path / 'f.json'}"]) == 0
-    report = json.loads((tmp_path / "f.json").read_text())
-    assert (report["what"], report["ratio"], report["rounds"]) == ("filter", 0.5, 4)
