@@ -99,7 +99,7 @@ def _train(config, workdir, strategy, make):
         dataset, fixed = fixed_teacher.label(config, dataset, workdir, strategy)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        method = (make or methods.make)(config, dataset.shape, dataset.num_classes)
+        method = (make or methods.make)(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
     trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config, strategy)
     scored = {role: export.deployable(learner.network, dataset) for role, learner in method.scored_learners().items()}
     if row.finetuned and config.finetune_steps:
@@ -205,7 +205,7 @@ def _finish(config, dataset, workdir, student, scored, trained):
         "means": trained.means,
         "skipped_steps": trained.skipped_steps,
         "num_labeled": len(dataset.labeled),
-        "num_unlabeled": len(dataset.unlabeled) if dataset.unlabeled else 0,
+        "num_unlabeled": dataset.num_unlabeled,
         "skipped_images": list(dataset.skipped),
         "class_names": list(dataset.class_names),
     }
@@ -221,10 +221,9 @@ def _real(model, dataset, config):
 
 
 def _about(config, dataset, weights):
-    unlabeled = len(dataset.unlabeled) if dataset.unlabeled else 0
     skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
     return (
-        f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {unlabeled} unlabeled, "
+        f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {dataset.num_unlabeled} unlabeled, "
         f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}"
     )
 

@@ -9,6 +9,7 @@ from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.step.optimizer import SGD
 
 FEATURES, CLASSES = 5, 3
+UNLABELED = 8  # Examples in all, of which a batch holds the numbers.
 SEEDS = {"network": 1, "teacher": 1, "student": 11}
 
 
@@ -27,7 +28,7 @@ def glorot(seed):
 
 
 def batch(labeled=4, unlabeled=8, seed=0):
-    """One batch of vectors, as the pipeline makes it."""
+    """One batch of vectors, as the pipeline makes it; the last unlabeled one has the number of the first."""
     random = np.random.default_rng(seed)
     weak = random.normal(size=(unlabeled, FEATURES))
     x_l = random.normal(size=(labeled, FEATURES))
@@ -41,7 +42,13 @@ def batch(labeled=4, unlabeled=8, seed=0):
         "x_u_weak_2": tf.constant(weak + 0.1 * random.normal(size=weak.shape), tf.float32),
         "x_u_strong": tf.constant(strong, tf.float32),
         "q_u": tf.nn.softmax(tf.constant(random.normal(size=(unlabeled, CLASSES)), tf.float32)),
+        "i_u": numbers(unlabeled),
     }
+
+
+def numbers(unlabeled):
+    """Numbers of a batch's unlabeled examples: 0, 1, 2, ..., 0."""
+    return tf.concat([tf.range(unlabeled - 1), [0]], axis=0)
 
 
 def images(labeled=4, unlabeled=8):
@@ -51,20 +58,26 @@ def images(labeled=4, unlabeled=8):
     views = {key: tf.constant(random.normal(size=(n, 8, 8, 3)), tf.float32) for key, n in sizes.items()}
     q_u = tf.nn.softmax(tf.constant(random.normal(size=(unlabeled, CLASSES)), tf.float32))
     y_l = tf.range(labeled) % CLASSES
-    return views | {"y_l": y_l, "q_u": q_u, "x_u_weak_2": -views["x_u_weak"][:, :, ::-1]}
+    others = {"y_l": y_l, "q_u": q_u, "i_u": numbers(unlabeled)}
+    return views | others | {"x_u_weak_2": -views["x_u_weak"][:, :, ::-1]}
 
 
 def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
     """A compiled method of that name on tiny networks of fixed weights."""
     row = METHODS[name]
     keras.utils.set_random_seed(0)  # For networks that a method makes itself.
-    networks = {role: network(SEEDS[role], norm=norm) for role in row.networks}
-    method = row.resolve()(**networks, **options)
+    kind, networks = row.resolve(), {role: network(SEEDS[role], norm=norm) for role in row.networks}
+    method = kind(**networks, **told(kind), **options)
     optimizers = {"optimizer": sgd(rate, momentum)}
     if row.two_optimizers:
         optimizers["teacher_optimizer"] = sgd(rate, momentum)
     method.compile(**optimizers, **(compiled or {}))
     return method
+
+
+def told(kind):
+    """What a method is told of the data, by the rule of methods.make: dict of arguments."""
+    return {"num_unlabeled": UNLABELED} if "i_u" in kind.batch_keys else {}
 
 
 def sgd(rate, momentum):

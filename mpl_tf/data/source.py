@@ -130,6 +130,11 @@ class Dataset:
         return next(filter(None, (part.failure(error) for part in streamed)), None)
 
     @property
+    def num_unlabeled(self):
+        """Number of unlabeled examples, 0 where there are none."""
+        return 0 if self.unlabeled is None else len(self.unlabeled)
+
+    @property
     def num_classes(self):
         """Number of classes."""
         return len(self.class_names)

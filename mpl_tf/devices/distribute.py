@@ -178,6 +178,13 @@ def mean(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def gather(values):
+    """A replica's values [b, ...] with those of all others, [replicas * b, ...] in the order of the global batch."""
+    if replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
 def dot(a, b):
     """Sum of the products of two lists of tensors of a network's weights, a float32 scalar, the same on all devices."""
     grid = sharding.current()

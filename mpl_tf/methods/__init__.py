@@ -42,13 +42,14 @@ def count_weights(config, shape, num_classes):
         return _network(config, "student", shape, num_classes).count_params()
 
 
-def make(config, shape, num_classes):
+def make(config, shape, num_classes, num_unlabeled=0):
     """The configured method on new networks, compiled.
 
     Args:
         config: Config.
         shape: of one example.
         num_classes: number of logits.
+        num_unlabeled: of examples; methods whose batches hold the examples' numbers (`i_u`) are told.
     Raises:
         UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
         RunError: --pretrained weights that cannot be downloaded.
@@ -58,8 +59,11 @@ def make(config, shape, num_classes):
     if config.pretrained == "imagenet":
         for role, network in networks.items():
             pretrained.load(network, _model(config, role)[1])
+    kind = row.resolve()
     options = {name: config.option(name) for name in row.options}
-    method = row.resolve()(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+    if "i_u" in kind.batch_keys:
+        options["num_unlabeled"] = num_unlabeled
+    method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.in_steps("teacher_warmup_steps"))
     if row.two_optimizers:
         wait, warmup = config.in_steps("student_wait_steps"), config.in_steps("student_warmup_steps")

@@ -16,7 +16,7 @@ class Objective(uda.TeacherObjective):
     def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes):
         super().__init__(label_smoothing, weight, None, threshold, ramp_steps, passes)  # Hard: no temperature.
 
-    def unlabeled(self, z_w, z_s):
+    def unlabeled(self, z_w, z_s, memory):
         """(loss, mask) of each unlabeled example; see losses.fixmatch."""
         return losses.fixmatch(z_w, z_s, self.threshold)
 

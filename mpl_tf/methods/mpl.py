@@ -67,7 +67,7 @@ class MetaPseudoLabels(uda.UDA):
         self.teacher_network = teacher
         self.pseudo_labels, self.label_view = pseudo_labels, label_view
         self.feedback, self.feedback_scale, self.feedback_weight = feedback, feedback_scale, feedback_weight
-        self.baseline = self._state() if baseline == "moving_average" else None
+        self.baseline = self.new_state() if baseline == "moving_average" else None
 
     def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
         """Args: optimizer, teacher_optimizer: the student's and the teacher's step.optimizer.SGD, see default_sgd."""

@@ -66,22 +66,34 @@ class TeacherObjective:
         (z_l, z_s), state = teacher.forward(theta_T, [x_l, x_s], state)
         return ViewLogits(z_l, z_w, z_s), state
 
-    def unlabeled(self, z_w, z_s):
-        """(loss, mask) of each unlabeled example, float32 [B]; see losses.uda."""
+    def recall(self, batch, z_w):
+        """What the unlabeled loss knows of the steps before, for objectives that remember; here nothing.
+
+        Args:
+            batch: dict, as Method.step has it.
+            z_w: float32 [B, C], the weak view's logits; no gradient goes through what is remembered.
+        Returns:
+            (memory, assignments): what `unlabeled` takes beside the logits; [(variable, new value)] of what is
+            remembered, equal on all replicas, the variables made by the method (Method.new_state).
+        """
+        return None, []
+
+    def unlabeled(self, z_w, z_s, memory):
+        """(loss, mask) of each unlabeled example, float32 [B]; see losses.uda, and `recall` for the memory."""
         return losses.uda(z_w, z_s, self.temperature, self.threshold)
 
-    def parts(self, z_l, z_w, z_s, y_l, step):
+    def parts(self, z_l, z_w, z_s, y_l, step, memory=None):
         """The two losses, scalars: {"supervised": ..., "uda": lambda(t) times the UDA loss}."""
-        consistency, _ = self.unlabeled(z_w, z_s)
+        consistency, _ = self.unlabeled(z_w, z_s, memory)
         factor = self.weight * losses.ramp(step, self.ramp_steps)
         return {
             "supervised": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
             "uda": factor * tf.reduce_mean(consistency),
         }
 
-    def logs(self, z_l, z_w, z_s, y_l):
+    def logs(self, z_l, z_w, z_s, y_l, memory=None):
         """The objective's logged quantities, without weight and ramp; "uda_mask" is the share of x_u that counts."""
-        consistency, mask = self.unlabeled(z_w, z_s)
+        consistency, mask = self.unlabeled(z_w, z_s, memory)
         return {
             "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
             "uda_loss": tf.reduce_mean(consistency),
@@ -139,12 +151,16 @@ class UDA(Method):
             tape.watch(theta_T)
             zs, state = self.objective.forward(teacher, theta_T, batch, tape)
 
+        # What the unlabeled loss remembers of the steps before, and will of this one.
+        memory, remembered = self.objective.recall(batch, zs.z_w)
+
         # theta_T' = theta_T - eta grad of the objective, and the average of the weights follows.
-        at_logits = logit_gradients(zs, lambda *zs: self.objective.parts(*zs, y_l, t))
+        at_logits = logit_gradients(zs, lambda *zs: self.objective.parts(*zs, y_l, t, memory))
         g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
         update = teacher.update(theta_T, g_T, state)
-        assignments = update.assignments + self.average(update.weights, state, t)
+        assignments = update.assignments + self.average(update.weights, state, t) + remembered
 
-        logs = self.objective.logs(*zs, y_l) | norms(at_logits)
+        logs = self.objective.logs(*zs, y_l, memory) | norms(at_logits)
         logs |= {"gradient_norm": update.gradient_norm, "learning_rate": teacher.optimizer.learning_rate}
-        return StepResult(assignments, logs, [update.gradient_norm])
+        to_be_finite = [tf.reduce_sum(value) for _, value in remembered if value.dtype.is_floating]
+        return StepResult(assignments, logs, [update.gradient_norm, *to_be_finite])

@@ -56,7 +56,7 @@ def _train(name, config, dataset, workdir, strategy, number, flag):
         return
     keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
     with strategy.scope():
-        method = methods.make(config, dataset.shape, dataset.num_classes)
+        method = methods.make(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
     run_phase(Phase(name, config.train_steps, config.labeled_batch, flag), method, dataset, config, strategy)
     if distribute.writes(strategy):
         export.save(export.deployable(method.deployed(), dataset), workdir / f"{name}.keras")

@@ -55,7 +55,7 @@ def fixmatch(z_weak, z_strong, threshold):
 
     Args:
         z_weak, z_strong: float32 [B, C].
-        threshold: in [0, 1].
+        threshold: in [0, 1], or float32 [B], one an example.
     Returns:
         (loss, mask): float32 [B], 0 where masked out, and float32 [B] of 0 and 1. The mean is over all B.
     """

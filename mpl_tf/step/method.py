@@ -23,7 +23,8 @@ class StepResult(NamedTuple):
     Attributes:
         assignments: [(variable, new value)], equal on all replicas.
         logs: dict of `log_names` to scalars, to be averaged over replicas.
-        gradient_norms: list of float32 scalars, one a Learner; the step is refused where one is not finite.
+        gradient_norms: list of float32 scalars, one a Learner, then sums of what else must be finite; the step is
+            refused where one is not.
     """
 
     assignments: list
@@ -58,18 +59,22 @@ class Method(keras.Model):
             self.averaged.set_weights(student_network.get_weights())
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
         self.counters = []  # The method's own variables.
-        self.seed = self._state(dtype="int32")
-        self.seed.assign(seed)
-        self.sums = self._state((len(self.log_names) + 1,))
-        self.skipped = self._state((2,))  # Steps refused in all, and in a row.
+        self.seed = self.new_state(dtype="int32", value=seed)
+        self.sums = self.new_state((len(self.log_names) + 1,))
+        self.skipped = self.new_state((2,))  # Steps refused in all, and in a row.
         self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
         if student_network.dtype_policy.compute_dtype == "float16":
-            self.scaling = self._state((2,))
+            self.scaling = self.new_state((2,))
             self.scaling.assign([FIRST_LOSS_SCALE, 0.0])
         self.built = True
 
-    def _state(self, shape=(), dtype="float32"):
-        variable = self.add_weight(shape=shape, initializer="zeros", dtype=dtype, trainable=False, autocast=False)
+    def new_state(self, shape=(), dtype="float32", value=0):
+        """A variable of the method itself, filled with `value`: checkpoints hold it, `step` returns its new values.
+
+        What a method remembers of each unlabeled example is [num_unlabeled]; the batch's `i_u` says which are in it.
+        """
+        fill = keras.initializers.Constant(value)
+        variable = self.add_weight(shape=shape, initializer=fill, dtype=dtype, trainable=False, autocast=False)
         self.counters.append(variable)
         return variable
 

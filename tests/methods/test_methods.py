@@ -41,6 +41,12 @@ EVERY = [
     ("meta_semi", {"reweighting": "signed", "pseudo_labels": "sampled", "with_labels": False}),
     ("meta_semi", {"reweighting": "constant", "pseudo_labels": "argmax", "mixup": "unlabeled", "mixup_alpha": 0.5}),
 ]
+# The others as they are, a new one too; tiny networks are sure of little.
+EVERY += [
+    (name, {"uda_threshold": 0.5} if "uda_threshold" in row.options else {})
+    for name, row in METHODS.items()
+    if name not in dict(EVERY)
+]
 # One form of each method, and the feedback that differentiates twice: for the tests that need convolutions.
 FEW = [*{name: (name, options) for name, options in reversed(EVERY)}.values(), ("mpl", FORMS[3])]
 
@@ -111,7 +117,8 @@ def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, opt
             networks = {role: small_cnn((8, 8, 3), tiny.CLASSES) for role in METHODS[name].networks}
         finally:
             keras.config.set_dtype_policy("float32")
-        method = METHODS[name].resolve()(**networks, **options)
+        kind = METHODS[name].resolve()
+        method = kind(**networks, **tiny.told(kind), **options)
         method.compile(tiny.sgd(0.01, 0.9))
         logs, _ = run(method, tiny.repeated(tiny.images()), 3)
         results.append(logs)

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import main
+from mpl_tf.run import callbacks
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,26 @@ def table(workdir):
     lines = [line.split(",") for line in (workdir / "metrics.csv").read_text().splitlines()]
     timed = lines[0].index("images_per_second")
     return [line[:timed] + line[timed + 1 :] for line in lines]
+
+
+def died_and_undisturbed(tmp_path, monkeypatch, *flags):
+    """Workdirs of two runs of four epochs: one that died in the middle of its third and went on, one that did not."""
+    arguments = [*FLAGS, "--train_steps=16", "--finetune_steps=0", *flags]
+    died, undisturbed = tmp_path / "died", tmp_path / "undisturbed"
+    after_a_step = callbacks.Saver.on_train_batch_end
+
+    def die(self, batch, logs=None):
+        after_a_step(self, batch, logs)
+        if self.progress.step == 10:
+            raise MemoryError("as good as killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks.Saver, "on_train_batch_end", die)
+        assert main.main([*arguments, f"--workdir={died}"]) == 1
+    assert rows(died) == 1 + 2
+    for workdir in (died, undisturbed):
+        assert main.main([*arguments, f"--workdir={workdir}"]) == 0
+    return died, undisturbed
 
 
 @pytest.fixture(scope="module")
