@@ -60,6 +60,12 @@ METHODS = table(
         mesh=True,
     ),
     MethodRow(
+        "flexmatch",
+        help="fixmatch with a threshold a class, by how many examples it is sure of (Zhang et al. 2021)",
+        path="mpl_tf.methods.flexmatch:FlexMatch",
+        options=("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
+    ),
+    MethodRow(
         "uda",
         help="strong views are to be seen as weak ones (Xie et al. 2020)",
         path="mpl_tf.methods.uda:UDA",
