@@ -33,7 +33,7 @@ def flag(
         text: what the flag says, for a user; what 0, -1 or an empty text stand for.
         default: without one, the flag must be given or have its value from a flagfile.
         unit: of a number.
-        choices: tuple of the values that it may have.
+        choices: tuple of the values that it may have, or dict of each to a line of help.
         low, high: its range, inclusive.
         limit: the largest value that makes sense to a computer, where the range as a user knows it is wider.
         form: object whose read(name, text) refuses a text that does not read so; empty stays allowed.

@@ -53,9 +53,13 @@ def text(head, values, *classes):
     for topic, members in fields.topics(*classes).items():
         lines += ["", f"{topic}:"]
         for field in members:
-            about = {name: fact for name, fact in facts(field, values[field.name]).items() if fact}
+            listed = _listed_choices(field)
+            about = facts(field, values[field.name])
+            if listed:
+                del about["values"]
+            about = {name: fact for name, fact in about.items() if fact}
             told = "; ".join(f"{name}: {fact}" for name, fact in about.items())
-            lines += _wrap(f"{written(field)}: {field.metadata['help']}", 2, 6) + _wrap(f"({told})", 6, 6)
+            lines += _wrap(f"{written(field)}: {field.metadata['help']}", 2, 6) + _wrap(f"({told})", 6, 6) + listed
     return "\n".join(lines)
 
 
@@ -65,6 +69,14 @@ def show(told):
         print(told, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # What is left in the buffer goes nowhere.
+
+
+def _listed_choices(field):
+    """A line for each choice that has one of help."""
+    choices = field.metadata["choices"]
+    if not isinstance(choices, dict):
+        return []
+    return [line for name, about in choices.items() for line in _wrap(f"{name}: {about}", 8, 10)]
 
 
 def _wrap(line, first, others):

@@ -5,7 +5,7 @@ The flags of what it learns by, from the views to the finetuning, are in config.
 
 import dataclasses
 
-from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS, lines
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import MESH
 
@@ -20,9 +20,9 @@ SCALES = ("paper", "gpu", "laptop", "smoke")
 class RunSettings:
     """What a run has whatever its method is; Config adds to these fields."""
 
-    dataset: str = flag("data set", choices=tuple(DATASETS), topic="What to run")
-    method: str = flag("training method", choices=tuple(METHODS))
-    model: str = flag("network", choices=tuple(NETWORKS))
+    dataset: str = flag("data set", choices=lines(DATASETS), topic="What to run")
+    method: str = flag("training method", choices=lines(METHODS))
+    model: str = flag("network", choices=lines(NETWORKS))
     teacher_model: str = flag(
         "network of the teacher in methods that have one; empty: that of --model", choices=(*NETWORKS, "")
     )

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import fields, flags, help_text
 from mpl_tf.settings.config import Config
 from tests.settings.test_fields import Kitchen, Table
@@ -50,6 +51,19 @@ def test_a_reader_may_close_its_end_early():
     process.stdout.close()
     _, err = process.communicate(b"")
     assert (process.returncode, err) == (0, b"")
+
+
+def test_choices_with_help_have_a_line_each():
+    choices = {"soup": "hot", "stew": "hot, " + 30 * "and " + "thick"}
+    kitchen = dataclasses.make_dataclass(
+        "Kitchen", [("dish", str, fields.flag("what is cooked", "soup", choices=choices))]
+    )
+    told = help_text.text("x", {"dish": "soup"}, kitchen).splitlines()[3:]
+    first, second = told[-2:]
+    assert told[:3] == ["  --dish: what is cooked", "      (default: soup)", "        soup: hot"]
+    assert first.startswith("        stew: hot, and ") and second.startswith("          and ") and len(first) <= 100
+    with pytest.raises(UsageError, match="^--dish: expected one of soup, stew, got 'stw'; did you mean stew\\?$"):
+        fields.make(kitchen, {"dish": "stw"})
 
 
 @pytest.mark.parametrize("word", flags.HELP)

@@ -21,6 +21,7 @@ __all__ = [
     "NetworkRow",
     "TfdsSplits",
     "find",
+    "lines",
 ]
 
 
@@ -38,3 +39,8 @@ def find(rows, name, flag):
         near = did_you_mean(name, rows)
         raise UsageError(f"--{flag}: expected one of {', '.join(rows)}, got {name or 'nothing'}{near}")
     return rows[name]
+
+
+def lines(rows):
+    """The line of help of each row: dict of name to str."""
+    return {row.name: row.help for row in rows.values()}
