@@ -29,33 +29,12 @@ def build(name, shape, num_classes, dropout=0.0, stochastic_depth=0.0, flag="mod
         )
     if layers and not row.residual:
         raise UsageError(f"--{flag}: expected one of {', '.join(residual)} for this kind of layers, got {name}")
-    check_examples(row, shape, flag)
+    refused = row.refusal(shape)
+    if refused:
+        raise UsageError(f"--{flag}: {refused}")
     options = {"stochastic_depth": stochastic_depth} if row.residual else {}
     make = functools.partial(row.resolve(), shape, num_classes, dropout, **options)
     network = make(layers=layers) if layers else make()
     if layers:
         network.twin = make  # The same network of ordinary layers, for its export.
     return network
-
-
-def check_examples(row, shape, flag):
-    """Refuse examples that a network does not take.
-
-    Args:
-        row: catalogue.NetworkRow.
-        shape: of one example.
-        flag: the flag that gave the network's name, for the message.
-    Raises:
-        UsageError: points for a network of images or the reverse, images that are too small.
-    """
-    if not row.smallest and len(shape) != 1:
-        raise UsageError(
-            f"--{flag}: {row.name} takes vectors, the data set has examples of shape {tuple(shape)}; "
-            "use small_cnn or wide_resnet_28_2"
-        )
-    if row.smallest and (len(shape) != 3 or min(shape[:2]) < row.smallest):
-        other = f"another network or, for own images, give --image_size={row.smallest} or more"
-        raise UsageError(
-            f"--{flag}: {row.name} takes images of at least {row.smallest} x {row.smallest} pixels, the data set has "
-            f"examples of shape {tuple(shape)}; use {other if len(shape) == 3 else 'mlp'}"
-        )

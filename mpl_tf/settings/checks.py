@@ -5,7 +5,7 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 
 from pathlib import Path
 
-from mpl_tf.settings.catalogue import DATASETS, METHODS
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.forms import MESH
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
@@ -79,6 +79,16 @@ def workdir(config):
             f"--workdir: expected a folder on a disk, got {config.workdir}; tpu/launch.sh --bucket keeps a copy in a "
             "bucket and goes on from it"
         )
+
+
+def networks(config):
+    """The networks take the examples of the data set, whose shape is known before it is read."""
+    shape = DATASETS[config.dataset].example_shape(config.image_size)
+    for name in ("model", "teacher_model"):
+        network = getattr(config, name)
+        told = NETWORKS[network].refusal(shape) if network else ""
+        if told:
+            yield f"--{name}: {told}"
 
 
 def feedback(config):
@@ -195,6 +205,7 @@ CHECKS = (
         ("method", "train_steps", "teacher_steps", "steps_per_execution")
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
+    (networks, ("dataset", "image_size", "model", "teacher_model")),
     (feedback, ("pseudo_labels", "feedback", "baseline")),
     (
         methods,

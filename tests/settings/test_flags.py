@@ -260,6 +260,7 @@ def test_there_is_a_flagfile_for_each_data_set_and_each_scale():
 def test_every_recipe_is_a_valid_config(folders, dataset, scale):
     config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *own(folders, dataset)])
     config.validate()
+    assert not config.num_labels or max(config.labeled_batches().values()) <= config.num_labels
     assert {name: type(value) for name, value in dataclasses.asdict(config).items()} == {
         name: field.type for name, field in FIELDS.items()
     }

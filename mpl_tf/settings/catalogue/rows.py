@@ -118,6 +118,19 @@ class NetworkRow(Row):
     residual: bool = False
     pretrained: str = ""
 
+    def refusal(self, shape):
+        """Why it does not take examples of that shape and what to do, a str; empty where it takes them."""
+        told = f"the data set has examples of shape {tuple(shape)}; use"
+        if not self.smallest:
+            fitting = len(shape) == 1
+            return "" if fitting else f"{self.name} takes vectors, {told} small_cnn or wide_resnet_28_2"
+        needed = f"{self.name} takes images of at least {self.smallest} x {self.smallest} pixels"
+        if len(shape) != 3:
+            return f"{needed}, {told} mlp"
+        fitting = min(shape[:2]) >= self.smallest
+        other = f"another network or, for own images, give --image_size={self.smallest} or more"
+        return "" if fitting else f"{needed}, {told} {other}"
+
 
 def table(*rows):
     """The rows by name, in their order.
