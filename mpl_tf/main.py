@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from mpl_tf.base import files, quiet
+from mpl_tf.base import console, files, quiet
 from mpl_tf.base.errors import Interrupted, RunError, UsageError, reason
 from mpl_tf.devices import cluster
 from mpl_tf.settings import catalogue, config_json, flags
@@ -27,6 +27,7 @@ def main(argv=None, make=None):
         The exit status: 0, 1 (failed), 2 (usage) or 75 (go on later).
     """
     argv = sys.argv[1:] if argv is None else argv
+    console.take_any_name()
     debug = "--debug" in argv or "--debug=true" in argv
     try:
         config = flags.parse(argv)
@@ -92,7 +93,7 @@ def _train(config, workdir, strategy, make):
         weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
     if distribute.writes(strategy):
         files.write_text(workdir / "config.json", config_json.to_json(config))
-        print(_about(config, dataset, weights), flush=True)
+        print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
     fixed = {}
     row = catalogue.METHODS[config.method]
     if row.fixed_teacher:
@@ -125,6 +126,7 @@ def score(config):
 
     model = export.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
+    print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
     scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
     print(json.dumps({"test": scores} | _real(model, dataset, config)))
 
@@ -134,9 +136,9 @@ def predict(config):
 
     Raises:
         UsageError: no finished run in the workdir, a model of points, no image.
-        RunError: an image that cannot be read, unless --skip_bad_images.
+        RunError: images that cannot be read, unless --skip_bad_images.
     """
-    from mpl_tf.data import decode, folder
+    from mpl_tf.data import folder
     from mpl_tf.run import evaluate, export
 
     workdir = Path(config.workdir)
@@ -145,13 +147,12 @@ def predict(config):
         raise UsageError(
             f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"
         )
-    paths = folder.image_files(config.images, "--images")
-    images, good = decode.decode_files(paths, model.input_shape[1], config.skip_bad_images)
-    paths = [path for path, fine in zip(paths, good, strict=True) if fine]
+    given = folder.to_label(config, model.input_shape[1])
     names = json.loads((workdir / "results.json").read_text())["class_names"]
     output = workdir / "predictions.csv"
-    evaluate.label_files(model, paths, images[good], names, config.eval_batch, output)
-    print(f"{output}: {len(paths)} images labeled, {int((~good).sum())} unreadable ones left out")
+    evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
+    told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"
+    print("\n".join([*given.notes, told]))
 
 
 @contextlib.contextmanager

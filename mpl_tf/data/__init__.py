@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpl_tf.base.errors import together
+from mpl_tf.data import plausible
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.settings import catalogue
 
@@ -23,6 +24,7 @@ def load(config):
     dataset = row.resolve()(row, config)
     if config.unlabeled_source == "labeled":
         dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))
+    dataset = dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))
     most = len(dataset.labeled)
     problems = [
         f"--{name}: expected at most the {most} labeled examples, got {batch}"

@@ -1,68 +1,217 @@
-"""An image file to pixels, the same for training, prediction and filtering."""
+"""An image file to pixels, the same for training, prediction, evaluation and filtering.
 
+Pillow reads the formats of mpl_tf/data/listing.py and no other, whatever a file's name says. What is no RGB image of 8
+bits becomes one, and is counted (CONVERSIONS); transparency is laid on a background.
+"""
+
+import collections
+import io
+import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
 
-from mpl_tf.base.errors import RunError
-from mpl_tf.data import shards
+from mpl_tf.base.errors import RunError, reason
+from mpl_tf.data import sixteen_bit, tfrecord
+from mpl_tf.data.listing import FORMATS, KINDS
+from mpl_tf.settings.forms import BACKGROUND
 
+WHITE = (255, 255, 255)
 ORIENTATION = 0x0112  # EXIF tag; 1: upright.
+BOMB = 89_478_485  # Pixels; Pillow's own bound, a quarter of a GiB of RGB.
+NAMED = 10  # Unreadable files in a message; where there are more, all stand in a file.
+CONVERSIONS = {  # What an image went through, and how it is told.
+    "animated": "animations, their first frames alone",
+    "cmyk": "CMYK, without their colour profiles",
+    "sixteen_bit": "of 16 bits, cut to the upper 8",
+    "twelve_bit": "of 16 bits with no more than 12 in use, cut to the upper 8 of these",
+    "few_bits": "of 16 bits with 13 to 15 in use, taken as 16: dark, if fewer are meant",
+}
+warnings.filterwarnings("ignore", module=r"PIL\.")  # On large images and odd metadata: refused here, or harmless.
 
 
-def decode_files(paths, size, skip_bad):
+class Decoded(NamedTuple):
+    """Many files, decoded.
+
+    Attributes:
+        images: uint8 [N, S, S, 3]; black where a file could not be read.
+        good: bool [N], False where a file could not be read.
+        notes: tuple of lines for the user: what was converted, what was left out.
+    """
+
+    images: np.ndarray
+    good: np.ndarray
+    notes: tuple
+
+
+def decode_files(sources, size, skip_bad, background=WHITE):
     """Decode and resize many files.
 
     Args:
-        paths: list of paths or shards.Records.
-        size: side of the square images, pixels.
+        sources: list of N paths or tfrecord.Records.
+        size: side S of the square images, pixels.
         skip_bad: leave an unreadable image black and mark it instead of raising.
+        background: RGB, what transparent images are laid on.
     Returns:
-        (images, good): uint8 [N, size, size, 3] and bool [N], False where a file could not be read.
+        Decoded.
     Raises:
-        RunError: naming the first file that could not be read, unless `skip_bad`.
+        RunError: naming all files that could not be read, unless `skip_bad`.
     """
-    images = np.zeros([len(paths), size, size, 3], np.uint8)
-    good = np.ones([len(paths)], bool)
+    images = np.zeros([len(sources), size, size, 3], np.uint8)
+    conversions, faults = [""] * len(sources), {}
+    damaged = tfrecord.damaged(source for source in sources if isinstance(source, tfrecord.Record))
 
     def read(index):
+        source = sources[index]
         try:
-            images[index] = decode(paths[index], size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            if not skip_bad:
-                raise RunError(
-                    f"{paths[index]}: expected a readable JPEG or PNG image, got {error}; "
-                    "mend or remove it, or give --skip_bad_images"
-                ) from error
-            good[index] = False
+            if source in damaged:
+                raise ValueError(damaged[source])
+            images[index], conversions[index] = _read(source, size, background)
+        except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
+            faults[index] = fault(error)
 
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(read, range(len(paths))):
+        for _ in pool.map(read, range(len(sources))):
             pass
-    return images, good
+    unreadable = [(sources[index], faults[index]) for index in sorted(faults)]
+    if unreadable and not skip_bad:
+        raise RunError(_refusal(unreadable))
+    good = np.ones([len(sources)], bool)
+    good[list(faults)] = False
+    counts = collections.Counter(filter(None, conversions))
+    converted = ", ".join(f"{count} {CONVERSIONS[kind]}" for kind, count in counts.most_common())
+    notes = [f"images converted: {converted}"] * bool(converted)
+    notes += [f"unreadable images left out: {_named(unreadable)}"] * bool(unreadable)
+    return Decoded(images, good, tuple(notes))
 
 
-def decode(path, size):
-    """One image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, EXIF turn applied.
+def _refusal(unreadable):
+    expected, what = f"readable {KINDS}", "or give --skip_bad_images"
+    if len(unreadable) == 1:
+        ((source, why),) = unreadable
+        return f"{source}: expected a {expected} image, got {why}; mend or remove it, {what}"
+    return f"{len(unreadable)} images: expected {expected} files, got {_named(unreadable)}; mend or remove them, {what}"
+
+
+def _named(unreadable):
+    """The first files with their faults, and the name of a file that holds all where there are more."""
+    lines = [f"{source} ({why})" for source, why in unreadable]
+    if len(lines) <= NAMED:
+        return ", ".join(lines)
+    how = {"mode": "w", "encoding": "utf-8", "errors": "surrogateescape"}
+    with tempfile.NamedTemporaryFile(prefix="unreadable-images-", suffix=".txt", delete=False, **how) as file:
+        file.write("\n".join(lines) + "\n")
+    return f"{', '.join(lines[:NAMED])} and {len(lines) - NAMED} more, all of them in {file.name}"
+
+
+def fault(error):
+    """What is wrong with an image whose decoding raised this exception, in one line."""
+    if isinstance(error, UnidentifiedImageError):  # Pillow's own text tells where in memory the bytes are.
+        return "none"
+    return " ".join((reason(error) or type(error).__name__).split())[:200]
+
+
+def decode(path, size, background=WHITE):
+    """One image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, upright.
 
     Args:
-        path: of the file, or a shards.Record.
+        path: of the file, or a tfrecord.Record.
         size: pixels.
+        background: RGB, what a transparent image is laid on.
+    Raises:
+        Exception: of any kind that Pillow raises on damaged files; `fault` makes a line of it.
     """
-    with Image.open(path.open() if isinstance(path, shards.Record) else path) as image:
+    return _read(path, size, background)[0]
+
+
+def _read(source, size, background):
+    with open_image(source.open() if isinstance(source, tfrecord.Record) else source) as image:
         image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
-        return fit(upright(image), size)
+        rgb, conversion = upright(image, background)
+        return fit(rgb, size), conversion
 
 
-def upright(image):
-    """A PIL image of any mode as RGB, loaded, and turned as its EXIF data says."""
+def open_image(file):
+    """The PIL image of a path or a binary file, in one of the formats, its pixels not read yet.
+
+    Raises:
+        Image.DecompressionBombError: it has more than BOMB pixels.
+        Exception: as in `decode`.
+    """
+    most = f"{BOMB / 1e6:.0f} megapixels"
+    try:
+        image = Image.open(
+            file, formats=tuple(FORMATS)
+        )  # No others: Pillow hands some to other programs (Ghostscript).
+    except Image.DecompressionBombError as error:  # From twice as many on.
+        raise Image.DecompressionBombError(f"an image of more than {most}") from error
+    if image.width * image.height > BOMB:
+        image.close()
+        raise Image.DecompressionBombError(f"an image of {image.width} x {image.height} pixels, more than {most}")
+    return image
+
+
+def colour(background):
+    """RGB, integers in [0, 255], of the text of --background; UsageError where it does not read so."""
+    return ImageColor.getrgb(*BACKGROUND.read("background", background))
+
+
+def is_plain_jpeg(data):
+    """Whether encoded bytes are a JPEG that TensorFlow decodes to the same picture: grey or RGB, and upright.
+
+    30 us, as it reads the header alone.
+
+    Raises:
+        Exception: as `open_image`.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    with open_image(io.BytesIO(data)) as image:
+        turned = "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1
+        return image.mode in ("L", "RGB") and not turned
+
+
+def whole(data, background=WHITE):
+    """The image of encoded bytes at its full size, uint8 [H, W, 3], upright; raises as `decode` does."""
+    with open_image(io.BytesIO(data)) as image:
+        return np.asarray(upright(image, background)[0])
+
+
+def upright(image, background=WHITE):
+    """Read an image that `open_image` gave.
+
+    Args:
+        image: PIL image of any mode.
+        background: RGB, what transparent pixels are laid on.
+    Returns:
+        (PIL image of mode RGB, turned as its EXIF data say; what it went through, a key of CONVERSIONS or "").
+    Raises:
+        ValueError: values of 32 bits, whose range nobody says, or colours of 16 bits that come out black.
+        Exception: as in `decode`.
+    """
+    values = sixteen_bit.colours(image) if sixteen_bit.has_colours(image) else None
     image.load()
-    if image.getexif().get(ORIENTATION, 1) != 1:
+    conversion = "animated" if getattr(image, "is_animated", False) else "cmyk" if image.mode == "CMYK" else ""
+    turn = image.getexif().get(ORIENTATION, 1)
+    if values is None and image.mode[0] in "IF":
+        values = sixteen_bit.grey(image)
+    if values is not None:
+        image, bits = sixteen_bit.to_eight(values, image.info.get("transparency"))
+        conversion = conversion or bits
+    elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted.
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if turn != 1:
+        image.getexif()[ORIENTATION] = turn
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image, conversion
 
 
 def fit(image, size):

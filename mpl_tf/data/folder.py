@@ -1,111 +1,169 @@
-"""folder: anybody's own JPEG and PNG images, and TFRecord shards of them, decoded and resized once into memory."""
+"""folder: anybody's own images, and TFRecord shards of them, decoded and resized once into memory."""
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import decode, shards
+from mpl_tf.data import decode, listing, plausible, shards, tfrecord
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
 
-ENDINGS = (".jpg", ".jpeg", ".png")
 MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
 
 
 def load(row, config):
     """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
 
-    --unlabeled_dir holds image files, TFRecord shards (data/shards.py; an image of image/copies c comes c times an
-    epoch), or both.
+    mpl_tf/data/listing.py says which files are images. --unlabeled_dir holds images, TFRecord shards (data/shards.py;
+    an image of image/copies c comes c times an epoch), or both.
 
     Images are uint8 [N, S, S, 3] with S = config.image_size: the shorter side resized to S, the middle cut out.
     With --num_labels, the labeled images beyond it join the unlabeled ones. --unlabeled_source=labeled reads none of
     --unlabeled_dir.
 
     Raises:
-        UsageError: no class, an empty class, a test class without training images, no image.
-        RunError: an image that cannot be read, unless --skip_bad_images.
+        UsageError: no class, an empty class, a test class without training images, no image, or what
+            mpl_tf/data/plausible.py refuses.
+        RunError: images that cannot be read, unless --skip_bad_images.
     """
-    names = class_folders(config.labeled_dir, "--labeled_dir")
-    labeled_paths, labels = _labeled_files(config.labeled_dir, names, "--labeled_dir")
-    unknown = set(class_folders(config.test_dir, "--test_dir")) - set(names)
-    if unknown:
-        raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
-    test_paths, test_labels = _labeled_files(config.test_dir, names, "--test_dir", may_lack=True)
-    more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
-    unlabeled_paths, copies = _unlabeled_files(more) if more else ([], np.ones([0], np.int32))
-    paths = [*labeled_paths, *test_paths, *unlabeled_paths]
-    _check_memory(len(paths), config.image_size)
-    images, good = decode.decode_files(paths, config.image_size, config.skip_bad_images)
-    ends = np.cumsum([len(labeled_paths), len(test_paths)])
+    names, train, test, unlabeled = _listed(config)
+    sources = [*train.paths, *test.paths, *unlabeled.paths]
+    _check_memory(len(sources), config.image_size)
+    background = decode.colour(config.background)
+    images, good, notes = decode.decode_files(sources, config.image_size, config.skip_bad_images, background)
+    # Each part's images and labels, without those that could not be read.
+    ends = np.cumsum([len(train.paths), len(test.paths)])
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
-    labeled = Source(images[: ends[0]][kept[0]], labels[kept[0]])
-    test = Source(images[ends[0] : ends[1]][kept[1]], test_labels[kept[1]])
-    unlabeled, copies = images[ends[1] :][kept[2]], copies[kept[2]]
+    labeled = Source(images[: ends[0]][kept[0]], train.labels[kept[0]])
+    tested = Source(images[ends[0] : ends[1]][kept[1]], test.labels[kept[1]])
+    others, copies = images[ends[1] :][kept[2]], unlabeled.copies[kept[2]]
     counts = np.bincount(labeled.labels, minlength=len(names))
     if not counts.all():
         raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
-    if not len(test):
+    if not len(tested):
         raise UsageError(f"--test_dir: no image in {config.test_dir} could be read")
     if config.num_labels:
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
-        unlabeled, labeled = np.concatenate([unlabeled, labeled.images[rest]]), labeled.take(chosen)
+        others, labeled = np.concatenate([others, labeled.images[rest]]), labeled.take(chosen)
         copies = np.append(copies, np.ones([len(rest)], np.int32))
     return Dataset(
         row.name,
         labeled,
-        Source(unlabeled, order=shards.order(copies)) if len(unlabeled) else None,
-        test,
+        Source(others, order=shards.order(copies)) if len(others) else None,
+        tested,
         names,
         row.mean,
         row.std,
         flip=config.flip,
-        skipped=tuple(str(path) for path, fine in zip(paths, good, strict=True) if not fine),
+        skipped=tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine),
+        notes=(*train.notes, *test.notes, *unlabeled.notes, *notes),
     )
 
 
-def class_folders(folder, flag):
-    """Sorted names of the class folders in `folder`.
+class ToLabel(NamedTuple):
+    """Images to predict the classes of.
 
-    Raises:
-        UsageError: there are none.
+    Attributes:
+        paths: list of N Paths.
+        images: uint8 [N, S, S, 3].
+        notes: tuple of lines for the user.
+        left_out: number of images that could not be read.
     """
-    names = tuple(sorted(path.name for path in Path(folder).iterdir() if path.is_dir() and path.name[0] != "."))
-    if not names:
-        raise UsageError(f"{flag}: expected one folder of images a class, found no folder in {folder}")
-    return names
+
+    paths: list
+    images: np.ndarray
+    notes: tuple
+    left_out: int
 
 
-def image_files(folder, flag, may_lack=False):
-    """Sorted paths of the JPEG and PNG files in `folder`, at any depth.
+def to_label(config, size):
+    """Read --images, a folder (any depth) or one image.
 
+    Args:
+        config: Config.
+        size: side S of the model's images, pixels.
+    Returns:
+        ToLabel.
     Raises:
-        UsageError: there are none, unless `may_lack`.
+        UsageError: no image, or none that can be read.
+        RunError: images that cannot be read, unless --skip_bad_images.
     """
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    if not found and not may_lack:
-        raise UsageError(f"{flag}: expected JPEG or PNG images, found none in {folder}")
-    return found
+    found = listing.find(config.images, "--images")
+    background = decode.colour(config.background)
+    images, good, notes = decode.decode_files(found.images, size, config.skip_bad_images, background)
+    paths = [path for path, fine in zip(found.images, good, strict=True) if fine]
+    if not paths:
+        raise UsageError(f"--images: none of the {len(good)} images in {config.images} could be read")
+    return ToLabel(paths, images[good], (*found.passed.told("--images"), *notes), len(good) - len(paths))
 
 
-def _labeled_files(folder, names, flag, may_lack=False):
+class _Part(NamedTuple):
+    """The images of a folder, not read yet.
+
+    Attributes:
+        paths: list of N paths or Records.
+        notes: tuple of lines for the user.
+        labels: int32 [N]; None where they are unknown.
+        copies: int32 [N], how often an epoch shows each; None where that is once.
+    """
+
+    paths: list
+    notes: tuple
+    labels: np.ndarray | None = None
+    copies: np.ndarray | None = None
+
+
+class _Listed(NamedTuple):
+    """Names of the classes, and the _Parts."""
+
+    names: tuple
+    train: _Part
+    test: _Part
+    unlabeled: _Part
+
+
+def _listed(config):
+    """What there is to read, refused where it is not what it seems."""
+    passed = listing.PassedOver()
+    names = listing.class_folders(config.labeled_dir, "--labeled_dir", passed)
+    plausible.check_classes(names, config.labeled_dir)
+    plausible.check_apart(config.labeled_dir, config.test_dir)
+    train = _labeled(config.labeled_dir, names, "--labeled_dir", passed)
+    plausible.check_one_class_each(train.paths, train.labels, names)
+    passed = listing.PassedOver()
+    tested = listing.class_folders(config.test_dir, "--test_dir", passed)
+    unknown = set(tested) - set(names)
+    if unknown:
+        raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
+    test = _labeled(config.test_dir, names, "--test_dir", passed, present=tested)
+    test = test._replace(notes=test.notes + plausible.shared(train.paths, test.paths))
+    more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
+    unlabeled = _unlabeled(more) if more else _Part([], (), copies=np.ones([0], np.int32))
+    return _Listed(names, train, test, unlabeled)
+
+
+def _labeled(folder, names, flag, passed, present=None):
+    """The images of the classes `names`, of those in `present` where it is given."""
     paths, labels = [], []
     for label, name in enumerate(names):
-        if may_lack and not (Path(folder) / name).is_dir():
+        if present is not None and name not in present:
             continue
-        found = image_files(Path(folder) / name, flag)
-        paths += found
-        labels += [label] * len(found)
-    return paths, np.array(labels, np.int32)
+        found = listing.find(Path(folder) / name, flag)
+        paths += found.images
+        labels += [label] * len(found.images)
+        passed.update(found.passed)
+    return _Part(paths, passed.told(flag), labels=np.array(labels, np.int32))
 
 
-def _unlabeled_files(folder):
-    """Paths of images and Records of shards in --unlabeled_dir, and how often each counts, int32 [N]."""
-    records = [record for path in shards.files(folder, "--unlabeled_dir") for record in shards.records(path)]
-    paths = image_files(folder, "--unlabeled_dir", may_lack=bool(records))
-    return [*paths, *records], np.append(np.ones([len(paths)], np.int32), shards.copies(records))
+def _unlabeled(folder):
+    """Images and Records of shards in --unlabeled_dir."""
+    found = listing.find(folder, "--unlabeled_dir", shards=True)
+    records = [record for path in found.shards for record in tfrecord.records(path)]
+    copies = np.append(np.ones([len(found.images)], np.int32), shards.copies(records))
+    return _Part([*found.images, *records], found.passed.told("--unlabeled_dir"), copies=copies)
 
 
 def _check_memory(count, size):

@@ -9,19 +9,19 @@
 --data_dir is a folder of TFDS data sets (imagenet2012, imagenet2012_subset/10pct, imagenet2012_real) or holds the usual
 TFRecord shards train-00000-of-01024 and validation-00000-of-00128 of image/encoded and image/class/label, which counts
 from 1 where there is an image/class/synset too, else from 0. The subset, which the usual shards do not mark, is then
-given as shards in --labeled_dir. --unlabeled_dir holds TFRecord shards (mpl_tf/data/shards.py) or JPEG and PNG files.
+given as shards in --labeled_dir. --unlabeled_dir holds TFRecord shards (mpl_tf/data/shards.py) or images.
 
 Where imagenet2012_real is there, ImageNet-ReaL is scored too (Beyer et al. 2020).
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError, reason
-from mpl_tf.data import shards, streamed
-from mpl_tf.data.folder import image_files
+from mpl_tf.data import decode, listing, shards, streamed, tfrecord
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.tfds import TfdsData
@@ -38,7 +38,7 @@ def load_10(row, config):
     """ImageNet-10%: a tenth labeled, the whole training set unlabeled (paper section 3.2)."""
     files = _files(config)
     if config.labeled_dir:
-        found = shards.files(config.labeled_dir, "--labeled_dir")
+        found = listing.shards(config.labeled_dir, "--labeled_dir")
         labeled = _usual(row, found, config, f"--labeled_dir: no TFRecord shard in {config.labeled_dir}")
     elif isinstance(files, TfdsData):
         labeled = TfdsData("imagenet2012_subset/10pct", config.data_dir).streamed("train", config.image_size)
@@ -62,33 +62,49 @@ def load_jft(row, config):
     files = _files(config)
     train = _split(row, files, "train", config)
     _, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
-    unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size) if config.unlabeled_dir else None
-    return _dataset(row, config, files, train.take(used), unlabeled)
+    if not config.unlabeled_dir:
+        return _dataset(row, config, files, train.take(used), None)
+    background = decode.colour(config.background)
+    passed = listing.PassedOver()
+    unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size, background, passed)
+    dataset = _dataset(row, config, files, train.take(used), unlabeled)
+    return dataclasses.replace(dataset, notes=passed.told("--unlabeled_dir"))
 
 
-def unlabeled_files(folder, size):
-    """The images of --unlabeled_dir: TFRecord shards, or JPEG and PNG files, at any depth.
+def unlabeled_files(folder, size, background=decode.WHITE, passed=None):
+    """The images of --unlabeled_dir: TFRecord shards, or image files, at any depth.
 
     Args:
         folder: path.
         size: side of the images, pixels.
+        background: RGB, what transparent images are laid on.
+        passed: listing.PassedOver, which counts the other files; None: nobody asks.
     Returns:
         Streamed, without labels; an image of image/copies n stands n times in its order.
     Raises:
-        UsageError: no shard and no image; RunError: a shard that ends within a record.
+        UsageError: no shard and no image, or both.
+        RunError: a shard that ends within a record, or asks for too many copies.
     """
-    found = shards.files(folder, "--unlabeled_dir")
-    if not found:
-        paths = image_files(folder, "--unlabeled_dir")
-        places = np.array([(number, 0, path.stat().st_size) for number, path in enumerate(paths)], np.int64)
-        return streamed.Streamed(tuple(map(str, paths)), places, lambda data: (data, -1), size, labeled=False)
+    found = listing.find(folder, "--unlabeled_dir", shards=True)
+    if passed is not None:
+        passed.update(found.passed)
+    if found.shards and found.images:
+        raise UsageError(
+            f"--unlabeled_dir: expected TFRecord shards or images in {folder}, found {len(found.shards)} shards and "
+            f"{len(found.images)} images; give a folder of one kind"
+        )
+    options = {"labeled": False, "background": background}
+    if not found.shards:
+        places = np.array([(number, 0, path.stat().st_size) for number, path in enumerate(found.images)], np.int64)
+        names = tuple(map(str, found.images))
+        return streamed.Streamed(names, places, lambda data: (data, -1), size, framed=False, **options)
 
     def parse(record):
         example = shards.parse(record)
         return example["image/encoded"], example["image/class/label"]
 
-    copies = np.concatenate([shards.copies(shards.records(path)) for path in found])
-    return streamed.index(found, parse, size, labeled=False, order=shards.order(copies))
+    copies = np.concatenate([shards.copies(tfrecord.records(path)) for path in found.shards])
+    return streamed.index(found.shards, parse, size, order=shards.order(copies), **options)
 
 
 def _files(config):
@@ -104,7 +120,7 @@ def _files(config):
 def _split(row, files, split, config):
     if isinstance(files, TfdsData):
         return files.streamed(split, config.image_size)
-    found = [path for path in shards.files(files, "--data_dir") if path.name.startswith(f"{split}-")]
+    found = [path for path in listing.shards(files, "--data_dir") if path.name.startswith(f"{split}-")]
     return _usual(row, found, config, f"--data_dir: no shard {split}-00000-of-... in {files}")
 
 

@@ -99,6 +99,7 @@ class Dataset:
         flip: whether a mirrored image keeps its class.
         fill: grey level of what a shift, a rotation or a cutout uncovers (released: 128; digits: their background).
         skipped: paths of images left out because they could not be read.
+        notes: lines for the user: what was passed over, converted or left out, and what looks odd.
         real: Streamed with the classes accepted for each image (ImageNet-ReaL), for evaluation alone; or None.
     """
 
@@ -112,6 +113,7 @@ class Dataset:
     flip: bool = False
     fill: int = 128
     skipped: tuple = ()
+    notes: tuple = ()
     real: object = None
 
     @property

@@ -3,16 +3,14 @@
 Every example is known by its place (file, offset, length), so that a run draws them in any order, as it does those in
 memory: step n needs no step before it, and a host reads its own part alone. The places of a TFRecord file are found by
 walking from length to length without reading images (about 5 us each); a file that ends within a record is told then.
-
-A training image is decoded with its random crop in one operation; the crop (Szegedy et al. 2015, "Inception") has 8 to
-100 % of the image's area and an aspect of 3/4 to 4/3. In evaluation the middle is cut out, S / (S + 32) of the shorter
-side. Both are resized to S x S by bicubic interpolation.
+A record's checksum is verified whenever it is read. mpl_tf/data/crops.py cuts the crops out.
 """
 
 import collections
 import dataclasses
 import hashlib
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.base.errors import RunError, reason
-from mpl_tf.data import shards
+from mpl_tf.base.errors import RunError
+from mpl_tf.data import decode, tfrecord
+from mpl_tf.data.crops import centre_crop, random_crop
 from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, targets_at
 
-CROP_AREA, CROP_ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
-CENTRE_PADDING = 32  # Pixels around the middle at 224: 224 of 256.
 RECENT = 2**15  # Examples looked through for the one that cannot be decoded: more than lie ready for the next steps.
 
 
@@ -41,6 +38,8 @@ class Streamed:
         size: side S of the images, pixels.
         labeled: whether the labels are known.
         targets, order: as in Source.
+        framed: whether the bytes are records of TFRecord files, with checksums around them.
+        background: RGB, what transparent images are laid on.
     """
 
     files: tuple
@@ -50,6 +49,8 @@ class Streamed:
     labeled: bool = True
     targets: np.ndarray | None = None
     order: np.ndarray | None = None
+    framed: bool = True
+    background: tuple = decode.WHITE
     failures: list = dataclasses.field(default_factory=list, compare=False, repr=False)
     recent: collections.deque = dataclasses.field(
         default_factory=lambda: collections.deque(maxlen=RECENT), compare=False, repr=False
@@ -70,11 +71,21 @@ class Streamed:
 
     def take(self, indices, with_labels=True):
         """The examples at `indices` (int [n] or slice), without their labels if so asked."""
-        return Streamed(self.files, self.places[indices], self.parse, self.size, self.labeled and with_labels)
+        return dataclasses.replace(
+            self,
+            places=self.places[indices],
+            labeled=self.labeled and with_labels,
+            targets=None,
+            order=None,
+            failures=[],
+            recent=collections.deque(maxlen=RECENT),
+        )
 
     def fingerprint(self):
         """SHA-256 of which examples these are and in what order, without reading them."""
-        digest = hashlib.sha256("\n".join([str(self.size), *(Path(file).name for file in self.files)]).encode())
+        digest = hashlib.sha256(
+            "\n".join([str(self.size), *(Path(file).name for file in self.files)]).encode(errors="surrogateescape")
+        )
         digest.update(np.ascontiguousarray(self.places))
         digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
         return digest.hexdigest()
@@ -93,7 +104,7 @@ class Streamed:
         def one(index, seed):
             number = index if order is None else order[index]
             encoded, label = self._example(number)
-            return random_crop(encoded, seed, self.size), tf.cast(label, tf.int32), number
+            return random_crop(encoded, seed, self.size, self.background), tf.cast(label, tf.int32), number
 
         def whole(images, labels, numbers):
             targets = None if self.targets is None else targets_at(self.targets, numbers)
@@ -114,7 +125,7 @@ class Streamed:
 
         def one(index):
             encoded, label = self._example(index)
-            return centre_crop(encoded, self.size), label
+            return centre_crop(encoded, self.size, self.background), label
 
         numbers = tf.data.Dataset.range(start, len(self))
         examples = numbers.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -126,24 +137,25 @@ class Streamed:
 
     def example(self, number):
         """Encoded image and label of an example, read now; raises RunError or tf.errors.OpError."""
-        return self.parse(tf.constant(self._read(number)))
+        path, offset, length = self._place(number)
+        return self.parse(tfrecord.verified(path, offset, length) if self.framed else tf.io.read_file(path))
 
     def _example(self, index):
-        data = tf.numpy_function(self._read, [index], tf.string, stateful=False)
-        return self.parse(tf.ensure_shape(data, []))
+        place = tf.numpy_function(self._place, [index], [tf.string, tf.int64, tf.int64], stateful=False)
+        path, offset, length = (tf.ensure_shape(part, []) for part in place)
+        return self.parse(tfrecord.verified(path, offset, length) if self.framed else tf.io.read_file(path))
 
-    def _read(self, index):
-        file, offset, length = (int(number) for number in self.places[index])
+    def _place(self, index):
+        """Path (bytes), offset and length (int64) of an example; RunError where they are not in the file any more."""
+        file, offset, length = self.places[index]
         try:
-            with open(self.files[file], "rb", buffering=0) as opened:
-                opened.seek(offset)
-                data = opened.read(length)
+            there = os.stat(self.files[file]).st_size - offset
         except OSError as error:
             raise self._note(f"{self.files[file]}: cannot be read ({error})") from error
-        if len(data) != length:
-            raise self._note(f"{self.files[file]}: expected {length} bytes at {offset}, it ends after {len(data)}")
+        if there < length:
+            raise self._note(f"{self.files[file]}: expected {length} bytes at {offset}, it ends after {max(there, 0)}")
         self.recent.append(index)
-        return data
+        return os.fsencode(self.files[file]), offset, length
 
     def _note(self, line):
         self.failures.append(line)
@@ -165,10 +177,15 @@ class Streamed:
     def _damage(self, index):
         """Why an example cannot be decoded, or None."""
         try:
-            tf.io.decode_image(self.example(index)[0], channels=3, expand_animations=False)
-        except tf.errors.OpError as error:
+            encoded = self.example(index)[0].numpy()
+            if decode.is_plain_jpeg(encoded):
+                tf.io.decode_jpeg(encoded)
+            else:
+                decode.whole(encoded)
+        except Exception as error:  # Of Pillow's plugins any.
             file, offset, _ = self.places[index]
-            return f"{self.files[file]}: expected an image at byte {offset}, got {reason(error)}"
+            wrong = tfrecord.WRONG if isinstance(error, tf.errors.DataLossError) else decode.fault(error)
+            return f"{self.files[file]}: expected an image at byte {offset}, got {wrong}"
         return None
 
 
@@ -187,62 +204,8 @@ def index(files, parse, size, counts=None, **options):
     """
     places = []
     for number, path in enumerate(files):
-        found = shards.records(path)
+        found = tfrecord.records(path)
         if counts is not None and len(found) != counts[number]:
             raise RunError(f"{path}: expected {counts[number]} records, found {len(found)}; copy it again")
         places.append(np.array([(number, record.offset, record.length) for record in found], np.int64).reshape(-1, 3))
     return Streamed(tuple(str(path) for path in files), np.concatenate(places), parse, size, **options)
-
-
-def random_crop(encoded, seed, size):
-    """Inception crop of an encoded image.
-
-    Args:
-        encoded: string tensor [], JPEG (decoded only where the crop is), PNG, GIF or BMP.
-        seed: int32 [2]; the same seed gives the same crop.
-        size: side of the result, pixels.
-    Returns:
-        uint8 [size, size, 3].
-    """
-
-    def window(shape):
-        begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-            shape,
-            tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-            seed,
-            min_object_covered=0.0,
-            aspect_ratio_range=CROP_ASPECT,
-            area_range=CROP_AREA,
-            max_attempts=10,
-        )
-        return tf.concat([begin[:2], extent[:2]], axis=0)  # [4]: top, left, height, width
-
-    return _cut(encoded, window, size)
-
-
-def centre_crop(encoded, size):
-    """The middle of an encoded image: size / (size + 32) of its shorter side, resized; uint8 [size, size, 3]."""
-
-    def window(shape):
-        side = tf.minimum(shape[0], shape[1])
-        part = tf.cast(tf.round(size / (size + CENTRE_PADDING) * tf.cast(side, tf.float32)), tf.int32)
-        return tf.stack([(shape[0] - part) // 2, (shape[1] - part) // 2, part, part])
-
-    return _cut(encoded, window, size)
-
-
-def _cut(encoded, window, size):
-    """Decode the window (a function of the image's int32 [3] shape) and resize it to uint8 [size, size, 3]."""
-
-    def from_jpeg():
-        place = window(tf.io.extract_jpeg_shape(encoded))
-        return tf.image.decode_and_crop_jpeg(encoded, place, channels=3)
-
-    def from_other():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        top, left, height, width = tf.unstack(window(tf.shape(image)))
-        return image[top : top + height, left : left + width]
-
-    image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
-    image = tf.image.resize(tf.ensure_shape(image, [None, None, 3]), [size, size], "bicubic")
-    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)

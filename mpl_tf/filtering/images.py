@@ -1,6 +1,6 @@
 """One encoded image: decoded, fingerprinted and made fit for the model; whatever is wrong with it is told, not raised.
 
-Pixels are those of the training reader (data/folder.py), so that an image is scored as it will be trained on. PIL
+Pixels are those of training's decoder (data/decode.py), so that an image is scored as it will be trained on. PIL
 decodes them: on 32 x 32 JPEGs 51 us of processor time an image, with TensorFlow's decoder in tf.data 50.
 """
 
@@ -8,19 +8,17 @@ import dataclasses
 import hashlib
 import io
 import itertools
-import warnings
 
 import numpy as np
 from PIL import Image
 from scipy import fftpack
 
 from mpl_tf.data import decode as decoding
+from mpl_tf.data import sixteen_bit
 
 HASH_SIDE = 16  # 256 bits: 64 do not tell slight crops of 32 x 32 photographs from other photographs.
 HASH_BYTES = HASH_SIDE**2 // 8
 CROP = 1 / 32  # Of the side: what "slightly cropped" means. An evaluation image is hashed with and without each margin.
-BOMB = 89_478_485  # Pixels; Pillow's own bound, a quarter of a GiB of RGB.
-warnings.filterwarnings("ignore", module=r"PIL\.")  # On large images and odd metadata: told below, or harmless.
 PLAIN = ("JPEG", "PNG")  # Formats that every TensorFlow decoder reads.
 
 
@@ -33,7 +31,7 @@ class Decoded:
         sha256: of the decoded pixels at full size, with that size, 32 bytes; None without fingerprints.
         hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image.
         problem: empty, or why it cannot be used: empty_file, too_large, truncated, unreadable; or that it was
-            converted: cmyk (to RGB), sixteen_bit (to 8 bits), animated (its first frame).
+            converted, a key of data/decode.py's CONVERSIONS: cmyk, sixteen_bit, twelve_bit, few_bits, animated.
         detail: what the decoder said.
     """
 
@@ -45,7 +43,7 @@ class Decoded:
     usable: bool = True
 
 
-def decode_all(encoded, size, fingerprints, cropped=False):
+def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.WHITE):
     """Decode images.
 
     Args:
@@ -53,10 +51,11 @@ def decode_all(encoded, size, fingerprints, cropped=False):
         size: side of the model's input, pixels; 0: no pixels.
         fingerprints: whether to make sha256 and hashes.
         cropped: whether to hash each slight crop too, as for evaluation images.
+        background: RGB, what transparent images are laid on.
     Returns:
         list of Decoded.
     """
-    opened = [(data, None) if isinstance(data, Decoded) else decode(data) for data in encoded]
+    opened = [(data, None) if isinstance(data, Decoded) else decode(data, background) for data in encoded]
     crops = []
     for result, upright in opened:
         if upright and size:
@@ -71,22 +70,20 @@ def decode_all(encoded, size, fingerprints, cropped=False):
     return [result for result, _ in opened]
 
 
-def decode(data, max_pixels=BOMB):
+def decode(data, background=decoding.WHITE):
     """Decode an image.
 
     Args:
         data: bytes of the file.
-        max_pixels: largest width x height that is decoded.
+        background: RGB, what a transparent image is laid on.
     Returns:
         (Decoded, the image as PIL has it, RGB and upright, or None).
     """
     if not data:
         return refused("empty_file", "0 bytes"), None
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > max_pixels:
-                return refused("too_large", f"{image.width} x {image.height} pixels"), None
-            upright, problem = decoding.upright(image), _conversion(image)
+        with decoding.open_image(io.BytesIO(data)) as image:
+            upright, problem = decoding.upright(image, background)
     except Image.DecompressionBombError as error:
         return refused("too_large", str(error)), None
     except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
@@ -115,32 +112,22 @@ def perceptual_hashes(images):
     return [row.tobytes() for row in np.packbits(bits, axis=1)]
 
 
-def storable(data):
+def storable(data, background=decoding.WHITE):
     """The image as bytes that TensorFlow's decoders read upright: as they are where that holds, else a PNG of them.
 
     Args:
         data: bytes of an image that `decode` can use.
+        background: RGB, what a transparent image is laid on.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with decoding.open_image(io.BytesIO(data)) as image:
+        plain = image.format in PLAIN and image.mode in ("L", "RGB") and not sixteen_bit.has_colours(image)
         turned = image.getexif().get(decoding.ORIENTATION, 1) != 1
-        if image.format in PLAIN and image.mode in ("L", "RGB") and not turned and not _frames(image):
+        if plain and not (turned or image.has_transparency_data or getattr(image, "is_animated", False)):
             return data
-        upright = decoding.upright(image)
+        upright, _ = decoding.upright(image, background)
     output = io.BytesIO()
     upright.save(output, "PNG")
     return output.getvalue()
-
-
-def _conversion(image):
-    if _frames(image):
-        return "animated"
-    if image.mode == "CMYK":
-        return "cmyk"
-    return "sixteen_bit" if image.mode.startswith("I") else ""
-
-
-def _frames(image):
-    return getattr(image, "is_animated", False)
 
 
 def _crops(image):

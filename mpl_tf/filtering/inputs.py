@@ -1,5 +1,7 @@
 """Where the images are: folders, patterns, lists, TFRecord shards and TFDS data sets, cut into chunks of work.
 
+mpl_tf/data/listing.py says which files of a folder or a pattern are images; a list names files whatever they are.
+
 The list of a run is written once, PLAN/images.jsonl with a line [id, path] a file, so that neither memory nor a run
 that goes on depends on listing it again; chunks point into it.
 """
@@ -14,19 +16,9 @@ from pathlib import Path
 
 from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import shards
+from mpl_tf.data import decode, listing, tfrecord
 from mpl_tf.data.tfds import TfdsData
-
-ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-)  # Taken from a folder; a pattern takes all.
+from mpl_tf.filtering import patterns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +33,7 @@ class Chunk:
         feature: of a shard's records, that holds the image; empty for a list of files.
         name: of a shard in ids, as the user wrote it.
         shift: added to the numbers of a shard's records in ids: images of the shards before it.
+        background: colour that transparent images are laid on.
     """
 
     number: int
@@ -51,9 +44,15 @@ class Chunk:
     feature: str = ""
     name: str = ""
     shift: int = 0
+    background: str = "white"
 
     def __len__(self):
         return self.stop - self.start
+
+    @property
+    def ground(self):
+        """The background as RGB, integers in [0, 255]."""
+        return decode.colour(self.background)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +95,18 @@ def _load_file(name, path):
 
 
 def _records_of(chunk):
-    found = shards.records(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
+    found = tfrecord.records(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
+    damaged = tfrecord.damaged(found)
     file = open(chunk.place, "rb", buffering=0)  # noqa: SIM115 - closed with the last Item, wherever that is loaded.
     for row, record in enumerate(found):
         name = f"{chunk.name}#{chunk.shift + record.number}"
-        yield Item(row, printable(str(record)), functools.partial(_load_record, name, record, file), name)
+        load = functools.partial(_load_record, name, record, file, damaged.get(record))
+        yield Item(row, printable(str(record)), load, name)
 
 
-def _load_record(name, record, file):
+def _load_record(name, record, file, wrong):
+    if wrong:
+        raise ValueError(wrong)
     example = record.example(file)
     own = example.get("image/id")
     return own.decode(errors="backslashreplace") if own else name, example[record.feature]
@@ -114,7 +117,7 @@ def printable(path):
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def plan(specs, flag, data_dir, size, folder):
+def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
     """Cut the images that a flag names into chunks, or read the plan that was made before.
 
     Args:
@@ -124,6 +127,8 @@ def plan(specs, flag, data_dir, size, folder):
         data_dir: folder of TFDS data sets; empty: ~/tensorflow_datasets.
         size: images a chunk at most.
         folder: Path; gets images.jsonl and chunks.jsonl.
+        background: colour that transparent images are laid on.
+        echo: is told what was passed over, a function of a str; where the plan was made before, it was told then.
     Returns:
         list of Chunk.
     Raises:
@@ -132,46 +137,49 @@ def plan(specs, flag, data_dir, size, folder):
     """
     record = folder / "chunks.jsonl"
     if not record.exists():
-        chunks = []
+        chunks, passed = [], listing.PassedOver()
 
         def write(temporary):
-            with open(temporary, "wb") as listing:
+            with open(temporary, "wb") as lines:
                 for spec in specs:
-                    chunks.extend(_chunks_of(spec, flag, data_dir, size, listing, folder / "images.jsonl"))
+                    chunks.extend(_chunks_of(spec, flag, data_dir, size, lines, folder / "images.jsonl", passed))
 
         files.write(folder / "images.jsonl", write)
-        numbered = [dataclasses.asdict(chunk) | {"number": number} for number, chunk in enumerate(chunks)]
+        for line in passed.told(flag):
+            echo(line)
+        changes = {"background": background}
+        numbered = [dataclasses.asdict(chunk) | changes | {"number": number} for number, chunk in enumerate(chunks)]
         files.write_text(record, "".join(json.dumps(chunk) + "\n" for chunk in numbered))
     with open(record) as lines:
         return [Chunk(**json.loads(line)) for line in lines]
 
 
-def _chunks_of(spec, flag, data_dir, size, listing, path):
+def _chunks_of(spec, flag, data_dir, size, lines, path, passed):
     if spec.startswith("tfds:"):
         yield from _tfds_chunks(spec, flag, data_dir, size)
         return
-    start, offset, count, found = 0, listing.tell(), 0, 0
-    for name in _paths(spec, flag):
+    start, offset, count, found = 0, lines.tell(), 0, 0
+    for name in _paths(spec, flag, passed):
         found += 1
-        if shards.is_shard(name):
-            records = shards.records(name)
+        if listing.is_shard(name):
+            records = tfrecord.records(name)
             yield from _shard_chunks(records, size, "image/encoded", printable(name), 0)
             continue
-        listing.write(json.dumps([name, os.path.abspath(name)]).encode() + b"\n")
+        lines.write(json.dumps([name, os.path.abspath(name)]).encode() + b"\n")
         count += 1
         if count - start == size:
             yield Chunk(0, str(path.absolute()), start, count, offset)
-            start, offset = count, listing.tell()
+            start, offset = count, lines.tell()
     if count > start:
         yield Chunk(0, str(path.absolute()), start, count, offset)
     if not found:
-        raise UsageError(f"{flag}: expected images or TFRecord shards, found none in {spec}")
+        raise listing.nothing(flag, spec, passed)
 
 
 def _shard_chunks(records, size, feature, name, shift):
     for start in range(0, len(records), size):
         first, last = records[start], records[min(start + size, len(records)) - 1]
-        offset = first.offset - shards.HEADER
+        offset = first.offset - tfrecord.HEADER
         yield Chunk(0, os.path.abspath(first.path), first.number, last.number + 1, offset, feature, name, shift)
 
 
@@ -181,29 +189,25 @@ def _tfds_chunks(spec, flag, data_dir, size):
         raise UsageError(f"{flag}: expected tfds:NAME/SPLIT, got {spec}")
     done = 0
     for path, skip, take in TfdsData(name, data_dir).shards(split, flag):
-        records = shards.records(path)[skip : skip + take]
+        records = tfrecord.records(path)[skip : skip + take]
         yield from _shard_chunks(records, size, "image", spec, done - skip)
         done += take
 
 
-def _paths(spec, flag):
-    """Paths of image files and shards that a spec other than tfds: names, sorted within each folder."""
+def _paths(spec, flag, passed):
+    """Paths of image files and shards that a spec other than tfds: names; `passed` counts the others."""
     if os.path.isdir(spec):
-        for parent, folders, names in os.walk(spec):
-            folders[:] = sorted(name for name in folders if name[0] != ".")
-            wanted = [
-                name for name in names if name[0] != "." and (name.lower().endswith(ENDINGS) or shards.is_shard(name))
-            ]
-            yield from (os.path.join(parent, name) for name in sorted(wanted))
+        yield from listing.walk(spec, flag, passed)
     elif os.path.isfile(spec):
         if not spec.endswith(".txt"):
             yield spec
             return
-        with open(spec, errors="surrogateescape") as lines:
+        # A name that is not UTF-8 keeps its bytes.
+        with open(spec, encoding="utf-8", errors="surrogateescape") as lines:
             parent = os.path.dirname(spec)
             yield from (os.path.join(parent, line.rstrip("\r\n")) for line in lines if line.strip())
     elif glob.has_magic(spec):
-        yield from (path for path in sorted(glob.iglob(spec, recursive=True)) if os.path.isfile(path))
+        yield from patterns.expand(spec, flag, passed)
     else:
         raise UsageError(
             f"{flag}: expected a folder, a pattern, a .txt list of files, TFRecord shards or tfds:NAME/SPLIT, "

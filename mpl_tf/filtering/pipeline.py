@@ -6,6 +6,7 @@ reads its images itself. Workers and the launching program see the same files (a
 """
 
 import functools
+import os
 import threading
 from pathlib import Path
 
@@ -171,11 +172,11 @@ class Write(runner.Told):
         yield number
 
     def _write(self, temporary, parts):
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
+        with tf.io.TFRecordWriter(os.fsencode(temporary)) as writer:
             for chunk, wanted in parts:
                 for item in inputs.pick(chunk, wanted):
                     try:
-                        encoded = images.storable(item.load()[1])
+                        encoded = images.storable(item.load()[1], chunk.ground)
                     except (OSError, ValueError) as error:
                         raise RunError(f"{item.source}: scored, but now it cannot be read ({error})") from error
                     writer.write(shards.serialize(encoded, *wanted[item.row]))

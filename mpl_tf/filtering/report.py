@@ -10,7 +10,7 @@ from PIL import Image
 
 from mpl_tf.base import files
 from mpl_tf.data import decode
-from mpl_tf.filtering import images, inputs, outputs
+from mpl_tf.filtering import inputs, outputs
 
 SIDE = 72  # Of a thumbnail, pixels.
 PICTURES = 6  # Best ones and last ones kept of a class.
@@ -87,8 +87,8 @@ def _thumbnails(wanted, chunks):
         for item in inputs.pick(chunks[what][chunk], rows):
             try:
                 name, data = item.load()
-                with Image.open(io.BytesIO(images.storable(data))) as image:
-                    upright = decode.upright(image)
+                with decode.open_image(io.BytesIO(data)) as image:
+                    upright, _ = decode.upright(image, chunks[what][chunk].ground)
             except (OSError, ValueError):
                 continue
             found[what, chunk, item.row] = (_data_uri(upright), name)

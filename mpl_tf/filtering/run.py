@@ -92,7 +92,7 @@ def _plan(job):
         settings.claim(job.scores, job.record, "output")
     about = job.record["scoring"]
     images = job.scoring.images if job.scoring else ()
-    return inputs.plan(images, "--images", about["data_dir"], about["chunk"], job.scores)
+    return inputs.plan(images, "--images", about["data_dir"], about["chunk"], job.scores, about["background"], job.echo)
 
 
 def headline(summary):
@@ -140,7 +140,15 @@ def _fingerprint(job):
     if not job.selection.exclude:
         return []
     folder = job.work / "exclude"
-    chunks = inputs.plan(job.selection.exclude, "--exclude", job.selection.data_dir, 1024, folder)
+    chunks = inputs.plan(
+        job.selection.exclude,
+        "--exclude",
+        job.selection.data_dir,
+        1024,
+        folder,
+        job.record["scoring"]["background"],
+        job.echo,
+    )
     if not chunks:
         raise UsageError("--exclude: no image matched")
     pipeline.fingerprint(chunks, str(folder), job.beam_arguments)

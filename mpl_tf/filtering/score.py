@@ -191,7 +191,7 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
     left = iter(lambda: list(itertools.islice(found, batch)), [])
     with ThreadPoolExecutor(THREADS) as pool:
         for number, block in enumerate(left):
-            waiting.append(pool.submit(_decode_block, block, size, fingerprints, cropped))
+            waiting.append(pool.submit(_decode_block, block, size, fingerprints, cropped, chunk.ground))
             if pace.blocks == 1 and not number:
                 wait(waiting)
             if number > pace.blocks:  # The first of a chunk is late at any pace.
@@ -202,7 +202,7 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
             yield waiting.popleft().result()
 
 
-def _decode_block(found, size, fingerprints, cropped):
+def _decode_block(found, size, fingerprints, cropped, background):
     """(ids, Items, Decoded images) of a list of inputs.Item; one that cannot be read is told in its Decoded."""
     ids, encoded = [], []
     for item in found:
@@ -212,4 +212,4 @@ def _decode_block(found, size, fingerprints, cropped):
             name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
         ids.append(name)
         encoded.append(data)
-    return ids, found, images.decode_all(encoded, size, fingerprints, cropped)
+    return ids, found, images.decode_all(encoded, size, fingerprints, cropped, background)

@@ -33,6 +33,7 @@ class Scoring:
     chunk: int = flag("images a unit of work: what a kill -9 can lose", 2048, unit="images", low=1)
     top_classes: int = flag("classes that an image competes for, its most probable ones", 1, low=1)
     fingerprints: bool = flag("note hashes with the scores, for --exclude and --dedup", True)
+    background: str = like(Config, "background", "white")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,7 +106,8 @@ def label_files(model, paths, images, class_names, batch, output):
     best = probabilities.argmax(axis=-1)
 
     def save(temporary):
-        with open(temporary, "w", newline="") as file:
+        # Names that are not UTF-8 keep their bytes.
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "class", "probability"])
             for path, label, row in zip(paths, best, probabilities, strict=True):

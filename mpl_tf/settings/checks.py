@@ -189,8 +189,9 @@ def folder(name, given):
 
 
 def predicted(config):
-    """--mode=predict has images to label."""
-    yield from folder("images", config.images)
+    """--mode=predict has images to label, or one."""
+    if not Path(config.images).is_file():
+        yield from folder("images", config.images)
 
 
 # A check, and the flags that it reads.

@@ -31,3 +31,4 @@ class Form:
 
 
 MESH = Form("replica:R,core:S, as in replica:2,core:4", r"replica:([1-9]\d*),core:([1-9]\d*)")
+BACKGROUND = Form("white, black or #rrggbb, as in #ff8000", r"(white|black|#[0-9a-fA-F]{6})")

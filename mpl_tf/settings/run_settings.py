@@ -7,7 +7,7 @@ import dataclasses
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS, lines
 from mpl_tf.settings.fields import flag
-from mpl_tf.settings.forms import MESH
+from mpl_tf.settings.forms import BACKGROUND, MESH
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
 MODES = ("train", "evaluate", "predict")
@@ -49,10 +49,8 @@ class RunSettings:
         topic="Data",
         identity=False,
     )
-    labeled_dir: str = flag(
-        "own labeled images: one folder a class, JPEG or PNG; imagenet_10: TFRecord shards", identity=False
-    )
-    unlabeled_dir: str = flag("own unlabeled images: any depth, JPEG, PNG or TFRecord shards", identity=False)
+    labeled_dir: str = flag("own labeled images: one folder a class; imagenet_10: TFRecord shards", identity=False)
+    unlabeled_dir: str = flag("own unlabeled images, at any depth, and TFRecord shards of images", identity=False)
     test_dir: str = flag("own test images: the class folders of --labeled_dir", identity=False)
     num_labels: int = flag(
         "labeled examples in all, equally many a class; 0: all there are", unit="examples", low=0, limit=2**31 - 1
@@ -70,8 +68,9 @@ class RunSettings:
     skip_bad_images: bool = flag(
         "leave unreadable images out and count them; otherwise they end the run", identity=False
     )
+    background: str = flag("own images: colour that transparent ones are laid on", form=BACKGROUND)
     flip: bool = flag("own images: whether a mirrored image keeps its class (digits and text: no)")
-    images: str = flag("--mode=predict: folder of images to label", identity=False)
+    images: str = flag("--mode=predict: folder of images to label, or one image", identity=False)
 
     train_steps: int = flag(
         "training steps",

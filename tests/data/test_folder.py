@@ -161,7 +161,7 @@ def test_a_broken_file_ends_the_run_and_is_named(animals, own, name, place):
     path = animals / place / name
     BROKEN[name](path)
     message = refusal(own(), RunError)
-    assert message.startswith(f"{path}: expected a readable JPEG or PNG") and "--skip_bad_images" in message
+    assert message.startswith(f"{path}: expected a readable JPEG, PNG") and "--skip_bad_images" in message
 
 
 def test_broken_files_are_left_out_on_request_and_counted(animals, own):

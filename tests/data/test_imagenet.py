@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import imagenet, shards
+from mpl_tf.data import imagenet, shards, tfrecord
 from mpl_tf.settings import flags
 from tests import miniature
 
@@ -173,7 +173,7 @@ def test_unlabeled_shards_show_each_image_as_often_as_it_counts(tmp_path):
     source = imagenet.unlabeled_files(tmp_path, 8)
     assert encoded(source) == [b"image %d" % number for number in range(5)] and not source.labeled
     np.testing.assert_array_equal(np.bincount(source.order), copies)
-    assert shards.copies(shards.records(tmp_path / "kept.tfrecord")).tolist() == copies
+    assert shards.copies(tfrecord.records(tmp_path / "kept.tfrecord")).tolist() == copies
 
 
 def test_other_peoples_shards_may_have_an_image_alone_or_its_copies_last(tmp_path):
@@ -190,5 +190,5 @@ def test_other_peoples_shards_may_have_an_image_alone_or_its_copies_last(tmp_pat
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="^--unlabeled_dir: expected JPEG or PNG images, found none"):
+    with pytest.raises(UsageError, match="^--unlabeled_dir: expected images or TFRecord shards, found none"):
         imagenet.unlabeled_files(tmp_path, 8)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import pipeline, shards
+from mpl_tf.data import listing, pipeline, shards, tfrecord
 
 
 def png(level, size=(8, 8)):
@@ -29,10 +29,10 @@ def write(path, levels_and_copies):
 
 def test_a_record_by_python_and_by_tensorflow(tmp_path):
     path = write(tmp_path / "a.tfrecord", [(40, 1), (50, 3)])
-    found = shards.records(path)
+    found = tfrecord.records(path)
     assert [str(record) for record in found] == [f"{path}#0", f"{path}#1"]
     assert shards.copies(found).tolist() == [1, 3]
-    assert shards.records(path, found[1].offset - shards.HEADER, 1) == found[1:]
+    assert tfrecord.records(path, found[1].offset - tfrecord.HEADER, 1) == found[1:]
     serialized = list(tf.data.TFRecordDataset(str(path)))
     for record, text in zip(found, serialized, strict=True):
         values, parsed = record.example(), shards.parse(text)
@@ -60,23 +60,23 @@ def test_names_of_shards():
         "cifar10-train.tfrecord-00000-of-00001",
         "kept-00000-of-00002.tfrecord",
     )
-    assert all(map(shards.is_shard, yes))
-    assert not any(map(shards.is_shard, ("a.jpg", ".partial-a.tfrecord", "tfrecord", "a.tfrecord.gz")))
+    assert all(map(listing.is_shard, yes))
+    assert not any(map(listing.is_shard, ("a.jpg", ".partial-a.tfrecord", "tfrecord", "a.tfrecord.gz")))
 
 
 def test_a_set_of_shards_is_whole(tmp_path):
     write(tmp_path / "kept-00000-of-00002.tfrecord", [(1, 1)])
     with pytest.raises(UsageError, match="expected 2 shards like kept-00000-of-00002.tfrecord .* found 1"):
-        shards.files(tmp_path, "--unlabeled_dir")
+        listing.shards(tmp_path, "--unlabeled_dir")
     second = write(tmp_path / "kept-00001-of-00002.tfrecord", [(2, 1)])
-    assert shards.files(tmp_path, "--unlabeled_dir")[1] == second
+    assert listing.shards(tmp_path, "--unlabeled_dir")[1] == second
 
 
 def test_a_shard_that_is_cut_off_is_named(tmp_path):
     path = write(tmp_path / "a.tfrecord", [(1, 1), (2, 1)])
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(RunError, match="a.tfrecord: expected .* ends within record 1"):
-        shards.records(path)
+        tfrecord.records(path)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Images that stay in their files: crops, order, resuming, replicas, repeats, and files that are damaged."""
+"""Images that stay in their files: crops, order, resuming, replicas, repeats, and files that are damaged.
+
+Covers: crops.py
+"""
 
 import io
 
@@ -8,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf.base.errors import RunError
-from mpl_tf.data import Dataset, Source, pipeline, shards, streamed
+from mpl_tf.data import Dataset, Source, pipeline, shards, streamed, tfrecord
 from tests.data.test_pipeline import KEYS, NO_CHANGE, batches, replica_batches
 
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -262,7 +265,7 @@ def test_a_shard_cut_in_the_middle_is_named_before_anything_starts(numbered):
 
 
 def test_a_shard_cut_between_records_is_named_where_their_number_is_known(numbered):
-    end = shards.records(numbered[0])[4]
+    end = tfrecord.records(numbered[0])[4]
     cut(numbered[0], end.offset + end.length + 4)
     assert len(streamed.index(numbered, parse, 8)) == 11
     with pytest.raises(RunError, match=rf"^{numbered[0]}: expected 6 records, found 5"):
@@ -282,7 +285,7 @@ def test_a_shard_cut_later_is_named_when_it_is_read(numbered):
 
 def test_an_image_that_cannot_be_decoded_is_named_by_file_and_place(numbered):
     source = streamed.index(numbered, parse, 8)
-    record = shards.records(numbered[0])[2]
+    record = tfrecord.records(numbered[0])[2]
     data = bytearray(numbered[0].read_bytes())
     at = data.index(b"IHDR", record.offset)
     data[at : at + 4] = b"XXXX"

@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
-from mpl_tf.data import decode, shards
+from mpl_tf.data import decode, listing, shards, tfrecord
 from mpl_tf.filtering import progress
 from tests.filtering.test_images import CONVERTED, REFUSED
 from tests.filtering.test_overlap import photograph
@@ -105,18 +105,19 @@ def test_kept_is_the_reference_id_by_id(place, finished):
 
 
 def test_shards_hold_the_files_bytes_and_training_reads_them(place, finished, make_config):
-    paths = shards.files(finished, "--unlabeled_dir")
+    paths = listing.shards(finished, "--unlabeled_dir")
     kept = {row["id"]: row for row in table(finished / "kept.parquet")}
     assert len(paths) == -(-len(kept) // 25)
-    examples = [record.example() for path in paths for record in shards.records(path)]
+    examples = [record.example() for path in paths for record in tfrecord.records(path)]
     assert sorted(example["image/id"].decode() for example in examples) == sorted(kept)
     for example in examples:
         row = kept[example["image/id"].decode()]
         assert example["image/encoded"] == Path(row["source"]).read_bytes()
         assert example["image/class/label"] == row["class"] and example["image/probability"] == row["probability"]
-    for name in ("labeled", "test"):
-        (place / name / "a").mkdir(parents=True, exist_ok=True)
-        picture(np.random.default_rng(1)).save(place / name / "a" / "x.png")
+    random = np.random.default_rng(1)
+    for name in ("labeled/a", "labeled/b", "test/a"):
+        (place / name).mkdir(parents=True, exist_ok=True)
+        picture(random).save(place / name / "x.png")
     folders = {"labeled_dir": place / "labeled", "test_dir": place / "test", "unlabeled_dir": finished}
     dataset = data.load(make_config("folder", image_size=SIDE, labeled_batch=1, finetune_batch=1, **folders))
     assert len(dataset.unlabeled) == len(kept)
@@ -172,7 +173,7 @@ def test_thresholds_classes_and_copies(place, finished):
     assert [row["id"] for row in kept] == [name for _, _, name in zero + two[:3]]
     assert sum(row["copies"] for row in kept if row["class"] == 0) == 1000
     copies = {row["id"]: row["copies"] for row in kept}
-    examples = [record.example() for path in shards.files(output, "") for record in shards.records(path)]
+    examples = [record.example() for path in listing.shards(output, "") for record in tfrecord.records(path)]
     assert {example["image/id"].decode(): example["image/copies"] for example in examples} == copies
     reasons = {row["id"]: row["reason"] for row in table(output / "rejected.parquet")}
     low = {name for _, p, name in by_hand(place) if -p < 0.6}
@@ -184,7 +185,7 @@ def test_an_image_for_two_classes_is_written_once(place):
     kept = table(output / "kept.parquet")
     names = [row["id"] for row in kept]
     assert len(names) > len(set(names))
-    examples = [record.example() for path in shards.files(output, "") for record in shards.records(path)]
+    examples = [record.example() for path in listing.shards(output, "") for record in tfrecord.records(path)]
     assert len(examples) == len(set(names))
     assert all(example["image/copies"] == names.count(example["image/id"].decode()) for example in examples)
 

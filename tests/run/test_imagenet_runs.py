@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import data, main
-from mpl_tf.data import pipeline, shards
+from mpl_tf.data import pipeline, shards, tfrecord
 from mpl_tf.run import evaluate, phase
 from mpl_tf.settings import flags
 from tests import miniature
@@ -74,7 +74,7 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
     command = ["--dataset=imagenet", *SMALL, f"--data_dir={folder}", "--train_steps=12", "--steps_per_epoch=12"]
     assert main.main([*command, f"--workdir={tmp_path / 'whole'}"]) == 0
     run, content = tmp_path / "run", shard.read_bytes()
-    last = shards.records(shard)[-1]
+    last = tfrecord.records(shard)[-1]
     make = pipeline.training_batches
 
     def damaging(*arguments):

@@ -1,0 +1,142 @@
+"""Whether a user's folders are what they seem: what would train a network on other classes, or test it on what it saw,
+is refused before training; what may be meant is told."""
+
+import collections
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mpl_tf.base.errors import UsageError
+
+SPLITS = {
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "test",
+    "testing",
+    "eval",
+    "unlabeled",
+    "unlabelled",
+}
+MOST_CLASSES = 20  # Told one by one.
+
+
+def check_classes(names, folder):
+    """Refuse class folders that are splits of a data set, and a single class.
+
+    Args:
+        names: of the class folders.
+        folder: path of --labeled_dir.
+    Raises:
+        UsageError: naming them.
+    """
+    splits = [name for name in names if name.lower() in SPLITS]
+    if len(splits) < len(names):  # Beside classes, `train` may be a vehicle, unless it holds the classes again.
+        others = set(names) - set(splits)
+        splits = [name for name in splits if others & {path.name for path in (Path(folder) / name).iterdir()}]
+    if splits:
+        raise UsageError(
+            f"--labeled_dir: expected one folder a class in {folder}, found {', '.join(splits)}, which are splits of a "
+            f"data set; give --labeled_dir={Path(folder) / splits[0]} and the like"
+        )
+    if len(names) == 1:
+        raise UsageError(
+            f"--labeled_dir: expected a folder for each of two classes or more in {folder}, found {names[0]} alone"
+        )
+
+
+def check_apart(labeled_dir, test_dir):
+    """Refuse a test folder that is, by any link, the labeled one.
+
+    Raises:
+        UsageError: naming both.
+    """
+    if os.path.realpath(labeled_dir) == os.path.realpath(test_dir):
+        raise UsageError(
+            f"--test_dir: expected other images than those of --labeled_dir, got the same folder, {test_dir}; give "
+            "images that no training sees"
+        )
+
+
+def check_one_class_each(paths, labels, names):
+    """Refuse a file that links put into two classes.
+
+    Args:
+        paths: of N images.
+        labels: int [N].
+        names: of the classes.
+    Raises:
+        UsageError: naming the file and both classes.
+    """
+    parents, seen = {}, {}
+    for path, label in zip(paths, labels, strict=True):
+        if path.parent not in parents:
+            parents[path.parent] = os.path.realpath(path.parent)
+        real = os.path.realpath(path) if path.is_symlink() else os.path.join(parents[path.parent], path.name)
+        other, before = seen.setdefault(real, (label, path))
+        if other != label:
+            raise UsageError(
+                f"--labeled_dir: {before} of class {names[other]} and {path} of class {names[label]} are one file, by "
+                "a link; leave it in one class"
+            )
+
+
+def shared(labeled, test):
+    """How many test files have the bytes of a labeled one, to be told: a tuple of one line, or of none.
+
+    Args:
+        labeled, test: paths.
+    Raises:
+        UsageError: all of them have, and there are no other labeled ones: the folders are the same.
+    """
+    by_size = [collections.defaultdict(list) for _ in range(2)]
+    for sizes, paths in zip(by_size, (labeled, test), strict=True):
+        for path in paths:
+            sizes[os.path.getsize(path)].append(path)
+    sizes = [size for size in by_size[1] if size and size in by_size[0]]
+    known = {_digest(path) for size in sizes for path in by_size[0][size]}
+    same = [path for size in sizes for path in by_size[1][size] if _digest(path) in known]
+    if not same:
+        return ()
+    if len(same) == len(test) == len(labeled):
+        raise UsageError(
+            f"--test_dir: expected other images than those of --labeled_dir, got a copy of each, {same[0]} for "
+            "example; give images that no training sees"
+        )
+    return (f"--test_dir: {len(same)} of {len(test)} images are copies of labeled ones, {same[0]} for example",)
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def class_counts(dataset):
+    """The classes and how many labeled and test examples each has, where they are known: tuple of lines for the user.
+
+    Args:
+        dataset: Dataset.
+    """
+    if getattr(dataset.labeled, "labels", None) is None or getattr(dataset.test, "labels", None) is None:
+        return ()  # Streamed ones are known when they are read.
+    names = dataset.class_names
+    labeled, test = (np.bincount(part.labels, minlength=len(names)) for part in (dataset.labeled, dataset.test))
+    if len(names) <= MOST_CLASSES:
+        each = ", ".join(f"{name} {n} + {m}" for name, n, m in zip(names, labeled, test, strict=True))
+        lines = [f"{len(names)} classes, labeled + test examples of each: {each}"]
+    else:
+        ranges = [f"{counts.min()} to {counts.max()}" for counts in (labeled, test)]
+        lines = [
+            f"{len(names)} classes, {names[0]} to {names[-1]}, of {ranges[0]} labeled and {ranges[1]} test examples"
+        ]
+    absent = [names[label] for label in np.flatnonzero(test == 0)]
+    if absent:
+        more = f" and {len(absent) - MOST_CLASSES} more" if len(absent) > MOST_CLASSES else ""
+        lines.append(
+            f"no test example of class {', '.join(absent[:MOST_CLASSES])}{more}: the results say nothing of it"
+        )
+    return tuple(lines)

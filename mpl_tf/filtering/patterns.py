@@ -1,0 +1,48 @@
+"""Patterns of file names: a/**/*.jpg."""
+
+import fnmatch
+import glob
+import os
+
+from mpl_tf.data import listing
+
+
+def expand(pattern, flag, passed):
+    """Paths (str) of the images and shards that a pattern names: *, ?, [abc] and, for folders at any depth, **.
+
+    As glob has it, but a real folder is listed once at each part of the pattern, so that loops end; hidden names
+    match a part that spells them alone.
+
+    Args:
+        pattern: such as photos/**/*.jpg.
+        flag, passed: as in listing.walk.
+    Returns:
+        Sorted list.
+    """
+    parts = pattern.split(os.sep)
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    root = os.sep.join(parts[:fixed]) or os.sep * pattern.startswith(os.sep)
+    parts = [part for part in parts[fixed:] if part]
+    parts += ["*"] if parts[-1] == "**" else []
+    found, seen, waiting = [], set(), [(root, 0)]  # A folder, and the part that names in it are to match.
+    while waiting:
+        folder, at = waiting.pop()
+        place = os.path.realpath(folder or os.curdir), at
+        if place in seen or not os.path.isdir(folder or os.curdir):
+            continue
+        seen.add(place)
+        part, last = parts[at], at == len(parts) - 1
+        deeper = at if part == "**" else at + 1
+        matching = [entry for entry in listing.entries(folder or os.curdir, flag) if _matches(entry.name, part)]
+        if last:
+            files = [entry for entry in matching if not entry.is_dir() and listing.is_wanted(entry, passed)]
+            found += [os.path.join(folder, entry.name) for entry in files]
+            continue
+        waiting += [(os.path.join(folder, entry.name), deeper) for entry in reversed(matching) if entry.is_dir()]
+        waiting += [(folder, at + 1)] if part == "**" else []
+    return sorted(found)
+
+
+def _matches(name, part):
+    spelled = not glob.has_magic(part) or part.startswith(".")
+    return (spelled or not listing.is_hidden(name)) and (part == "**" or fnmatch.fnmatchcase(name, part))
