@@ -48,7 +48,7 @@ class Flags:
         "kind of network", "efficientnet", choices=("efficientnet", "resnet"), topic="The network and its images"
     )
     width: float = flag("factor of its channels", 0.25)
-    stages: int = flag("its first stages (efficientnet has 7, resnet 4)", 2, low=1, high=7)
+    stages: int = flag("its first stages (efficientnet has 7, resnet 4)", 1, low=1, high=7)
     repeats: int = flag("most blocks of a stage", 10, low=1)
     height: int = flag("of the images", 32, unit="pixels", low=32)
     columns: int = flag("width of the images", 64, unit="pixels", low=32)
