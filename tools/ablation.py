@@ -51,6 +51,7 @@ def main(argv=None):
 def _study(values):
     """Run the rows, then write their table and figures."""
     rows, seeds, output = _rows(values.study, values.rows), sweep.parse_seeds(values.seeds), Path(values.output)
+    # Rows that are another network of some row's run have no run of their own.
     own = {name: arguments for name, arguments in rows.items() if not isinstance(arguments, studies.Network)}
     first = [f"--dataset={values.dataset}"]
     run_rows({name: [*first, *arguments, *values.extra] for name, arguments in own.items()}, seeds, output, values.jobs)
@@ -60,6 +61,7 @@ def _study(values):
         + f"--output={values.output} --jobs={values.jobs}"
         + "".join(f" --extra={flag}" for flag in values.extra)
     )
+    # The table of all runs, then the figures that this study has besides.
     runs = [_run(name, rows[name], seed, output) for name in rows for seed in seeds]
     references = {name: studies.reference(values.study, name) for name in rows}
     groups = report.write(runs, references, command, " ".join(studies.common(values.study)), output)
@@ -100,6 +102,7 @@ def run_rows(rows, seeds, output, jobs):
     allowed = sorted(os.sched_getaffinity(0))
     if jobs > len(allowed):
         raise UsageError(f"--jobs: expected at most one a core, {len(allowed)}, got {jobs}")
+    # A row takes a core while it runs and hands it on; one row at a time has them all.
     cores = queue.SimpleQueue()
     for core in allowed[:jobs] if jobs > 1 else [None]:
         cores.put(core)
@@ -115,6 +118,7 @@ def run_rows(rows, seeds, output, jobs):
             cores.put(core)
         print(f"{name}: {len(left)} runs done", flush=True)
 
+    # The first failure ends the study: rows that have not begun are dropped.
     with ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(run, name) for name in rows]
         for task in as_completed(tasks):

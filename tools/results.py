@@ -103,6 +103,7 @@ def table(runs):
         "| data set | method | settings | runs | test top-1, % (mean ± sd over seeds) | the papers' | source |",
         "|---|---|---|---|---|---|---|",
     ]
+    # Within a data set and method the runs are told apart by the flags in which they differ; seeds are no flag.
     groups = {}
     for run in sorted(runs, key=lambda run: (run["dataset"], run["method"], run["seed"])):
         groups.setdefault((run["dataset"], run["method"]), []).append(run)

@@ -52,6 +52,8 @@ class Index:
         words = np.ascontiguousarray(hashes).view(np.uint64)
         results = [np.zeros([3, 0], np.int64)]
         for keys, (sorted_keys, order) in zip(self._keys(hashes), self._parts, strict=True):
+            # Where this part of each query begins among the sorted ones, and how many agree with it: candidates, which
+            # are numbered through all queries and gone through a block at a time.
             first = np.searchsorted(sorted_keys, keys)
             counts = np.searchsorted(sorted_keys, keys, side="right") - first
             ends = np.cumsum(counts)
@@ -59,6 +61,7 @@ class Index:
                 number = np.arange(start, min(start + BLOCK, int(ends[-1])))
                 query = np.searchsorted(ends, number, side="right")
                 found = order[first[query] + number - (ends[query] - counts[query])]
+                # The whole hashes decide.
                 distance = np.bitwise_count(words[query] ^ self._words[found]).sum(axis=1, dtype=np.int64)
                 near = distance <= self.distance
                 results.append(np.stack([query[near], found[near], distance[near]]))
@@ -91,6 +94,7 @@ class Evaluation:
         Args:
             scores: table with usable, sha256 and hash.
         """
+        # dict of row to (place of the nearest evaluation image, distance): first by hashes, then by equal pixels.
         rows = np.flatnonzero(scores["usable"].to_numpy(zero_copy_only=False))
         taken = scores.take(pa.array(rows))
         found = {}
@@ -102,6 +106,7 @@ class Evaluation:
         for row, digest in enumerate(taken["sha256"].to_pylist()):
             if digest in self._exact:
                 found[row] = (self._exact[digest], 0)
+        # As a table, with what the evaluation images are known by.
         order = sorted(found)
         others = self._table.take(pa.array([found[row][0] for row in order], pa.int64()))
         distances = [found[row][1] for row in order]
@@ -127,6 +132,7 @@ def without_duplicates(pool, limits, distance):
         (kept, dropped): the table of those kept, in select.ORDER; dict of the (chunk, row) of an image that overlaps
         a kept one to (its place in `pool`, distance).
     """
+    # A class may be short of room, an image may stand in several classes: it is no duplicate of itself.
     ids = pool["id"].to_pylist()
     near = _neighbours(pool, distance)
     images = list(zip(pool["chunk"].to_pylist(), pool["row"].to_pylist(), strict=True))
@@ -136,7 +142,7 @@ def without_duplicates(pool, limits, distance):
         if not room[classes[place]]:
             continue
         others = [o for o in near.get(place, ()) if o in kept and images[o] != images[place]]
-        if others:
+        if others:  # Told as a duplicate of the nearest.
             bits, _, other = min((near[place][o], ids[o], o) for o in others)
             dropped.setdefault(images[place], (other, bits))
         else:

@@ -107,6 +107,7 @@ class Candidates(runner.Told):
 
     def work(self, chunk):
         """Chunk -> table of tables.CANDIDATES."""
+        # Overlapping images are no candidates, so that the next best take their places.
         own, table = self.selection, tables.read(scores_path(self.scores, chunk))
         barred = overlapping(self.folder, self.evaluation, own.distance, chunk, table)
         found = select.candidates(table, chunk.number, own.top_classes, own.min_probability, barred, own.dedup)
@@ -119,6 +120,7 @@ def overlapping(folder, evaluation, distance, chunk, table):
     if evaluation:
         path = overlaps_path(folder, chunk)
         if not path.exists():
+            # Threads of a worker share one index of the evaluation images.
             with _lock:
                 known = _evaluation(folder, evaluation, distance)
             tables.write(path, known.overlaps(table))
@@ -210,6 +212,7 @@ def select_best(chunks, scoring, scores, candidates, output, arguments):
         arguments: list of str, Beam's own flags.
     """
 
+    # Chunks are spread over the workers; each gives a small table, and these are joined two by two.
     def build(p):
         found = p | beam.Create(chunks) | beam.Reshuffle()
         if scoring:

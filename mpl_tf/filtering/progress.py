@@ -35,6 +35,7 @@ def shown(done, total, limits, least, output=None):
         least: smallest probability that counts.
         output: text stream; sys.stderr if None.
     """
+    # Counts are of the process: a run starts them anew.
     output = output or sys.stderr
     fill = None if limits is None else np.zeros([len(limits)], np.int64)
     with _lock:
@@ -52,6 +53,7 @@ def shown(done, total, limits, least, output=None):
         while not stop.wait(TERMINAL if again else FILE):
             show("" if again else "\n")
 
+    # A thread shows the line until the body ends; the last line stays.
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     try:
@@ -72,6 +74,7 @@ def line(done, images, total, seconds, fill, limits):
         seconds: since this run started.
         fill, limits: int [C], candidates and images to keep a class; None: not known.
     """
+    # The time left by the rate of this run alone.
     rate = images / seconds if seconds > 0 else 0.0
     left = (total - done - images) / rate if rate else float("nan")
     minutes = "?" if np.isnan(left) else f"{int(left) // 60}:{int(left) % 60:02d}"

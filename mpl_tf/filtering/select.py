@@ -30,6 +30,7 @@ def candidates(scores, chunk, top_classes, min_probability, barred, with_hashes)
         Table of tables.CANDIDATES.
     """
     assert len(scores) == len(barred)
+    # For each of its best classes an image is a candidate of its own, with that class's probability.
     usable, parts = ~barred & scores["usable"].to_numpy(zero_copy_only=False), []
     for place in range(1, top_classes + 1):
         probability = scores[f"probability_{place}"].fill_null(-1.0).to_numpy()
@@ -60,6 +61,7 @@ def ranks(classes):
     """int32 [N]: place of each candidate within its class, where `classes` (int [N]) is sorted."""
     if not len(classes):
         return np.zeros([0], np.int32)
+    # Where each class begins; a candidate's rank is its distance from there.
     starts = np.flatnonzero(np.r_[True, classes[1:] != classes[:-1]])
     lengths = np.diff(np.r_[starts, len(classes)])
     return (np.arange(len(classes)) - np.repeat(starts, lengths)).astype(np.int32)

@@ -93,12 +93,14 @@ def limits(per_class, classes, class_names=None):
     Raises:
         UsageError: no number, none above 0, a class that the model does not have.
     """
+    # A number: the same for every class.
     if not Path(per_class).is_file():
         if not per_class.lstrip("+-").isdigit():
             raise UsageError(f"--per_class: expected a number or a file of class,number, got {per_class or 'nothing'}")
         if int(per_class) < 1:
             raise UsageError(f"--per_class: expected at least 1 image a class, got {per_class}")
         return np.full([classes], int(per_class), np.int64)
+    # A file: a class may be told by its name or by its number; one that is not told keeps nothing.
     numbers = {name: number for number, name in enumerate(class_names or ())}
     numbers |= {str(number): number for number in range(classes)}
     result = np.zeros([classes], np.int64)
@@ -149,6 +151,7 @@ def claim(folder, record, flag):
     Raises:
         UsageError: the folder belongs to another run, to something else, or is a file.
     """
+    # The same settings: the run goes on. Others: no folder holds a mixture of two runs.
     path = folder / "settings.json"
     if path.is_file():
         before = read(path, flag)

@@ -30,6 +30,7 @@ def against_labels(groups, path):
         groups: dict of row name, "METHOD, N labels", to its runs, dicts with top1 and labels.
         path: as in `dots`.
     """
+    # One point a row: the rows of a method differ in their number of labels.
     lines = {}
     for name, group in groups.items():
         top1 = [100 * run["top1"] for run in group]
@@ -39,6 +40,7 @@ def against_labels(groups, path):
     for name, points in lines.items():
         labels, means, spreads = zip(*sorted(points), strict=True)
         axes.errorbar(labels, means, spreads, marker="o", capsize=3, label=name)
+    # A logarithmic axis that names the numbers themselves.
     ticks = sorted({point[0] for points in lines.values() for point in points})
     axes.set(xscale="log", xlabel="labeled examples", ylabel="test top-1, % (mean ± sd over seeds)")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -57,6 +59,7 @@ def over_steps(curves, path):
     """
     figure, axes = _new((6, 4))
     for name, seeds in curves.items():
+        # Mean and spread over the seeds at each step.
         steps = [step for step, _ in seeds[0]]
         columns = [[100 * value for _, value in column] for column in zip(*seeds, strict=True)]
         means = [statistics.mean(column) for column in columns]

@@ -32,6 +32,7 @@ def write(rows, references, command, settings, output):
     groups = {}
     for row in rows:
         groups.setdefault(row["name"], []).append(row)
+    # The table, what its numbers say, and how they were made.
     comparisons = compare(groups, references)
     lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     lines += [_line(name, group, references[name], comparisons.get(name)) for name, group in groups.items()]
@@ -77,6 +78,7 @@ def conclusions(groups, references, comparisons):
             "however large. An interval takes the differences for normal and is not corrected for the other rows: one "
             "that excludes 0 shows that the row's seeds agree, and decides nothing."
         )
+    # Who differs after correction, and the best mean of each family of rows.
     for word, sign in (("better", 1), ("worse", -1)):
         found = [
             f"{name} ({100 * c.difference:+.2f})"
@@ -101,12 +103,9 @@ def mean_sd(values):
 
 
 def _line(name, group, reference, comparison):
-    def column(key):
-        return [run[key] for run in group]
-
-    share, within = column("feedback_share"), column("feedback_share_sd")
+    top1, share, within = ([run[key] for run in group] for key in ("top1", "feedback_share", "feedback_share_sd"))
     between = f" ± {statistics.stdev(share):.4f}" if len(share) > 1 else ""
-    cells = [name, str(len(group)), mean_sd([100 * value for value in column("top1")])]
+    cells = [name, str(len(group)), mean_sd([100 * value for value in top1])]
     if comparison is None:
         cells += ["", "", "", ""]
     else:

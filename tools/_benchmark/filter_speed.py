@@ -53,6 +53,7 @@ def _rounds(name, side, count, batch, folder, repeats):
 
     _model(name, side).save(folder / "model.keras")
     _write(folder / "images.tfrecord", side, count)
+    # What the model alone is timed on: the very batches of the tool, decoded before.
     chunks = inputs.plan([str(folder / "images.tfrecord")], "--images", "", 2048, folder / "plan")
     parts = [
         images for chunk in chunks for _, _, images in score.decoded_batches(chunk, batch, side, False, score.Pace())
@@ -64,8 +65,9 @@ def _rounds(name, side, count, batch, folder, repeats):
         seconds = []
         for fingerprints in (False, True):
             scoring = Scoring(("",), str(folder / "model.keras"), batch=batch, fingerprints=fingerprints)
-            if not fingerprints:
+            if not fingerprints:  # The model's turn, once a round.
                 seconds.append(_seconds(lambda: [alone(images).numpy() for images in batches]))
+            # Twice into one folder: the second finds all scored, and is the start-up.
             place = folder / f"scores{number}{fingerprints}"
             seconds += [
                 _seconds(lambda scoring=scoring, place=place: _filter(chunks, scoring, place)) for _ in range(2)

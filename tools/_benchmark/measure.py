@@ -59,13 +59,7 @@ def step(config, repeats, warmup):
     run = tf.function(method.train_step, jit_compile=config.jit_compile, autograph=False)
     flops = _flops(run.get_concrete_function(batch))
     seconds = peaks.times(lambda: peaks.wait(run(batch)), repeats, warmup)
-    waits, fed, iterator = [], [], iter(batches)
-    for _ in range(repeats):
-        start = time.perf_counter()
-        batch = next(iterator)
-        waits.append(time.perf_counter() - start)
-        peaks.wait(run(batch))
-        fed.append(time.perf_counter() - start)
+    # A method of labeled images alone is given no unlabeled ones.
     unlabeled = config.mu if set(method.batch_keys) - data_pipeline.LABELED_KEYS else 0
     images = config.labeled_batch * (1 + unlabeled)
     result = {
@@ -73,14 +67,28 @@ def step(config, repeats, warmup):
         "images_per_second": images / seconds,
         "flops_per_step": flops,
         "flops_per_second": flops / seconds,
-        "input_wait_share": sum(waits[1:]) / sum(fed[1:]),
+        "input_wait_share": _wait_share(run, batches, repeats),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "matmul_flops_per_second": peaks.matmul(config.precision),
     }
+    # What the machine could do at most: the same convolutions, one shape after the other.
     peak = peaks.convolution(method.deployed(), images, config.precision)
     if peak:
         result |= {"convolution_flops_per_second": peak, "share_of_convolution_peak": flops / seconds / peak}
     return result
+
+
+def _wait_share(run, batches, repeats):
+    """Share of the time of `repeats` steps that is spent waiting for their batches; the first, which starts the
+    pipeline, left out."""
+    waits, fed, iterator = [], [], iter(batches)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        batch = next(iterator)
+        waits.append(time.perf_counter() - start)
+        peaks.wait(run(batch))
+        fed.append(time.perf_counter() - start)
+    return sum(waits[1:]) / sum(fed[1:])
 
 
 def kinds(config):
@@ -97,6 +105,7 @@ def kinds(config):
     for _ in range(2):
         peaks.wait(run(batch))
     space = loop.profile(lambda: peaks.wait(run(batch)))
+    # Events of operations are named NODE:OPERATION; the others are of threads, queues and the like.
     found = {}
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events):
@@ -108,6 +117,7 @@ def kinds(config):
 
 
 def _kind(operation):
+    """The row that an operation of TensorFlow's belongs to: the first whose pattern it has."""
     table = (
         ("convolution, forward", r"Conv2D$|_FusedConv2D"),
         ("convolution, backward", r"Conv2DBackprop"),

@@ -3,6 +3,7 @@
 import collections
 import statistics
 import time
+import typing
 
 
 def matmul(precision, side=2048):
@@ -23,9 +24,12 @@ def convolution(network, batch, precision):
         batch: images a pass.
         precision: of the policy.
     """
-    shapes = {shape: count for shape, count in _shapes(network).items() if shape[1] == (3, 3)}
-    flops = sum(_flops(shape, batch) * count for shape, count in shapes.items())
-    seconds = sum(_directions(shape, batch, precision)["forward"](3) * count for shape, count in shapes.items())
+    counts = {one: count for one, count in _counts(network).items() if one.kernel == (3, 3)}
+    flops = sum(one.flops(batch) * count for one, count in counts.items())
+    seconds = 0.0
+    for one, count in counts.items():
+        run = one.directions(batch, precision)["forward"]
+        seconds += count * times(lambda run=run: wait(run()), 3, 2, best=True)
     return flops / seconds if seconds else None
 
 
@@ -39,53 +43,73 @@ def convolutions(network, batch, precision, repeats):
         dict: DIRECTION_seconds (of one pass of the batch) and DIRECTION_flops_per_second for the directions forward,
         input_gradient and kernel_gradient.
     """
-    shapes, seconds = _shapes(network), {}
-    for shape, count in shapes.items():
-        for name, run in _directions(shape, batch, precision).items():
-            seconds[name] = seconds.get(name, 0.0) + count * run(repeats, best=False)
-    flops = sum(_flops(shape, batch) * count for shape, count in shapes.items())
+    counts, seconds = _counts(network), collections.Counter()
+    for one, count in counts.items():
+        for name, run in one.directions(batch, precision).items():
+            seconds[name] += count * times(lambda run=run: wait(run()), repeats, 2)
+    flops = sum(one.flops(batch) * count for one, count in counts.items())
     return {f"{name}_seconds": value for name, value in seconds.items()} | {
         f"{name}_flops_per_second": flops / value for name, value in seconds.items()
     }
 
 
-def _shapes(network):
-    """How often each (input shape, kernel size, stride, filters) occurs among the network's convolutions."""
+def _counts(network):
+    """How often each Convolution occurs in the network."""
     import keras
 
     layers = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
-    return collections.Counter((x.input.shape[1:], x.kernel_size, x.strides[0], x.filters) for x in layers)
+    return collections.Counter(Convolution(x.input.shape[1:], x.kernel_size, x.strides[0], x.filters) for x in layers)
 
 
-def _flops(shape, batch):
-    (height, width, channels), kernel, stride, filters = shape
-    outputs = batch * -(-height // stride) * -(-width // stride)
-    return 2 * kernel[0] * kernel[1] * channels * filters * outputs
+class Convolution(typing.NamedTuple):
+    """A convolution without bias, padded so that a stride of 1 keeps the image's size.
 
+    Attributes:
+        image: (H, W, channels) of its input.
+        kernel: (height, width).
+        stride: in both directions.
+        filters: channels of its output.
+    """
 
-def _directions(shape, batch, precision):
-    """Functions (repeats, best) -> seconds of one convolution in each direction."""
-    import tensorflow as tf
+    image: tuple
+    kernel: tuple
+    stride: int
+    filters: int
 
-    image, kernel_size, stride, filters = shape
-    kind = precision.removeprefix("mixed_")
-    x = tf.cast(tf.random.stateless_uniform([batch, *image], [1, 2]), kind)
-    kernel = tf.cast(tf.random.stateless_uniform([*kernel_size, image[-1], filters], [3, 4]), kind)
-    upstream = tf.nn.conv2d(x, kernel, stride, "SAME")
-    common = {"strides": [1, stride, stride, 1], "padding": "SAME"}
+    def flops(self, batch):
+        """Multiplications and additions of a pass of `batch` images."""
+        height, width, channels = self.image
+        outputs = batch * -(-height // self.stride) * -(-width // self.stride)
+        return 2 * self.kernel[0] * self.kernel[1] * channels * self.filters * outputs
 
-    def by_kernel():
-        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=upstream, **common)
+    def directions(self, batch, precision):
+        """Compiled functions of no argument, by direction, that run it on random numbers.
 
-    def by_input():
-        return tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=upstream, **common)
+        Args:
+            batch, precision: as in `convolution`.
+        Returns:
+            dict of forward, input_gradient and kernel_gradient; each gives one number, so that nothing is copied.
+        """
+        import tensorflow as tf
 
-    def timer(operation):
-        run = tf.function(lambda: operation()[0, 0, 0, 0])
-        return lambda repeats, best=True: times(lambda: wait(run()), repeats, 2, best)
-
-    forward = timer(lambda: tf.nn.conv2d(x, kernel, stride, "SAME"))
-    return {"forward": forward, "input_gradient": timer(by_input), "kernel_gradient": timer(by_kernel)}
+        kind, channels = precision.removeprefix("mixed_"), self.image[-1]
+        x = tf.cast(tf.random.stateless_uniform([batch, *self.image], [1, 2]), kind)
+        kernel = tf.cast(tf.random.stateless_uniform([*self.kernel, channels, self.filters], [3, 4]), kind)
+        upstream = tf.nn.conv2d(x, kernel, self.stride, "SAME")
+        about = {"strides": [1, self.stride, self.stride, 1], "padding": "SAME"}
+        operations = {
+            "forward": lambda: tf.raw_ops.Conv2D(input=x, filter=kernel, **about),
+            "input_gradient": lambda: tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=upstream, **about
+            ),
+            "kernel_gradient": lambda: tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=upstream, **about
+            ),
+        }
+        return {
+            name: tf.function(lambda operation=operation: operation()[0, 0, 0, 0])
+            for name, operation in operations.items()
+        }
 
 
 def times(run, repeats, warmup, best=False):

@@ -127,11 +127,13 @@ def passes(method, feedback, teacher_passes, labeled, mu):
     row = METHODS[method]
     if not row.unlabeled:
         return labeled, 3 * labeled
+    # The teacher passes labeled, weak and strong views with a gradient; split, the weak ones without.
     split = teacher_passes == "split"
     taped = labeled * (1 + mu if split else 1 + 2 * mu)
     cost = 3 * taped + (labeled * mu if split else 0)
     if "feedback" not in row.options:
         return taped, cost
+    # The student passes the strong views with a gradient; the feedback passes the labeled ones, exact all of them.
     forms = {"off": 0, "taylor": 2 * labeled, "dot_product": 3 * labeled, "exact": 3 * labeled + 3 * labeled * mu}
     return taped + labeled * mu, cost + 3 * labeled * mu + forms[feedback]
 
@@ -150,6 +152,7 @@ def memory(network, cores, method, held, size, average, remat):
     Returns:
         dict of str to int.
     """
+    # What is held throughout: split over the cores of a replica. Then what a step makes.
     networks = len(METHODS[method].networks)
     weights = bytes_per_core(network.trainable + network.fixed, cores)
     trained = bytes_per_core(network.trainable, cores)

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import itertools
 
 import numpy as np
 from PIL import Image
@@ -72,22 +73,24 @@ def compare(data_dir, model, output, per_class):
 
 def overlapping(images, tests):
     """bool [N]: images within DISTANCE of a test image or of one of its 15 slight crops; all pairs are compared."""
-    import imagehash
-
-    def signs(image):
-        return np.where(imagehash.phash(image, 16, 2).hash.ravel(), 1, -1).astype(np.float32)
-
-    known = []
-    for test in map(pixels, tests):
-        sides = [
-            (left, top, 32 - right, 32 - low) for left in (0, 1) for top in (0, 1) for right in (0, 1) for low in (0, 1)
-        ]
-        known += [signs(test.crop(side)) for side in sides]
-    known, near = np.array(known).T, []
+    # Each test image with and without a margin of a pixel on each side.
+    crops = [
+        (left, top, 32 - right, 32 - low) for left, top, right, low in itertools.product((0, 1), (0, 1), (0, 1), (0, 1))
+    ]
+    known = np.array([_signs(test.crop(crop)) for test in map(pixels, tests) for crop in crops]).T  # [256, crops]
+    # Of 256 signs that differ in d the product is 256 - 2 d.
+    near = []
     for start in range(0, len(images), BLOCK):
-        agreement = np.array([signs(pixels(one)) for one in images[start : start + BLOCK]]) @ known
+        agreement = np.array([_signs(pixels(one)) for one in images[start : start + BLOCK]]) @ known
         near.append((256 - agreement.max(axis=1)) / 2 <= DISTANCE)
     return np.concatenate(near)
+
+
+def _signs(image):
+    """Bits of ImageHash's perceptual hash as -1 and 1, float32 [256]."""
+    import imagehash
+
+    return np.where(imagehash.phash(image, 16, 2).hash.ravel(), 1, -1).astype(np.float32)
 
 
 def export(data_dir, folder, labeled, test):
@@ -106,19 +109,11 @@ def plant(data_dir, path):
 
     from mpl_tf.data import shards
 
-    def saved(image, form="PNG", **how):
-        output = io.BytesIO()
-        image.save(output, form, **how)
-        return output.getvalue()
-
-    def resized(image):
-        return image.resize((29, 29), RESAMPLING).resize((32, 32), RESAMPLING)  # 0.9 x 32 = 28.8.
-
     changes = {
-        "exact": (100, saved),
-        "JPEG quality 60": (200, lambda image: saved(image, "JPEG", quality=60)),
-        "resized by 0.9 and back": (100, lambda image: saved(resized(image))),
-        "cropped by 1 pixel": (100, lambda image: saved(image.crop((1, 1, 31, 31)))),
+        "exact": (100, _saved),
+        "JPEG quality 60": (200, lambda image: _saved(image, "JPEG", quality=60)),
+        "resized by 0.9 and back": (100, lambda image: _saved(_resized(image))),
+        "cropped by 1 pixel": (100, lambda image: _saved(image.crop((1, 1, 31, 31)))),
     }
     images = iter(np.random.default_rng(0).permutation(np.array(read(data_dir, "test")[0], object))[:500])
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -126,6 +121,18 @@ def plant(data_dir, path):
             for number in range(count):
                 encoded = make(pixels(next(images)))
                 writer.write(shards.serialize(encoded, f"planted/{change}/{number}", -1, -1.0))
+
+
+def _saved(image, form="PNG", **how):
+    """Bytes of a PIL image in a format."""
+    output = io.BytesIO()
+    image.save(output, form, **how)
+    return output.getvalue()
+
+
+def _resized(image):
+    """A CIFAR-10 image at 0.9 of its side, 28.8 pixels, and back."""
+    return image.resize((29, 29), RESAMPLING).resize((32, 32), RESAMPLING)
 
 
 def planted(output):

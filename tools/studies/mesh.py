@@ -78,6 +78,7 @@ def compare(values):
 
     from mpl_tf.devices import mesh as sharding
 
+    # Two methods alike, one on the mesh: the same networks, batches and seeds.
     grid = sharding.make_grid(values.mesh, values.remat)
     keras.config.set_dtype_policy(values.precision)
     one, meshed = make(values), make(values, grid)
@@ -123,6 +124,7 @@ def rounding(values):
 
     random, differences = np.random.default_rng(1), {}
     methods = [make(values) for _ in range(2)]
+    # The second starts a rounding error away from the first.
     weights = [weight for part in ("network", "teacher", "student") for weight in methods[1].state().get(part, [])]
     for weight in weights:
         if "float" in str(weight.dtype):
