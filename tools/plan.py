@@ -86,7 +86,7 @@ def plan(values):
     report = {"model": values.model, "weights": network.count, "replicas": replicas, "cores": cores}
     report["images_held"] = held
     for name, remat in (("kept", False), ("remat", True)):
-        if remat and values.feedback == "exact" and values.method == "mpl":
+        if remat and values.feedback == "exact" and "feedback" in METHODS[values.method].options:
             continue  # A second derivative does not go through what is computed again.
         size = SIZES[values.precision]
         parts = estimate.memory(network, cores, values.method, held, size, values.average, remat)

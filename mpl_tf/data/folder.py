@@ -58,6 +58,7 @@ def load(row, config):
         row.mean,
         row.std,
         flip=config.flip,
+        fill=row.fill,
         skipped=tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine),
         notes=(*train.notes, *test.notes, *unlabeled.notes, *notes),
     )

@@ -163,5 +163,6 @@ def _dataset(row, config, files, labeled, unlabeled):
         mean=row.mean,
         std=row.std,
         flip=row.flip,
+        fill=row.fill,
         real=real,
     )

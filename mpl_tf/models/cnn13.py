@@ -17,7 +17,7 @@ def cnn13(shape, num_classes, dropout=0.0):
     """Nine convolutions, each with batch norm and leaky ReLU, global average, classifier; 3.12 M weights.
 
     Args:
-        shape: (H, W, 3), H and W at least 12: the first unpadded convolution is 3 wide and sees a quarter of each.
+        shape: (H, W, 3), as large as its row says: the first unpadded convolution is 3 wide and sees a quarter.
         num_classes: number of logits.
         dropout: rate after each of the two poolings, in [0, 1); the original has 0.5.
     Returns:

@@ -37,7 +37,7 @@ def efficientnet(
     Args:
         name: of the network.
         width, depth: factors of the channels and of the repeats.
-        shape: (H, W, 3), H and W at least 32.
+        shape: (H, W, 3), as large as its row of the catalogue says.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
         stochastic_depth: chance of skipping a residual branch in the last block, in [0, 1).

@@ -18,7 +18,7 @@ def resnet_50(shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers=plai
     """ResNet-50: 25.6 M weights with 1,000 classes.
 
     Args:
-        shape: (H, W, 3), H and W at least 32.
+        shape: (H, W, 3), as large as its row of the catalogue says.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
         stochastic_depth: chance of skipping the last residual branch, in [0, 1).

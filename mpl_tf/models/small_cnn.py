@@ -15,7 +15,7 @@ def two_stages(name, widths, shape, num_classes, dropout=0.0):
     Args:
         name: of the network.
         widths: a tuple of the convolutions' channels for each stage.
-        shape: (H, W, 3), H and W at least 8.
+        shape: (H, W, 3), as large as its row of the catalogue says.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
     Returns:

@@ -24,7 +24,7 @@ def wide_resnet(k, shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers
 
     Args:
         k: widening factor; 2 gives 1.47 M weights, 10 gives 36.7 M.
-        shape: (H, W, 3), H and W at least 8.
+        shape: (H, W, 3), as large as its row of the catalogue says.
         num_classes: number of logits.
         dropout: rate before the classifier, in [0, 1).
         stochastic_depth: chance of skipping the last residual branch, in [0, 1).

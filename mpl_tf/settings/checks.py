@@ -120,7 +120,7 @@ def mesh(config):
         given = getattr(config, name)
         if given != expected:
             yield f"--{name}: expected {expected} with --strategy=dtensor, got {given}"
-    if config.remat and config.feedback == "exact" and config.method == "mpl":
+    if config.remat and config.feedback == "exact" and "feedback" in METHODS[config.method].options:
         yield (
             "--remat: a second derivative does not go through what is computed again, expected false with "
             "--feedback=exact, got true; leave it out or give --feedback=taylor"

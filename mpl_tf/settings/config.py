@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from mpl_tf.base.errors import together
 from mpl_tf.settings import checks, fields
+from mpl_tf.settings.catalogue import METHODS, takers
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.run_settings import EXAMPLES, RELEASED, STEPS, RunSettings
 
@@ -87,7 +88,7 @@ class Config(RunSettings):
     stochastic_depth: float = flag("chance of dropping the last residual branch; less before it", low=0, high=0.99)
 
     uda_weight: float = flag(
-        "weight of the unlabeled loss of uda, mpl's teacher, fixmatch and mean_teacher",
+        f"weight of the unlabeled loss of {takers('uda_weight')}",
         low=0,
         limit=LARGEST,
         source=f"{RELEASED}: 8",
@@ -132,7 +133,7 @@ class Config(RunSettings):
     teacher: str = flag(
         "student.keras of a finished run as the fixed teacher; empty: the run trains one first, on the labeled data "
         "(reduced_mpl: by UDA)",
-        topic="A fixed teacher: pseudo_labels, noisy_student, reduced_mpl",
+        topic="A fixed teacher: " + ", ".join(row.name for row in METHODS.values() if row.fixed_teacher),
         identity=False,  # Its content is; see data/fingerprint.py.
     )
     teacher_steps: int = flag(
@@ -146,7 +147,7 @@ class Config(RunSettings):
     generations: int = flag(
         "noisy_student: students trained one after the other, each the next one's teacher", low=0, limit=1000
     )
-    with_labels: bool = flag("pseudo_labels, meta_semi: the student learns from the labeled data too")
+    with_labels: bool = flag(f"{takers('with_labels')}: the student learns from the labeled data too")
 
     reweighting: str = flag(
         "meta_semi: weights by the gradient's product with the labeled one: sign, 1 where it is positive, else 0 "

@@ -18,15 +18,9 @@ from mpl_tf.models.layers import BatchNorm
 from mpl_tf.run import export
 from mpl_tf.settings.catalogue import NETWORKS
 
-SHAPES = {
-    "mlp": (2,),
-    "small_cnn": (8, 8, 3),
-    "narrow_cnn": (8, 8, 3),
-    "cnn13": (12, 12, 3),
-    "wide_resnet_28_2": (32, 32, 3),
-    "wide_resnet_28_10": (16, 16, 3),
-}
-BUILT = [name for name in NETWORKS if name in SHAPES]  # The others: test_imagenet_networks.py.
+SHAPES = {name: (row.smallest, row.smallest, 3) if row.smallest else (2,) for name, row in NETWORKS.items()}
+LARGE = [name for name in NETWORKS if name == "resnet_50" or name.startswith("efficientnet_")]
+BUILT = [name for name in NETWORKS if name not in LARGE]  # The others: test_imagenet_networks.py.
 
 
 @pytest.mark.parametrize("name", BUILT)

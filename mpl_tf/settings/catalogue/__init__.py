@@ -22,6 +22,7 @@ __all__ = [
     "TfdsSplits",
     "find",
     "lines",
+    "takers",
 ]
 
 
@@ -44,3 +45,8 @@ def find(rows, name, flag):
 def lines(rows):
     """The line of help of each row: dict of name to str."""
     return {row.name: row.help for row in rows.values()}
+
+
+def takers(option):
+    """Names of the methods that take a flag as an option, with commas between them."""
+    return ", ".join(row.name for row in METHODS.values() if option in row.options)
