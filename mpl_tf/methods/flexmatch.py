@@ -9,7 +9,7 @@ A step takes T from u_hat as the steps before have left it, then writes the sure
 
 Deviations: those of fixmatch.py, whose recipe this is. A confidence counts from its threshold on, as released (the
 paper: above it). Of an example that comes more than once in a batch the last sure prediction stays; the paper leaves
-this open.
+this open. It does not run on a mesh: DTensor (TensorFlow 2.21) cannot lay out the maximum over segments that finds it.
 """
 
 import tensorflow as tf
