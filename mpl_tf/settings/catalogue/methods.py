@@ -66,6 +66,13 @@ METHODS = table(
         options=("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
     ),
     MethodRow(
+        "freematch",
+        help="fixmatch with thresholds that follow the network's confidence, and fair classes (Wang et al. 2023)",
+        path="mpl_tf.methods.freematch:FreeMatch",
+        options=("label_smoothing", "uda_weight", "uda_ramp_steps", "teacher_passes"),
+        mesh=True,
+    ),
+    MethodRow(
         "uda",
         help="strong views are to be seen as weak ones (Xie et al. 2020)",
         path="mpl_tf.methods.uda:UDA",
