@@ -107,6 +107,19 @@ class Config(RunSettings):
         limit=STEPS,
         source=f"{RELEASED}: 5,000",
     )
+    fairness_weight: float = flag(
+        f"{takers('fairness_weight')}: weight of the fairness loss; 0: none",
+        low=0,
+        limit=LARGEST,
+        source="released for CIFAR-10: 0.01",
+    )
+    threshold_decay: float = flag(
+        f"{takers('threshold_decay')}: decay of the averages that its thresholds follow",
+        low=0,
+        high=1,
+        limit=BELOW_1,
+        source="FreeMatch paper: 0.999",
+    )
     teacher_passes: str = flag(
         "joint: labeled, weak and strong images in one pass (released); split: the weak ones in their own, untaped",
         choices=("joint", "split"),

@@ -69,7 +69,14 @@ METHODS = table(
         "freematch",
         help="fixmatch with thresholds that follow the network's confidence, and fair classes (Wang et al. 2023)",
         path="mpl_tf.methods.freematch:FreeMatch",
-        options=("label_smoothing", "uda_weight", "uda_ramp_steps", "teacher_passes"),
+        options=(
+            "label_smoothing",
+            "uda_weight",
+            "uda_ramp_steps",
+            "teacher_passes",
+            "fairness_weight",
+            "threshold_decay",
+        ),
         mesh=True,
     ),
     MethodRow(
