@@ -11,6 +11,16 @@ from mpl_tf.step.optimizer import SGD
 FEATURES, CLASSES = 5, 3
 UNLABELED = 8  # Examples in all, of which a batch holds the numbers.
 SEEDS = {"network": 1, "teacher": 1, "student": 11}
+# What `make` takes where a test says nothing: steps without an average, smoothing, sampling and weight decay, but for
+# methods that are nothing without an average.
+PLAIN = {"ema_decay": 0.0}
+SOFT = {"pseudo_labels": "soft", "label_smoothing": 0.0}
+PLAIN_OF = {
+    "pseudo_labels": SOFT,
+    "noisy_student": SOFT,
+    "mean_teacher": {"ema_decay": 0.999},
+    "meta_semi": {"ema_decay": 0.99},
+}
 
 
 def network(seed, hidden=6, norm=False):
@@ -63,15 +73,15 @@ def images(labeled=4, unlabeled=8):
 
 
 def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
-    """A compiled method of that name on tiny networks of fixed weights."""
+    """A compiled method of that name on tiny networks of fixed weights, with PLAIN's options where none are given."""
     row = METHODS[name]
     keras.utils.set_random_seed(0)  # For networks that a method makes itself.
     kind, networks = row.resolve(), {role: network(SEEDS[role], norm=norm) for role in row.networks}
-    method = kind(**networks, **told(kind), **options)
+    method = kind(**networks, **told(kind), **PLAIN | PLAIN_OF.get(name, {}) | options)
     optimizers = {"optimizer": sgd(rate, momentum)}
     if row.two_optimizers:
         optimizers["teacher_optimizer"] = sgd(rate, momentum)
-    method.compile(**optimizers, **(compiled or {}))
+    method.compile(**optimizers, **{"weight_decay": 0.0} | (compiled or {}))
     return method
 
 

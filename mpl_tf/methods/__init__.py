@@ -84,8 +84,8 @@ def make(config, shape, num_classes, num_unlabeled=0):
 
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
-    method = Supervised(network, seed=config.seed)
-    method.compile(SGD(config.finetune_learning_rate), accumulate=config.accumulate)
+    method = Supervised(network, ema_decay=0.0, seed=config.seed)
+    method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, accumulate=config.accumulate)
     return sharding.placed(method)
 
 

@@ -48,7 +48,7 @@ class MeanTeacher(SingleNetwork):
     def __init__(self, network, uda_weight=50.0, uda_ramp_steps=5000, ema_decay=0.999, **kwargs):
         if not ema_decay:
             raise UsageError("ema_decay: expected more than 0, got 0; the average of the weights is the teacher")
-        super().__init__(network, ema_decay, **kwargs)
+        super().__init__(network, ema_decay=ema_decay, **kwargs)
         self.weight, self.ramp_steps = uda_weight, uda_ramp_steps
 
     def step(self, batch):

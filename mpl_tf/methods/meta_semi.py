@@ -56,7 +56,8 @@ class MetaSemi(SingleNetwork):
         mixup: which batches are mixed: "both", "labeled", "unlabeled" or "none".
         mixup_alpha: both parameters of MixUp's Beta distribution, > 0.
         with_labels: whether the labeled batch is part of U-tilde.
-        ema_decay: decay of the average of the weights, which labels and is deployed; 0: the network itself does both.
+        **kwargs: ema_decay and seed, as in Method. The average labels and is deployed; without one the network does
+            both.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_weak")
@@ -78,10 +79,9 @@ class MetaSemi(SingleNetwork):
         mixup="both",
         mixup_alpha=1.0,
         with_labels=True,
-        ema_decay=0.99,
         **kwargs,
     ):
-        super().__init__(network, ema_decay, **kwargs)
+        super().__init__(network, **kwargs)
         self.pseudo_labels, self.reweighting, self.with_labels = pseudo_labels, reweighting, with_labels
         self.mixup, self.mixup_alpha = mixup, mixup_alpha
 

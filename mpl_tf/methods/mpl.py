@@ -69,11 +69,15 @@ class MetaPseudoLabels(uda.UDA):
         self.feedback, self.feedback_scale, self.feedback_weight = feedback, feedback_scale, feedback_weight
         self.baseline = self.new_state() if baseline == "moving_average" else None
 
-    def compile(self, optimizer=None, teacher_optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer, teacher_optimizer: the student's and the teacher's step.optimizer.SGD, see default_sgd."""
-        optimizer = optimizer or default_sgd()
-        self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(teacher_optimizer, weight_decay, clip_norm, accumulate, **kwargs)
+    def compile(self, optimizer=None, teacher_optimizer=None, **kwargs):
+        """Args: optimizer, teacher_optimizer: step.optimizer.SGD of student and teacher; the others as in Method."""
+        self.teacher_optimizer = teacher_optimizer or default_sgd()
+        super().compile(optimizer, **kwargs)
+
+    def make_learners(self, optimizer, **options):
+        """Teacher and student, the optimizer being the student's."""
+        super().make_learners(self.teacher_optimizer, **options)
+        self.student = Learner(self.student_network, optimizer, **options)
 
     def learners(self):
         """Teacher and student."""

@@ -21,14 +21,14 @@ class PseudoLabels(SingleNetwork):
         pseudo_labels: "soft", "argmax" or "sampled"; see step.targets.
         label_smoothing: of all targets, in [0, 1].
         with_labels: whether the student learns from the labeled batch too, in one pass with the unlabeled one.
-        ema_decay: decay of the deployed average of the weights; 0 for none.
+        **kwargs: ema_decay and seed, as in Method.
     """
 
     log_names = ("loss", "student_loss", "student_agreement", "accuracy", "gradient_norm", "learning_rate")
     labeled_view, unlabeled_view = "x_l", "x_u_weak"
 
-    def __init__(self, network, pseudo_labels="soft", label_smoothing=0.0, with_labels=False, ema_decay=0.0, **kwargs):
-        super().__init__(network, ema_decay, **kwargs)
+    def __init__(self, network, pseudo_labels="sampled", label_smoothing=0.15, with_labels=False, **kwargs):
+        super().__init__(network, **kwargs)
         self.pseudo_labels, self.label_smoothing, self.with_labels = pseudo_labels, label_smoothing, with_labels
         self.batch_keys = (self.labeled_view, "y_l", self.unlabeled_view, "q_u")
 

@@ -16,7 +16,7 @@ class Supervised(SingleNetwork):
 
     Args:
         network: keras.Model of logits.
-        ema_decay: decay of the deployed average of the weights; 0 for none.
+        **kwargs: ema_decay and seed, as in Method.
     """
 
     role = "network"

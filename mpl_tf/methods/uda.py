@@ -13,7 +13,6 @@ from mpl_tf.step import losses
 from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.method import Method, StepResult
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import default_sgd
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")
 
@@ -109,7 +108,7 @@ class UDA(Method):
         network: keras.Model of logits.
         label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes: as in
             TeacherObjective; defaults are the released CIFAR-10-4K values.
-        ema_decay: decay of the deployed average of the weights; 0 for none.
+        **kwargs: ema_decay and seed, as in Method.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_weak", "x_u_strong")
@@ -124,20 +123,17 @@ class UDA(Method):
         uda_threshold=0.6,
         uda_ramp_steps=5000,
         teacher_passes="joint",
-        ema_decay=0.0,
         **kwargs,
     ):
-        super().__init__(network, ema_decay, **kwargs)
+        super().__init__(network, **kwargs)
         self.teacher_network = network  # The network is its own teacher: its weak views teach its strong ones.
         self.objective = TeacherObjective(
             label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
         )
 
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: a step.optimizer.SGD, see default_sgd; the others as in Learner."""
-        optimizer = optimizer or default_sgd()
-        self.teacher = Learner(self.teacher_network, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
+    def make_learners(self, optimizer, **options):
+        """The teacher."""
+        self.teacher = Learner(self.teacher_network, optimizer, **options)
 
     def learners(self):
         """The one Learner, in the teacher's role."""

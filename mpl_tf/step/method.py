@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step.optimizer import moving_average
+from mpl_tf.step.optimizer import default_sgd, moving_average
 
 SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
@@ -33,7 +33,15 @@ class StepResult(NamedTuple):
 
 
 class Method(keras.Model):
-    """A training method: subclasses define `learners`, `step`, `batch_keys` and `log_names`.
+    """A training method: subclasses define `make_learners`, `learners`, `step`, `batch_keys` and `log_names`.
+
+    What a constructor and compile() take by default is what flags/defaults.flags and flags/method_NAME.flags say, so
+    that a notebook trains what the program trains.
+
+    Args:
+        student_network: built keras.Model of logits, the network to be deployed.
+        ema_decay: decay of the deployed average of its weights, in [0, 1); 0 for none.
+        seed: of what the steps draw.
 
     Class attributes:
         batch_keys: the parts of a batch that `step` reads.
@@ -49,7 +57,7 @@ class Method(keras.Model):
     batch_keys = ("x_l", "y_l")
     log_names = ()
 
-    def __init__(self, student_network, ema_decay=0.0, seed=0, **kwargs):
+    def __init__(self, student_network, ema_decay=0.995, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.ema_decay = ema_decay
         self.student_network = student_network
@@ -78,13 +86,33 @@ class Method(keras.Model):
         self.counters.append(variable)
         return variable
 
-    def compile(self, optimizer=None, run_eagerly=False, steps_per_execution=1, jit_compile=False, **kwargs):
-        """Set Keras up for fit(); subclasses make their Learners first."""
-        if self.scaling is not None:
-            for learner in self.learners().values():
-                learner.loss_scale = self.scaling
+    def compile(
+        self,
+        optimizer=None,
+        weight_decay=5e-4,
+        clip_norm=0.0,
+        accumulate=1,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile=False,
+        **kwargs,
+    ):
+        """Make the Learners, and set Keras up for fit().
+
+        Args:
+            optimizer: step.optimizer.SGD; default_sgd() if None.
+            weight_decay, clip_norm, accumulate: of each Learner.
+            run_eagerly, steps_per_execution, jit_compile, **kwargs: as in keras.Model.compile.
+        Raises:
+            UsageError: an optimizer of another kind.
+        """
+        regularisation = {"weight_decay": weight_decay, "clip_norm": clip_norm}
+        self.make_learners(optimizer or default_sgd(), accumulate=accumulate, **regularisation)
+        learners = list(self.learners().values())
+        for learner in learners:
+            learner.loss_scale = self.scaling
         super().compile(
-            optimizer=optimizer,
+            optimizer=learners[0].optimizer,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
@@ -121,6 +149,15 @@ class Method(keras.Model):
             names = (*self.log_names, *SKIPPED)
             self.train_function = distribute.train_function(strategy, self.train_step, names, self.steps_per_execution)
         return self.train_function
+
+    def make_learners(self, optimizer, **options):
+        """Give the networks their optimizers.
+
+        Args:
+            optimizer: step.optimizer.SGD.
+            **options: weight_decay, clip_norm and accumulate, as Learner has them.
+        """
+        raise NotImplementedError
 
     def learners(self):
         """The Learners by role, for checkpoints and evaluation: dict of str to Learner."""

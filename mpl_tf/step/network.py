@@ -34,17 +34,22 @@ class Learner:
         weight_decay: L2 coefficient on all but batch-norm weights.
         clip_norm: bound on the gradient's global norm; 0 for none.
         accumulate: parts that each batch is cut into, >= 1; see `forward`.
+
+    Attributes:
+        loss_scale: variable [2], the scale and the steps since it changed, where the network computes in float16; else
+            None. The method sets it.
+
     Raises:
         UsageError: the optimizer cannot be used as a pure function.
     """
 
-    def __init__(self, network, optimizer, weight_decay=0.0, clip_norm=0.0, accumulate=1):
+    def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate):
         if not isinstance(optimizer, SGD):
             raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
-        self.loss_scale = None  # A variable, set by the method where the network computes in float16.
+        self.loss_scale = None
         self.decay_mask = decay_mask(network)
 
     def weights(self):

@@ -2,7 +2,6 @@
 
 from mpl_tf.step.method import Method
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import default_sgd
 
 
 class SingleNetwork(Method):
@@ -10,7 +9,7 @@ class SingleNetwork(Method):
 
     Args:
         network: keras.Model of logits.
-        ema_decay: decay of the deployed average of the weights; 0 for none.
+        **kwargs: ema_decay and seed, as in Method.
 
     Class attributes:
         role: the network's name in checkpoints and results.
@@ -18,15 +17,13 @@ class SingleNetwork(Method):
 
     role = "student"
 
-    def __init__(self, network, ema_decay=0.0, **kwargs):
-        super().__init__(network, ema_decay, **kwargs)
+    def __init__(self, network, **kwargs):
+        super().__init__(network, **kwargs)
 
-    def compile(self, optimizer=None, weight_decay=0.0, clip_norm=0.0, accumulate=1, **kwargs):
-        """Args: optimizer: a step.optimizer.SGD, see default_sgd; the others as in Learner."""
-        optimizer = optimizer or default_sgd()
-        self.student = Learner(self.student_network, optimizer, weight_decay, clip_norm, accumulate)
-        super().compile(optimizer, **kwargs)
+    def make_learners(self, optimizer, **options):
+        """The one Learner."""
+        self.student = Learner(self.student_network, optimizer, **options)
 
     def learners(self):
-        """The one network."""
+        """The one Learner, by its role."""
         return {self.role: self.student}
