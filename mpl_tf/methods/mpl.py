@@ -15,7 +15,7 @@ from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
 from mpl_tf.step import feedback, losses
 from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
-from mpl_tf.step.method import StepResult
+from mpl_tf.step.fit import StepResult
 from mpl_tf.step.network import Learner
 from mpl_tf.step.optimizer import default_sgd
 from mpl_tf.step.targets import pseudo_targets

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from mpl_tf.step import losses
 from mpl_tf.step.gradients import logit_gradients, norms, summed
-from mpl_tf.step.method import Method, StepResult
+from mpl_tf.step.fit import StepResult
+from mpl_tf.step.method import Method
 from mpl_tf.step.network import Learner
 
 LOGS = ("loss", "uda_loss", "uda_mask", "accuracy", "gradient_norm", "learning_rate")

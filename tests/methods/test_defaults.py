@@ -30,7 +30,9 @@ def made(name, **options):
     """The method with its constructor's defaults, and some options, on tiny networks."""
     row = METHODS[name]
     keras.utils.set_random_seed(0)
-    return row.resolve()(**{role: tiny.network(tiny.SEEDS[role]) for role in row.networks}, **options)
+    kind = row.resolve()
+    networks = {role: tiny.network(tiny.SEEDS[role]) for role in row.networks}
+    return kind(**networks, **tiny.told(kind), **options)
 
 
 def settings(method):

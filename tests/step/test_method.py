@@ -1,6 +1,6 @@
 """What the base class does for every method: loss scaling, accumulation, and what it refuses.
 
-Covers: network.py, single_network.py
+Covers: fit.py, network.py, single_network.py
 """
 
 import keras
@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.models.small_cnn import small_cnn
-from mpl_tf.step.method import FIRST_LOSS_SCALE
+from mpl_tf.step.fit import FIRST_LOSS_SCALE
 from tests import tiny
 from tests.tiny import run
 
 
 def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones(monkeypatch):
-    monkeypatch.setattr("mpl_tf.step.method.LOSS_SCALE_GROWTH_STEPS", 2)
+    monkeypatch.setattr("mpl_tf.step.fit.LOSS_SCALE_GROWTH_STEPS", 2)
     keras.config.set_dtype_policy("mixed_float16")
     try:
         method = tiny.make("supervised")
