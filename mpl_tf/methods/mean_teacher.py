@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.step import losses
-from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.single_network import SingleNetwork
 
 

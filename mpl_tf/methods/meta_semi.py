@@ -24,8 +24,8 @@ import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.step import feedback, losses, mixup
-from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.single_network import SingleNetwork
 from mpl_tf.step.targets import pseudo_targets
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
 from mpl_tf.step import feedback, losses
-from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
 from mpl_tf.step.network import Learner
 from mpl_tf.step.optimizer import default_sgd
 from mpl_tf.step.targets import pseudo_targets

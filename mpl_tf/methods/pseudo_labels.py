@@ -7,8 +7,8 @@ on its images, as they are, in inference mode; y_u the targets made of q; x_l, y
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.single_network import SingleNetwork
 from mpl_tf.step.targets import pseudo_targets
 

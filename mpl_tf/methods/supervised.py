@@ -6,8 +6,8 @@ Glossary: theta the network's weights, x_l and y_l the labeled batch.
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradient
 from mpl_tf.step.single_network import SingleNetwork
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from mpl_tf.step import losses
-from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.fit import StepResult
+from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.method import Method
 from mpl_tf.step.network import Learner
 

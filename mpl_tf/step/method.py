@@ -1,4 +1,4 @@
-"""What all methods share: networks with their optimizers, the average of the weights, and the network to be deployed."""
+"""What all methods share: networks with their optimizers, the average of the weights, and what is deployed."""
 
 import keras
 import tensorflow as tf
