@@ -55,15 +55,21 @@ def make(config, shape, num_classes, num_unlabeled=0):
         RunError: --pretrained weights that cannot be downloaded.
     """
     row = catalogue.find(catalogue.METHODS, config.method, "method")
+
+    # New networks in the order of the roles: the same seed gives them the same weights.
     networks = {role: _network(config, role, shape, num_classes) for role in row.networks}
     if config.pretrained == "imagenet":
         for role, network in networks.items():
             pretrained.load(network, _model(config, role)[1])
+
+    # A method is told the flags that its row names, and of the data only what it has to remember.
     kind = row.resolve()
     options = {name: config.option(name) for name in row.options}
     if "i_u" in kind.batch_keys:
         options["num_unlabeled"] = num_unlabeled
     method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+
+    # The teacher's rate is also that of a method's only network.
     teacher = _sgd(config, config.teacher_learning_rate, 0, config.in_steps("teacher_warmup_steps"))
     if row.two_optimizers:
         wait, warmup = config.in_steps("student_wait_steps"), config.in_steps("student_warmup_steps")
@@ -107,6 +113,7 @@ def _model(config, role):
 
 
 def _sgd(config, rate, wait, warmup):
+    """The run's SGD: the base rate scaled by the batch, then waiting, warm-up and decay in steps of the whole run."""
     if config.learning_rate_batch:
         rate *= config.labeled_batch / config.learning_rate_batch
     schedule = learning_rate_schedule(rate, config.schedule, config.train_steps, wait, warmup)

@@ -57,6 +57,7 @@ class TeacherObjective:
             (ViewLogits, new state).
         """
         x_l, x_w, x_s = batch["x_l"], batch["x_u_weak"], batch["x_u_strong"]
+        # As released: the batch-norm statistics are those of all images of the step.
         if self.passes == "joint":
             zs, state = teacher.forward(theta_T, [x_l, x_w, x_s])
             return ViewLogits(*zs), state
@@ -84,6 +85,7 @@ class TeacherObjective:
 
     def parts(self, z_l, z_w, z_s, y_l, step, memory=None):
         """The two losses, scalars: {"supervised": ..., "uda": lambda(t) times the UDA loss}."""
+        # An example that is masked out counts as 0: the mean is over all of x_u.
         consistency, _ = self.unlabeled(z_w, z_s, memory)
         factor = self.weight * losses.ramp(step, self.ramp_steps)
         return {
@@ -159,5 +161,6 @@ class UDA(Method):
 
         logs = self.objective.logs(*zs, y_l, memory) | norms(at_logits)
         logs |= {"gradient_norm": update.gradient_norm, "learning_rate": teacher.optimizer.learning_rate}
+        # What is remembered for good must be finite too, or the step is refused.
         to_be_finite = [tf.reduce_sum(value) for _, value in remembered if value.dtype.is_floating]
         return StepResult(assignments, logs, [update.gradient_norm, *to_be_finite])

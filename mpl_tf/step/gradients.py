@@ -18,6 +18,7 @@ def logit_gradients(zs, parts):
     Returns:
         dict of str to list of float32 [B_i, C]; backpropagating their sum trains a network on the sum of the losses.
     """
+    # Persistent, as each part is asked for; a part that some logits take no part in has zeros there.
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(zs)
         computed = parts(*zs)

@@ -26,11 +26,13 @@ def mix(x, q, alpha, seed):
     Returns:
         (x, q), mixed, of the same shapes and dtypes.
     """
+    # Partners differ in the last bit of their places; the last of an odd number would have one beyond the end.
     count = tf.shape(x)[0]
     partner = tf.minimum(tf.bitwise.bitwise_xor(tf.range(count), 1), count - 1)  # [b]
     coefficients = symmetric_beta(alpha, count, seed)
 
     def combine(values):
+        # One coefficient an example, for all its pixels.
         shape = tf.concat([[count], tf.ones([values.shape.rank - 1], tf.int32)], axis=0)
         weight = tf.cast(tf.reshape(coefficients, shape), values.dtype)  # [b, 1, ...]
         return weight * values + (1 - weight) * tf.gather(values, partner)
@@ -53,6 +55,7 @@ def symmetric_beta(alpha, count, seed):
         float32 [b] in [0, 1].
     """
     radius_seed, angle_seed = tf.unstack(tf.random.split(seed, 2))
+    # With power = U^(1/alpha) the quotient has no T in it, which would overflow for small alpha.
     power = uniform(count, radius_seed) ** (1 / alpha)
     cosine = tf.cos(2 * math.pi * uniform(count, angle_seed))
     sine = tf.sqrt(1 - power) * cosine

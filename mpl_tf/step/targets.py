@@ -36,6 +36,7 @@ def sample_classes(q, seed):
     Returns:
         int32 [b].
     """
+    # The class in whose part of [0, 1) the number falls: as many classes end below it as come before its own.
     below = tf.cast(tf.cumsum(q, axis=-1) <= uniform(tf.shape(q)[0], seed)[:, None], tf.int32)
     return tf.minimum(tf.reduce_sum(below, axis=-1), q.shape[-1] - 1)  # [b]; the sum may round to below 1.
 
@@ -49,5 +50,6 @@ def uniform(count, seed):
     Returns:
         float32 [b].
     """
+    # Each replica draws for the whole batch, the same numbers, and takes those of its own part.
     numbers = tf.random.stateless_uniform([count * distribute.replicas()], seed)
     return tf.reshape(numbers, [-1, count])[distribute.replica_id()]  # [b]
