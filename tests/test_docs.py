@@ -14,6 +14,7 @@ from mpl_tf.run.metrics_csv import NOT_AVERAGED
 from mpl_tf.settings import flags
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.config import Config
+from tools._ablation import studies
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "tpu/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -152,6 +153,16 @@ def test_the_methods_figures_are_those_of_their_runs(page, head, digits):
             assert cells[-1] == f"{statistics.mean(float(run['seconds']) for run in runs[name]):.0f}", name
         told += 1
     assert told >= len(runs) - 1
+
+
+def test_the_study_of_ones_own_is_read_as_the_page_says(tmp_path):
+    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
+    (tmp_path / "mine.json").write_text(example)
+    study = str(tmp_path / "mine.json")
+    assert list(studies.rows(study)) == ["off", "weight 1", "weight 3"]
+    assert [studies.reference(study, name) for name in studies.rows(study)] == ["off", "off", "weight 1"]
+    for arguments in studies.rows(study).values():
+        flags.parse(["--dataset=digits_50", *arguments])
 
 
 def test_every_study_is_in_the_index():

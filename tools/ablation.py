@@ -1,6 +1,7 @@
 """A study: runs of the program side by side over seeds, and a table of them with its statistics.
 
     python -m tools.ablation --study=methods --dataset=digits_50 --seeds=0-4 --output=docs/results/methods
+    python -m tools.ablation --study=mine.json --dataset=digits_50 --seeds=0-8 --output=runs/mine
 
 The seeds of a row are one tools.sweep into OUTPUT/runs/ROW; a finished run is not run again, one that was cut off goes
 on. With --jobs=2 two rows run at a time, each on a core of its own. Writes the files of tools/_ablation/report.py into
@@ -31,7 +32,9 @@ from ._ablation import figures, report, studies
 class Flags:
     """Flags of a study."""
 
-    study: str = flag("which rows to run", "methods", choices=tuple(studies.STUDIES))
+    study: str = flag(
+        f"which rows to run: {', '.join(studies.STUDIES)}, or a JSON file of your own (docs/extending.md)", "methods"
+    )
     dataset: str = like(Config, "dataset", "digits_50", text="data set of every row that names none")
     rows: str = flag("run the rows that this regular expression finds; empty: all", "")
     seeds: str = like(sweep.Flags, "seeds", "0-4")
@@ -75,7 +78,7 @@ def _study(values):
 
 def _rows(study, pattern):
     """The rows whose names match, and those that they are compared with or are networks of."""
-    rows = studies.STUDIES[study]
+    rows = studies.rows(study)
     try:
         found = {name for name in rows if re.search(pattern, name)}
     except re.error as error:

@@ -2,8 +2,12 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
+from mpl_tf.base.errors import UsageError, did_you_mean
 from mpl_tf.settings.catalogue import METHODS
+
+from . import study_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +119,29 @@ CURVES = {
 }
 
 
+def rows(study):
+    """dict of row name to the flags that make it, or to a Network.
+
+    Args:
+        study: name in STUDIES, or path of a study_file.
+    Raises:
+        UsageError: neither.
+    """
+    if study in STUDIES:
+        return STUDIES[study]
+    if not Path(study).is_file():
+        choices = f"{', '.join(STUDIES)}, or a file like {study_file.EXAMPLE}"
+        raise UsageError(f"--study: expected one of {choices}, got {study or 'nothing'}{did_you_mean(study, STUDIES)}")
+    return study_file.read(study).rows
+
+
 def common(study):
     """Flags that all rows of a study have, in their order."""
-    first, *others = (set_ for set_ in STUDIES[study].values() if not isinstance(set_, Network))
+    first, *others = (set_ for set_ in rows(study).values() if not isinstance(set_, Network))
     return [flag for flag in first if all(flag in other for other in others)]
 
 
 def reference(study, row):
     """Name of the row that `row` is compared with; its own where it is such a one."""
-    return REFERENCES.get(study, {}).get(row, next(iter(STUDIES[study])))
+    references = REFERENCES.get(study, {}) if study in STUDIES else study_file.read(study).references
+    return references.get(row, next(iter(rows(study))))
