@@ -31,9 +31,9 @@ def main(argv=None, make=None):
     debug = "--debug" in argv or "--debug=true" in argv
     try:
         config = flags.parse(argv)
-        joins = config.mode == "train" and (config.strategy == "dtensor" or cluster.wanted(config.strategy))
+        late = config.mode == "train" and cluster.starts_late(config.strategy)
         if not config.debug:
-            quiet.import_tensorflow(start=not joins)
+            quiet.import_tensorflow(start=not late)
         with _sigterm_raises():
             modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
             modes[config.mode](config)
@@ -64,23 +64,22 @@ def train(config, make=None):
     if (workdir / "results.json").exists():
         print(f"{workdir} holds the finished run: {_headline(json.loads((workdir / 'results.json').read_text()))}")
         return
-    from mpl_tf.devices import distribute
+    from mpl_tf.devices import choice
 
-    batches, groups = config.labeled_batches(), config.batch_norm_groups
-    strategy = distribute.make_strategy(config.strategy, batches, config.accumulate, groups, config.mesh, config.remat)
-    with distribute.peers(strategy):
-        if not distribute.same(strategy, config_json.fingerprint(config)):
+    devices = choice.make_devices(config.strategy, config.mesh, config.remat)
+    choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
+    with devices.peers():
+        if not devices.same(config_json.fingerprint(config)):
             raise UsageError("TF_CONFIG: expected the same flags on all workers, got different ones; start all alike")
-        _train(config, workdir, strategy, make)
-        distribute.meet(strategy)  # No worker leaves while another still needs it.
+        _train(config, workdir, devices, make)
+        devices.meet()  # No worker leaves while another still needs it.
 
 
-def _train(config, workdir, strategy, make):
+def _train(config, workdir, devices, make):
     import keras
     import tensorflow as tf
 
     from mpl_tf import data, methods
-    from mpl_tf.devices import distribute
     from mpl_tf.run import export, fixed_teacher
     from mpl_tf.run.phase import Phase, run_phase
 
@@ -89,28 +88,32 @@ def _train(config, workdir, strategy, make):
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
         tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(config.precision)
-    with strategy.scope():
+    with devices.scope():
         weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
-    if distribute.writes(strategy):
+    if devices.writes:
         files.write_text(workdir / "config.json", config_json.to_json(config))
         print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
     fixed = {}
     row = catalogue.METHODS[config.method]
     if row.fixed_teacher:
-        dataset, fixed = fixed_teacher.label(config, dataset, workdir, strategy)
+        dataset, fixed = fixed_teacher.label(config, dataset, devices)
     keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    with devices.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
-    trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config, strategy)
-    scored = {role: export.deployable(learner.network, dataset) for role, learner in method.scored_learners().items()}
+    trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config)
+
+    def exported(network):
+        return export.deployable(devices.whole(network), dataset)
+
+    scored = {role: exported(learner.network) for role, learner in method.scored_learners().items()}
     if row.finetuned and config.finetune_steps:
-        scored["before_finetune"] = export.deployable(method.deployed(), dataset)
-        with strategy.scope():
+        scored["before_finetune"] = exported(method.deployed())
+        with devices.scope():
             finetune = methods.make_finetune(method.deployed(), config)
         finetuning = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
-        run_phase(finetuning, finetune, dataset, config, strategy)
-    student = export.deployable(method.deployed(), dataset)
-    if distribute.writes(strategy):
+        run_phase(finetuning, finetune, dataset, config)
+    student = exported(method.deployed())
+    if devices.writes:
         scored |= {role: export.load(path) for role, path in fixed.items()}
         _finish(config, dataset, workdir, student, scored, trained)
 

@@ -66,7 +66,7 @@ def make_views(dataset, config):
     )
 
 
-def training_batches(dataset, config, keys, batch, start, steps, strategy):
+def training_batches(dataset, config, keys, batch, start, steps, devices):
     """Training batches from step `start` to step `steps`.
 
     Args:
@@ -76,15 +76,15 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
         batch: labeled examples a step over all replicas.
         start: first step.
         steps: step to stop before.
-        strategy: tf.distribute.Strategy; each replica gets its own part of the step's examples.
+        devices: Devices (mpl_tf/devices); each replica gets its own part of the step's examples.
     Returns:
-        A tf.data.Dataset, or a distributed one, of dicts (per replica), with B = batch / replicas: x_l, x_l_strong
+        What devices.distribute makes of Datasets of dicts (per replica), with B = batch / replicas: x_l, x_l_strong
         float32 [B, ...], views of the same examples; y_l int32 [B], their labels; i_l int32 [B], their numbers in
         dataset.labeled; x_u_weak, x_u_weak_2 and x_u_strong float32 [mu * B, ...], views of the same examples; q_u
         float32 [mu * B, C], the fixed teacher's distributions on them; i_u int32 [mu * B], their numbers in
         dataset.unlabeled, from 0 on: an example that counts several times in an epoch has one number.
     """
-    replicas = strategy.num_replicas_in_sync
+    replicas = devices.replicas
     draws = {"labeled": _Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas)}
     if not set(keys) <= LABELED_KEYS:
         draws["unlabeled"] = _Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
@@ -92,9 +92,7 @@ def training_batches(dataset, config, keys, batch, start, steps, strategy):
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
     batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed)
     of_host = functools.partial(batches.of_host, start=start, steps=steps)
-    return (
-        of_host(tf.distribute.InputContext()) if replicas == 1 else strategy.distribute_datasets_from_function(of_host)
-    )
+    return devices.distribute(of_host)
 
 
 @dataclasses.dataclass(frozen=True)

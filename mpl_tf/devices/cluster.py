@@ -73,6 +73,11 @@ def wanted(strategy):
     return cluster
 
 
+def starts_late(strategy):
+    """Whether `choice.make_devices` starts TensorFlow's devices itself: to join several hosts, or to cut up a CPU."""
+    return strategy == "dtensor" or bool(wanted(strategy))
+
+
 def _is_address(address):
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     return bool(host) and port.isdigit() and 0 < int(port) < 65536

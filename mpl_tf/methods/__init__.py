@@ -5,7 +5,6 @@ import tensorflow as tf
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.devices import mesh as sharding
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.models import pretrained
 from mpl_tf.models.layers import BatchNorm
@@ -85,20 +84,20 @@ def make(config, shape, num_classes, num_unlabeled=0):
         steps_per_execution=config.steps_per_execution,
         jit_compile=distribute.jit_compile(config.jit_compile),
     )
-    return sharding.placed(method)
+    return method.devices.place(method)
 
 
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, ema_decay=0.0, seed=config.seed)
     method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, accumulate=config.accumulate)
-    return sharding.placed(method)
+    return method.devices.place(method)
 
 
 def _network(config, role, shape, num_classes):
     """A new network for a role."""
     flag, name = _model(config, role)
-    rates, layers = (config.dropout, config.stochastic_depth), sharding.network_layers()
+    rates, layers = (config.dropout, config.stochastic_depth), distribute.current().layers
     network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers)
     for layer in network._flatten_layers():
         if isinstance(layer, BatchNorm):

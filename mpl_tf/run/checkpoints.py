@@ -11,7 +11,6 @@ from pathlib import Path
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, reason
-from mpl_tf.devices import mesh as sharding
 
 
 class Checkpoints:
@@ -21,11 +20,13 @@ class Checkpoints:
         method: compiled Method.
         folder: where the checkpoints lie.
         keep: how many of the newest are kept.
+
+    Attributes:
         writes: whether this process writes them; of several workers, which share the folder, only the chief does.
     """
 
-    def __init__(self, method, folder, keep, writes=True):
-        self.method, self.folder, self.writes = method, Path(folder), writes
+    def __init__(self, method, folder, keep):
+        self.method, self.folder, self.writes = method, Path(folder), method.devices.writes
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(step=self.step, seconds=self.seconds, **method.state())
@@ -61,7 +62,7 @@ class Checkpoints:
         self.step.assign(step)
         self.seconds.assign(seconds)
         try:
-            with sharding.gathered(self.method):
+            with self.method.devices.gathered(self.method):
                 if self.writes:
                     self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:

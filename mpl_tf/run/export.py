@@ -6,7 +6,6 @@ import keras
 
 from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
-from mpl_tf.devices import mesh as sharding
 from mpl_tf.models.layers import BatchNorm
 
 
@@ -14,7 +13,7 @@ def deployable(network, dataset):
     """A copy in float32 of stock Keras layers alone, with the normalisation inside.
 
     Args:
-        network: keras.Model of logits.
+        network: keras.Model of logits, an ordinary one (Devices.whole).
         dataset: Dataset, for the shape of its examples and its normalisation.
     Returns:
         keras.Model: images [B, H, W, 3] in [0, 255], uint8 or float (or points [B, D]) -> logits float32 [B, C].
@@ -25,7 +24,6 @@ def deployable(network, dataset):
         kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
         return kind.from_config(config)
 
-    network = sharding.whole(network)
     copy = keras.models.clone_model(network, clone_function=stock)
     copy.set_weights(network.get_weights())
     inputs = keras.Input(dataset.shape, dtype="float32")

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import Interrupted
 from mpl_tf.data import pipeline
-from mpl_tf.devices import distribute
 from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.run.metrics_csv import MetricsCsv
@@ -52,15 +51,14 @@ class PhaseResult(NamedTuple):
     skipped_steps: int
 
 
-def run_phase(phase, method, dataset, config, strategy):
+def run_phase(phase, method, dataset, config):
     """Train a method, going on from its newest checkpoint.
 
     Args:
         phase: Phase.
-        method: compiled Method, as it is at step 0.
+        method: compiled Method, as it is at step 0; it trains on the devices it was made for.
         dataset: Dataset.
         config: Config of the run; its steps and batches are not used, the phase has its own.
-        strategy: tf.distribute.Strategy the method was made under.
     Returns:
         PhaseResult; None where another process writes the files.
     Raises:
@@ -68,19 +66,19 @@ def run_phase(phase, method, dataset, config, strategy):
         RunError: a checkpoint that cannot be written or read, ten steps in a row that are not finite, or a file of
             streamed images that cannot be read, after saving the steps before it.
     """
-    workdir, writes = Path(config.workdir), distribute.writes(strategy)
-    checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints, writes)
-    start = _restore(checkpoints, strategy)
+    workdir, devices = Path(config.workdir), method.devices
+    checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints)
+    start = _restore(checkpoints, devices)
     method.within_epoch = start % config.steps_per_epoch > 0
     images = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
-    progress = Progress(phase, start, images, shown=writes)
+    progress = Progress(phase, start, images, shown=devices.writes)
     loggers = []
-    if writes:
+    if devices.writes:
         metrics = MetricsCsv(workdir / phase.metrics_name, start)
         loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
     with Saver(checkpoints, progress) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
-            data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, strategy)
+            data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, devices)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
             try:
                 method.fit(
@@ -97,16 +95,16 @@ def run_phase(phase, method, dataset, config, strategy):
                 if failure and config.steps_per_execution == 1:  # Else some steps of the call may be done.
                     saver.on_epoch_end(epoch)
                 raise failure or error from error
-    if not writes:
+    if not devices.writes:
         return None
     seconds = float(checkpoints.seconds.numpy())
     return PhaseResult(seconds, images * phase.steps / seconds, metrics.means(), int(method.skipped.numpy()[0]))
 
 
-def _restore(checkpoints, strategy):
+def _restore(checkpoints, devices):
     """The step to go on from, the same on all workers."""
     start = checkpoints.restore()
-    if not distribute.same(strategy, start):
+    if not devices.same(start):
         raise Interrupted(
             f"--workdir: expected a folder that all workers share, this one finds the checkpoint of step {start} in "
             f"{checkpoints.folder} and others find another; start all again when they find the same, or give one on a "

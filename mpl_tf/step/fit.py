@@ -41,6 +41,9 @@ class SteppedModel(keras.Model):
     Class attributes:
         batch_keys: the parts of a batch that `step` reads.
         log_names: the quantities that `step` returns, averaged over the steps of an epoch in the logs.
+
+    Attributes:
+        devices: Devices (mpl_tf/devices) whose scope was open when the model was made; it trains there.
     """
 
     batch_keys = ("x_l", "y_l")
@@ -48,6 +51,7 @@ class SteppedModel(keras.Model):
 
     def __init__(self, seed, float16, **kwargs):
         super().__init__(**kwargs)
+        self.devices = distribute.current()
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
 
         # The model's own variables, which checkpoints hold beside those of its networks, in this order.
@@ -141,14 +145,15 @@ class SteppedModel(keras.Model):
         self.xla = bool(asked)
 
     def make_train_function(self, force=False):
-        """Keras' hook: its own function on one device, `distribute.train_function` where several replicas train."""
-        strategy = self.distribute_strategy
-        if strategy.num_replicas_in_sync == 1 or self.run_eagerly:
+        """Keras' hook: its own function, or the devices' where they have one."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        names = (*self.log_names, *SKIPPED)
+        own = self.devices.train_function(self.train_step, names, self.steps_per_execution)
+        if own is None or self.run_eagerly:
             return super().make_train_function(force)
-        if self.train_function is None or force:
-            names = (*self.log_names, *SKIPPED)
-            self.train_function = distribute.train_function(strategy, self.train_step, names, self.steps_per_execution)
-        return self.train_function
+        self.train_function = own
+        return own
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Keras' hook of fit(): nothing is left to build here.

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.data import Dataset, Source, pipeline
-from mpl_tf.devices import distribute
+from mpl_tf.devices.choice import make_devices
 
 KEYS = ("x_l", "y_l", "x_u_weak", "x_u_strong")
 MEAN, STD = (0.5, 0.25, 0.1), (0.2, 0.5, 1.0)
@@ -45,20 +45,18 @@ def points(labeled, unlabeled):
 
 def batches(dataset, config, keys=KEYS, *, batch=4, start=0, steps=3):
     """The batches of steps start..steps - 1 on one device, as dicts of arrays."""
-    strategy = distribute.make_strategy("one", {})
-    return list(pipeline.training_batches(dataset, config, keys, batch, start, steps, strategy).as_numpy_iterator())
+    devices = make_devices("one")
+    return list(pipeline.training_batches(dataset, config, keys, batch, start, steps, devices).as_numpy_iterator())
 
 
 def replica_batches(dataset, config, keys=KEYS, *, batch=4, steps=3):
     """As `batches`, on two replicas: a list over steps of lists over the replicas."""
-    strategy = distribute.make_strategy("mirrored", {})
-    assert strategy.num_replicas_in_sync == 2
-    made = pipeline.training_batches(dataset, config, keys, batch, 0, steps, strategy)
-    local = [
-        {key: [part.numpy() for part in strategy.experimental_local_results(value)] for key, value in one.items()}
-        for one in made
-    ]
-    return [[{key: parts[replica] for key, parts in one.items()} for replica in range(2)] for one in local]
+    devices = make_devices("mirrored")
+    assert devices.replicas == 2
+    made = pipeline.training_batches(dataset, config, keys, batch, 0, steps, devices)
+    local = devices.strategy.experimental_local_results
+    by_key = [{key: [part.numpy() for part in local(value)] for key, value in one.items()} for one in made]
+    return [[{key: parts[replica] for key, parts in one.items()} for replica in range(2)] for one in by_key]
 
 
 def numbers(x):

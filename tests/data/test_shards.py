@@ -10,6 +10,7 @@ from PIL import Image
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import listing, pipeline, shards, tfrecord
+from mpl_tf.devices import distribute
 
 
 def png(level, size=(8, 8)):
@@ -102,7 +103,7 @@ def test_training_reads_shards_and_honours_copies(folders):
     assert sorted(unlabeled.images[:, 0, 0, 0].tolist()) == [10, 20, 30, 40, 50]
     assert (len(unlabeled), unlabeled.epoch, len(unlabeled.order)) == (5, 8, 8)
     scale, offset = dataset.normalisation()
-    batches = pipeline.training_batches(dataset, config, ["x_u_weak"], 2, 0, 4, tf.distribute.get_strategy())
+    batches = pipeline.training_batches(dataset, config, ["x_u_weak"], 2, 0, 4, distribute.current())
     for batch in batches:  # 16 images a step: two epochs.
         levels = np.round((batch["x_u_weak"].numpy()[:, 4, 4, 0] - offset[0]) / scale[0]).astype(int)
         counts = dict(zip(*(part.tolist() for part in np.unique(levels, return_counts=True)), strict=True))

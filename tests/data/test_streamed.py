@@ -194,14 +194,14 @@ def test_replicas_take_parts_of_a_steps_examples(numbered, make_config, two_repl
 
 
 class TwoHosts:
-    """A strategy of two replicas on two hosts, as far as the pipeline asks: the data set of one of the hosts."""
+    """Devices of two replicas on two hosts, as far as the pipeline asks: the data set of one of the hosts."""
 
-    num_replicas_in_sync = 2
+    replicas = 2
 
     def __init__(self, host):
         self.context = tf.distribute.InputContext(num_input_pipelines=2, input_pipeline_id=host, num_replicas_in_sync=2)
 
-    def distribute_datasets_from_function(self, of_host):
+    def distribute(self, of_host):
         return of_host(self.context)
 
 

@@ -1,6 +1,6 @@
 """Several workers and devices by the program itself: one device's numbers, and going on after the loss of a worker.
 
-Covers: distribute.py
+Covers: replicas.py
 """
 
 import json

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from mpl_tf import data
-from mpl_tf.devices import distribute
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.models.mlp import mlp
 from mpl_tf.run import phase as phases
@@ -37,9 +36,7 @@ def test_it_trains_its_own_steps_on_its_own_batches_and_tells_what_became_of_the
     dataset = data.load(config)
     method = Recorded(mlp(dataset.shape, dataset.num_classes, 0.0))
     method.compile(SGD(0.1))
-    result = run_phase(
-        Phase("short", 6, 5, "teacher_steps"), method, dataset, config, distribute.make_strategy("one", {})
-    )
+    result = run_phase(Phase("short", 6, 5, "teacher_steps"), method, dataset, config)
     assert set(method.sizes) == {5}
     header, *rows = [line.split(",") for line in (tmp_path / "short.csv").read_text().splitlines()]
     assert [int(row[header.index("step")]) for row in rows] == [4, 6]

@@ -193,18 +193,18 @@ def one_core():
 def prepare(config):
     """(method, batches) of a configuration on random examples."""
     import keras
-    import tensorflow as tf
 
     from mpl_tf import methods
     from mpl_tf.data import pipeline
+    from mpl_tf.devices import distribute
 
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     dataset = stand_in(config)
     method = methods.make(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
-    strategy, steps = tf.distribute.get_strategy(), 10**6
+    devices, steps = distribute.current(), 10**6
     keys = method.batch_keys
-    return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, strategy)
+    return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, devices)
 
 
 def _flops(concrete):

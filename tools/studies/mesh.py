@@ -9,7 +9,6 @@ itself, its weights a rounding error away: no mesh need agree better. With --exc
 the mesh, of --exchange and of one device restore one another.
 """
 
-import contextlib
 import dataclasses
 import json
 import sys
@@ -76,18 +75,18 @@ def compare(values):
     import keras
     import tensorflow as tf
 
-    from mpl_tf.devices import mesh as sharding
+    from mpl_tf.devices.choice import make_devices
 
     # Two methods alike, one on the mesh: the same networks, batches and seeds.
-    grid = sharding.make_grid(values.mesh, values.remat)
+    devices = make_devices("dtensor", values.mesh, values.remat)
     keras.config.set_dtype_policy(values.precision)
-    one, meshed = make(values), make(values, grid)
+    one, meshed = make(values), make(values, devices)
     step = tf.function(one.train_step, autograph=False)
     seconds, differences = [], {}
     for batch in batches(values):
         expected = on_device(step, batch)
         started = time.perf_counter()
-        got = meshed.train_function(iter([batch]))
+        got = meshed.make_train_function()(iter([batch]))
         seconds.append(time.perf_counter() - started)
         widen(differences, expected, got)
     result = {
@@ -136,11 +135,11 @@ def rounding(values):
     return differences | {part: worst(one[part], other[part]) for part in one}
 
 
-def make(values, grid=None):
-    """The method with new networks of seed 0, on the grid if there is one."""
+def make(values, devices=None):
+    """The method with new networks of seed 0, on these devices; on one if None."""
     import keras
 
-    from mpl_tf.devices import mesh as sharding
+    from mpl_tf.devices import distribute
     from mpl_tf.methods.mpl import MetaPseudoLabels
     from mpl_tf.methods.supervised import Supervised
     from mpl_tf.methods.uda import UDA
@@ -150,27 +149,27 @@ def make(values, grid=None):
     rates = {"ema_decay": 0.9}
     objective = {"uda_ramp_steps": 0, "uda_weight": 1.0, "uda_threshold": 0.0}
     optimizers = {"optimizer": SGD(0.05, momentum=0.9, nesterov=True)}
-    with grid.scope() if grid else contextlib.nullcontext():
+    with (devices or distribute.current()).scope():
         if values.method == "mpl":
             exact = values.feedback == "exact"
             forms = {"feedback_scale": "sum", "pseudo_labels": "soft"} if exact else {"pseudo_labels": "sampled"}
-            networks = (build(values, grid), build(values, grid))
+            networks = (build(values), build(values))
             method = MetaPseudoLabels(*networks, feedback=values.feedback, **forms, **objective, **rates)
             optimizers["teacher_optimizer"] = SGD(0.05, momentum=0.9, nesterov=True)
         else:
             kind, options = (Supervised, {}) if values.method == "supervised" else (UDA, objective)
-            method = kind(build(values, grid), **options, **rates)
+            method = kind(build(values), **options, **rates)
         method.compile(**optimizers, weight_decay=1e-4, clip_norm=5.0)
-        return sharding.placed(method)
+        return method.devices.place(method)
 
 
-def build(values, grid):
+def build(values):
     """The network: the first stages of an EfficientNet or a ResNet, narrowed."""
-    from mpl_tf.devices import mesh as sharding
+    from mpl_tf.devices import distribute
     from mpl_tf.models import efficientnet, resnet
 
     shape = (values.height, values.columns, 3)
-    layers = {"layers": sharding.network_layers()} if grid else {}
+    layers = distribute.current().layers
 
     def network(**layers):
         if values.network == "efficientnet":
@@ -180,8 +179,8 @@ def build(values, grid):
         stages = [(int(width * values.width), min(count, values.repeats)) for width, count in stages]
         return resnet.resnet_50(shape, CLASSES, stages=stages, stem=int(resnet.STEM * values.width), **layers)
 
-    made = network(**layers)
-    if grid:
+    made = network(**({"layers": layers} if layers else {}))
+    if layers:  # The same network of ordinary layers, as models.build leaves it.
         made.twin = network
     return made
 
@@ -211,10 +210,10 @@ def held(method):
 
 def exchange(values, one, meshed):
     """Whether checkpoints restore exactly from the mesh to another and to one device, and back."""
-    from mpl_tf.devices import mesh as sharding
+    from mpl_tf.devices.choice import make_devices
     from mpl_tf.run.checkpoints import Checkpoints
 
-    other = make(values, sharding.make_grid(values.exchange, values.remat))
+    other = make(values, make_devices("dtensor", values.exchange, values.remat))
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         routes = {"mesh_to_other": (meshed, other), "other_to_one": (other, one), "one_to_mesh": (one, meshed)}

@@ -19,12 +19,6 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.forms import MESH
 
 REPLICA, CORE, WHOLE = "replica", "core", dtensor.UNSHARDED
-_current = []
-
-
-def current():
-    """The grid of the scope that is open, or None."""
-    return _current[-1] if _current else None
 
 
 def mesh_size(mesh):
@@ -95,16 +89,6 @@ class Grid:
         self.mesh, self.remat = mesh, remat
         self.replicas, self.cores = mesh.dim_size(REPLICA), mesh.dim_size(CORE)
         self.clients, self.client = dtensor.num_clients(), dtensor.client_id()
-        self.num_replicas_in_sync = self.replicas  # As a tf.distribute.Strategy has it.
-
-    @contextlib.contextmanager
-    def scope(self):
-        """Networks made inside are tiled, training steps traced inside are those of a mesh."""
-        _current.append(self)
-        try:
-            yield self
-        finally:
-            _current.pop()
 
     def lay(self, value, *axes, back=None):
         """Move a value: its first axes over the named mesh dimensions, the others whole; alone: the same everywhere.
@@ -148,22 +132,6 @@ class Grid:
 
         return dtensor.pack([piece(location) for location in self.mesh.local_device_locations()], layout)
 
-    def distribute_datasets_from_function(self, of_host):
-        """As a tf.distribute.Strategy has it, but for one element a step: the batches of this host's replicas joined.
-
-        Args:
-            of_host: function of a tf.distribute.InputContext -> Dataset of the replicas' batches in turn.
-        """
-        local = self.replicas // self.clients
-        context = tf.distribute.InputContext(self.clients, self.client, self.replicas)
-        batches = of_host(context).batch(local, drop_remainder=True)
-        return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
-
-    def same(self, number):
-        """Whether all hosts come here with the same integer; each waits for the others."""
-        numbers = self.put(np.full([self.replicas // self.clients], number, "int64"), REPLICA)
-        return len(set(self.whole(numbers).tolist())) == 1
-
     def put_images(self, images):
         """Images [B, H, W, C] of the host as tiles."""
         batch, height, width, channels = images.shape
@@ -199,7 +167,7 @@ class Grid:
         joined = self.lay(tf.concat(parts, axis=1), REPLICA, WHOLE, CORE)  # [R, b, S, H, W / S, C]
         return self.tiles(tf.reshape(joined, [-1, *joined.shape[2:]]))
 
-    def part(self, values, sizes):
+    def split(self, values, sizes):
         """The values of joined examples, pinned, [B, C], as those of each batch."""
         rows = tf.reshape(values, [self.replicas, -1, values.shape[-1]])
         parts = tf.split(rows, [size // self.replicas for size in sizes], axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.experimental import dtensor
 
-from mpl_tf.devices.mesh.grid import CORE, REPLICA
+from mpl_tf.devices.mesh.grid import CORE
 
 
 class OnGrid(dtensor.DVariable):
@@ -57,7 +57,7 @@ def gathered(method):
 
 
 def place(method, grid):
-    """Move a compiled method's variables to the grid and let fit() run its step there.
+    """Move a compiled method's variables to the grid.
 
     Networks, optimizer slots and the average of the weights are split over the cores; counters, rates and random
     generators' states lie whole on all devices.
@@ -77,16 +77,3 @@ def place(method, grid):
             # Keras gives its variables no other home once they are made; it asks for `_value` and `_shape` alone.
             variable._value, variable._shape = value, tuple(value.shape)
             variable.whole_shape = value.whole_shape
-
-    @tf.function(autograph=False)
-    def step(batch):
-        return method.train_step({key: grid.pin(x) if len(x.shape) < 5 else x for key, x in batch.items()})
-
-    def train(iterator):
-        batch = next(iterator)
-        with grid.scope():
-            images = {key: grid.put_images(x) for key, x in batch.items() if len(x.shape) == 4}
-            others = {key: grid.put(x, REPLICA) for key, x in batch.items() if key not in images}
-            return {name: value.numpy() for name, value in step(images | others).items()}
-
-    method.train_function = train

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.devices import mesh as sharding
+from mpl_tf.devices.mesh.grid import make_grid
+from mpl_tf.devices.mesh.layers import namespace
 from mpl_tf.devices.mesh.variables import OnGrid
 from mpl_tf.models import layers as plain
 
@@ -35,9 +36,8 @@ CASES = {
 
 def main(mesh):
     """Compare all cases on a mesh."""
-    grid = sharding.make_grid(mesh)
-    with grid.scope():
-        tiled = sharding.network_layers()
+    grid = make_grid(mesh)
+    tiled = namespace(grid)
     print(json.dumps({name: compare(grid, tiled, *case) for name, case in CASES.items()}))
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
-from mpl_tf.devices import mesh as sharding
-from mpl_tf.devices.mesh.grid import mesh_size
+from mpl_tf.devices.mesh.grid import make_grid, mesh_size
 from mpl_tf.devices.mesh.layers import namespace
 from mpl_tf.settings import flags
 
@@ -37,7 +36,7 @@ def test_the_size_of_a_mesh():
 
 def test_a_mesh_of_another_number_of_devices():
     with pytest.raises(UsageError, match=r"--mesh: replica:2,core:4 asks for 2 x 4 devices, 8 a host, found 2"):
-        sharding.make_grid("replica:2,core:4")
+        make_grid("replica:2,core:4")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """On meshes of CPU devices, each in a process of its own: layers, whole steps, checkpoints and the program.
 
-Covers: __init__.py, layers.py, tiles.py, variables.py
+Covers: layers.py, tiles.py, variables.py
 """
 
 import json

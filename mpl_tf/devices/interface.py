@@ -1,0 +1,157 @@
+"""What a run asks of the devices it trains on, whichever they are: one, several, those of several hosts, or a mesh.
+
+`replicas.Replicas` answers by tf.distribute, `mesh.devices.MeshDevices` by DTensor. Callers never ask which of the two
+they have: what is no work for one of them does nothing there.
+"""
+
+import abc
+import contextlib
+
+import tensorflow as tf
+
+from mpl_tf.base.errors import Interrupted
+
+OPEN = []  # The devices whose scopes are open, the innermost last.
+# What the workers that are left see when another one ends.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+class Devices(abc.ABC):
+    """The devices of a run.
+
+    Attributes:
+        replicas: parts that a step's batch is split into, each trained on by devices of its own.
+        copies: copies of a step's program that run side by side, each seeing its own part of the batch: as many as
+            replicas, but one on a mesh, whose program sees the whole batch.
+        hosts: processes that train together.
+        writes: whether this process writes the run's files: the only one, or the first of several.
+        layers: namespace of the layers that networks for these devices are made of; None for mpl_tf.models.layers.
+    """
+
+    replicas: int
+    copies: int
+    hosts: int
+    writes: bool
+    layers: object
+
+    # ---- Making networks and methods --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def scope(self):
+        """Networks, optimizers and methods made inside are for these devices."""
+        OPEN.append(self)
+        try:
+            with self.entered():
+                yield self
+        finally:
+            OPEN.pop()
+
+    @abc.abstractmethod
+    def entered(self):
+        """The context manager of what the scope needs beside."""
+
+    @abc.abstractmethod
+    def place(self, method):
+        """Move the variables of a compiled Method, made in the scope, to where its step wants them; returns it."""
+
+    @abc.abstractmethod
+    def whole(self, network):
+        """A network made in the scope as an ordinary keras.Model that has its weights."""
+
+    @abc.abstractmethod
+    def gathered(self, method):
+        """Context manager inside which checkpoints find the method's variables whole; all hosts enter it together."""
+
+    # ---- Batches and the loop of steps ------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def distribute(self, of_host):
+        """Batches for fit(), each replica getting its own.
+
+        Args:
+            of_host: function of a tf.distribute.InputContext -> tf.data.Dataset of the batches of that host's replicas
+                in turn: dicts of tensors [b, ...], b alike on all replicas.
+        """
+
+    @abc.abstractmethod
+    def train_function(self, step, names, count):
+        """What fit() calls to train `count` steps.
+
+        Args:
+            step: function of a batch -> dict of str to float32 scalars, equal on all replicas.
+            names: keys of that dict.
+            count: steps in one call.
+        Returns:
+            Function of an iterator over `distribute`'s batches -> that dict, of the last step; None: Keras' own does.
+        """
+
+    # ---- Several hosts ----------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def same(self, number):
+        """Whether all hosts come here with the same integer; each waits for the others."""
+
+    def meet(self):
+        """Wait until all hosts have come here."""
+        self.same(0)
+
+    @contextlib.contextmanager
+    def peers(self):
+        """Inside it, the loss of another host ends this one with Interrupted: all are to be started again.
+
+        Raises:
+            Interrupted: another host has ended.
+        """
+        try:
+            yield
+        except LOST as error:
+            if self.hosts == 1:
+                raise
+            kind = type(error).__name__
+            raise Interrupted(
+                f"another worker has ended ({kind}); start all workers again, they go on from the last checkpoint"
+            ) from error
+
+    # ---- Inside a step ----------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def replica_id(self):
+        """Number of the copy of the step that asks, from 0: int, or int32 scalar."""
+
+    @abc.abstractmethod
+    def mean(self, values):
+        """Mean of a nest of tensors over the copies, on each of them."""
+
+    @abc.abstractmethod
+    def gather(self, values):
+        """A copy's values [b, ...] with those of all others, [copies * b, ...] in the order of the global batch."""
+
+    @abc.abstractmethod
+    def dot(self, a, b):
+        """Sum of the products of two lists of tensors of a network's weights: float32 scalar, equal on all devices."""
+
+    @abc.abstractmethod
+    def join(self, batches):
+        """Batches [B_i, ...] as one, to pass a network together, in an order of the devices' own."""
+
+    @abc.abstractmethod
+    def split(self, logits, batches):
+        """The logits [sum of B_i, C] of joined batches as those of each: list of [B_i, C]."""
+
+    def assign(self, updates):
+        """Assign a list of (variable, new value), each copy having computed the same values."""
+        for variable, value in assignments(updates):
+            variable.assign(value)
+
+
+def assignments(updates):
+    """The same list of (variable, new value), with TensorFlow's variables for Keras' and values of their dtypes."""
+    variables = [getattr(variable, "value", variable) for variable, _ in updates]
+    return [(variable, tf.cast(value, variable.dtype)) for variable, (_, value) in zip(variables, updates, strict=True)]

@@ -1,0 +1,120 @@
+"""A mesh as the devices of a run: one program sees the whole batch, its images and weights split over the devices."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.devices.interface import Devices
+from mpl_tf.devices.mesh import layers, variables
+from mpl_tf.devices.mesh.grid import REPLICA
+
+
+class MeshDevices(Devices):
+    """The devices of a grid.
+
+    Args:
+        grid: Grid.
+    """
+
+    copies = 1  # DTensor runs one program over all devices: sums over the batch are sums over the replicas already.
+
+    def __init__(self, grid):
+        self.grid = grid
+
+    @property
+    def replicas(self):
+        """The mesh's first dimension."""
+        return self.grid.replicas
+
+    @property
+    def hosts(self):
+        """DTensor's clients."""
+        return self.grid.clients
+
+    @property
+    def writes(self):
+        """Whether this is the first client."""
+        return self.grid.client == 0
+
+    @property
+    def layers(self):
+        """Keras' layers on tiles."""
+        return layers.namespace(self.grid)
+
+    def entered(self):
+        """Nothing: layers and variables know their grid."""
+        return contextlib.nullcontext()
+
+    def place(self, method):
+        """Float variables are split over the cores."""
+        variables.place(method, self.grid)
+        return method
+
+    def whole(self, network):
+        """The same network of ordinary layers, which models.build left with it."""
+        copy = network.twin()
+        copy.set_weights([weight.value.whole() for weight in network.weights])
+        return copy
+
+    def gathered(self, method):
+        """All hosts gather, whichever of them writes."""
+        return variables.gathered(method)
+
+    def distribute(self, of_host):
+        """One element a step: the batches of this host's replicas joined."""
+        local = self.replicas // self.hosts
+        context = tf.distribute.InputContext(self.hosts, self.grid.client, self.replicas)
+        batches = of_host(context).batch(local, drop_remainder=True)
+        return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
+
+    def train_function(self, step, names, count):
+        """A step at a time: its batch is laid out on the mesh from the host between steps."""
+
+        @tf.function(autograph=False)
+        def on_mesh(batch):
+            # Labels and the like are pinned as the logits are, which they meet in the losses.
+            return step({key: x if len(x.shape) == 5 else self.grid.pin(x) for key, x in batch.items()})
+
+        def steps(iterator):
+            with self.scope():
+                for _ in range(count):
+                    logs = on_mesh(self._laid_out(next(iterator)))
+            return {name: logs[name].numpy() for name in names}
+
+        return steps
+
+    def _laid_out(self, batch):
+        """A host's batch on the mesh: images [B, H, W, C] as tiles, all else over the replicas."""
+        return {
+            key: self.grid.put_images(x) if len(x.shape) == 4 else self.grid.put(x, REPLICA) for key, x in batch.items()
+        }
+
+    def same(self, number):
+        """By a vector over the replicas, of which each host gives its own part."""
+        numbers = self.grid.put(np.full([self.replicas // self.hosts], number, "int64"), REPLICA)
+        return len(set(self.grid.whole(numbers).tolist())) == 1
+
+    def replica_id(self):
+        """The only copy."""
+        return 0
+
+    def mean(self, values):
+        """Of one copy."""
+        return values
+
+    def gather(self, values):
+        """One copy has them all."""
+        return values
+
+    def dot(self, a, b):
+        """Each product pinned: sums over the cores are made before they are added."""
+        return tf.add_n([self.grid.pin(tf.reduce_sum(x * y)) for x, y in zip(a, b, strict=True)])
+
+    def join(self, batches):
+        """Each replica joins its own examples, so that none moves to another."""
+        return self.grid.join(batches)
+
+    def split(self, logits, batches):
+        """The reverse, and pinned."""
+        return self.grid.split(logits, [x.shape[0] for x in batches])

@@ -1,0 +1,136 @@
+"""Replicas by tf.distribute: one device, all of a machine, those of several hosts, or the cores of a TPU."""
+
+import contextlib
+
+import tensorflow as tf
+
+from mpl_tf.devices.interface import Devices, assignments
+
+
+class Replicas(Devices):
+    """The devices of a strategy of tf.distribute; each replica holds whole networks and runs a copy of the step.
+
+    Args:
+        strategy: tf.distribute.Strategy.
+    """
+
+    layers = None
+
+    def __init__(self, strategy):
+        self.strategy = strategy
+
+    @property
+    def replicas(self):
+        """Replicas of all hosts."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def copies(self):
+        """One a replica."""
+        return self.replicas
+
+    @property
+    def hosts(self):
+        """Workers of TF_CONFIG; 1 where the strategy is of one machine."""
+        if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return 1
+        jobs = self.strategy.cluster_resolver.cluster_spec().as_dict()
+        return max(1, sum(map(len, jobs.values())))
+
+    @property
+    def writes(self):
+        """Whether this is the chief."""
+        return self.strategy.extended.should_checkpoint
+
+    def entered(self):
+        """The strategy's own scope."""
+        return self.strategy.scope()
+
+    def place(self, method):
+        """The strategy's scope has put its variables in their places."""
+        return method
+
+    def whole(self, network):
+        """It is."""
+        return network
+
+    def gathered(self, method):
+        """They are whole."""
+        return contextlib.nullcontext()
+
+    def distribute(self, of_host):
+        """A tf.data.Dataset for one replica, the strategy's distributed one for several."""
+        if self.replicas == 1:
+            return of_host(tf.distribute.InputContext())
+        return self.strategy.distribute_datasets_from_function(of_host)
+
+    def train_function(self, step, names, count):
+        """A compiled loop where several replicas train.
+
+        Keras' own (3.15) fails there on loops of several steps ("You must feed a value for placeholder tensor"), and
+        with several workers on any.
+        """
+        if self.replicas == 1:
+            return None
+
+        def once(iterator):
+            logs = self.strategy.run(step, args=(next(iterator),))
+            return {name: self.strategy.experimental_local_results(logs[name])[0] for name in names}
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def steps(iterator):
+            if count == 1:
+                return once(iterator)
+            start = tf.constant(0), {name: tf.constant(0.0) for name in names}
+            _, logs = tf.while_loop(lambda i, _: i < count, lambda i, _: (i + 1, once(iterator)), start)
+            return logs
+
+        return steps
+
+    def same(self, number):
+        """By a collective of the workers."""
+        if self.hosts == 1:
+            return True
+        numbers = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
+        return len(set(self.strategy.gather(numbers, axis=0).numpy().tolist())) == 1
+
+    def replica_id(self):
+        """As tf.distribute numbers its replicas."""
+        return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+    def mean(self, values):
+        """An all-reduce."""
+        if self.copies == 1:
+            return values
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+    def gather(self, values):
+        """All replicas' one after the other."""
+        if self.copies == 1:
+            return values
+        return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+    def dot(self, a, b):
+        """Of this replica's values, which are the same on all."""
+        return tf.add_n([tf.reduce_sum(x * y) for x, y in zip(a, b, strict=True)])
+
+    def join(self, batches):
+        """One after the other."""
+        return tf.concat(batches, axis=0)
+
+    def split(self, logits, batches):
+        """At the batches' ends."""
+        return tf.split(logits, tf.stack([tf.shape(x)[0] for x in batches]), num=len(batches))
+
+    def assign(self, updates):
+        """From inside a replica, all replicas meeting here: each assigns its own copy of a variable."""
+        if self.copies == 1:
+            super().assign(updates)
+            return
+        variables, values = zip(*assignments(updates), strict=True)
+
+        def update(strategy, values):
+            for variable, value in zip(variables, values, strict=True):
+                strategy.extended.update(variable, lambda v, new: v.assign(new), args=(value,))
+
+        tf.distribute.get_replica_context().merge_call(update, args=(values,))

@@ -1,0 +1,42 @@
+"""Devices by the name of --strategy, on the two logical CPUs of this process, and what their replicas must divide."""
+
+import pytest
+import tensorflow as tf
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices.choice import check_batches, make_devices
+
+
+@pytest.mark.parametrize(("name", "replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
+def test_who_trains_on_a_machine_without_accelerators(name, replicas, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    made = make_devices(name)
+    assert (made.replicas, made.copies, made.hosts, made.writes) == (replicas, replicas, 1, True)
+
+
+def test_several_gpus_are_taken_without_asking_and_a_tpu_is_not_shared_by_hosts(monkeypatch):
+    found = {"GPU": ["GPU:0", "GPU:1"], "TPU": ["TPU:0"], "CPU": ["CPU:0"]}
+    taken = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [] if kind == "TPU" else found[kind])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [tf.config.LogicalDevice(f"/{kind}:7", kind)])
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda names: taken.append(names) or tf.distribute.get_strategy()
+    )
+    make_devices("auto")
+    assert taken == [["/GPU:7"]]
+    make_devices("one")
+    assert len(taken) == 1
+    monkeypatch.setattr(tf.config, "list_physical_devices", found.get)
+    workers = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", workers)
+    with pytest.raises(UsageError, match="--strategy: several TPU hosts .* train with --strategy=dtensor, got auto"):
+        make_devices("auto")
+
+
+def test_replicas_divide_the_batches_their_parts_and_the_groups():
+    two = make_devices("mirrored")
+    check_batches(two, {"labeled_batch": 12, "finetune_batch": 4}, accumulate=2, groups=2)
+    with pytest.raises(UsageError, match=r"^--finetune_batch: expected a multiple of 2 replicas x 2 parts .*, got 6$"):
+        check_batches(two, {"labeled_batch": 12, "finetune_batch": 6}, accumulate=2, groups=1)
+    with pytest.raises(UsageError, match=r"^--batch_norm_groups: expected a divisor of the 2 replicas, got 3$"):
+        check_batches(two, {}, accumulate=1, groups=3)
