@@ -22,6 +22,12 @@ class Interrupted(Exception):
     status = 75
 
 
+class Stopped(Interrupted):
+    """Ctrl-C: the state is saved and the same command goes on from it. Exit status 130, as shells have it."""
+
+    status = 130
+
+
 def reason(error):
     """What an exception says, its first line, without TensorFlow's names of nodes and operations."""
     first = next(iter(str(error).strip().splitlines()), "")

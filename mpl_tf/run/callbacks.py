@@ -1,12 +1,13 @@
 """What happens between steps: progress, the length of the run, checkpoints, and the reasons to stop."""
 
+import math
 import signal
 import sys
 import time
 
 import keras
 
-from mpl_tf.base.errors import Interrupted, RunError
+from mpl_tf.base.errors import Interrupted, RunError, Stopped
 from mpl_tf.devices import distribute
 
 SKIPS_ALLOWED = 10  # Steps in a row with gradients that are not finite.
@@ -78,31 +79,38 @@ class Progress(keras.callbacks.Callback):
 
 
 class Saver(keras.callbacks.Callback):
-    """Saves at each epoch's end; on SIGTERM saves at once and stops; stops after ten bad steps in a row.
+    """Saves at each epoch's end and from time to time; stops where there is a reason to.
 
-    A context manager: it listens for SIGTERM inside.
+    Reasons are SIGTERM and Ctrl-C, after saving (a second Ctrl-C ends at once), and ten bad steps in a row. A context
+    manager: it listens for the signals inside.
 
     Args:
         checkpoints: Checkpoints, restored.
         progress: Progress of the same phase, called before this one.
+        minutes: between checkpoints within an epoch; 0: none. Several hosts save at the epochs' ends alone, as they
+            would have to agree on the time.
+        metrics: MetricsCsv of the same phase, called before this one; None where another process writes it.
     """
 
-    def __init__(self, checkpoints, progress):
+    def __init__(self, checkpoints, progress, minutes=0.0, metrics=None):
         super().__init__()
-        self.checkpoints, self.progress = checkpoints, progress
+        self.checkpoints, self.progress, self.metrics = checkpoints, progress, metrics
+        alone = checkpoints.method.devices.hosts == 1
+        self.between = 60 * minutes if minutes and alone else math.inf
         self.seconds_before = float(checkpoints.seconds.numpy())
-        self.terminated = False
+        self.signal = None  # The one that came.
 
     def __enter__(self):
-        self.started = time.perf_counter()
-        self.previous = signal.signal(signal.SIGTERM, self._note)
+        self.started = self.saved = time.perf_counter()
+        self.previous = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_):
-        signal.signal(signal.SIGTERM, self.previous)
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
-        """After each call of the compiled loop: is there a reason to stop?"""
+        """After each call of the compiled loop: is it time to save, or is there a reason to stop?"""
         step = self.progress.step
         if logs["skipped_in_a_row"] >= SKIPS_ALLOWED:
             raise RunError(
@@ -110,25 +118,35 @@ class Saver(keras.callbacks.Callback):
                 "finite; expected a finite loss: give a lower --teacher_learning_rate and "
                 "--student_learning_rate, or --clip_norm"
             )
-        if self.terminated:
-            self._save()
+        if self.signal is not None:
+            self.save()
             saved = "and saved; the same command goes on from there"
             left = "; the first worker saves; start all workers again"
-            raise Interrupted(
-                f"SIGTERM: stopped at step {step} of {self.progress.phase.steps}"
+            kind = Stopped if self.signal == signal.SIGINT else Interrupted
+            raise kind(
+                f"{signal.Signals(self.signal).name}: stopped at step {step} of {self.progress.phase.steps}"
                 f"{' ' + saved if self.checkpoints.writes else left}"
             )
+        if time.perf_counter() - self.saved > self.between:
+            self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Save."""
-        self._save()
+        """Count the epoch's means, and save."""
+        self.checkpoints.add(logs, self.progress.step)
+        self.save()
 
-    def _note(self, *_):
-        self.terminated = True
-
-    def _save(self):
+    def save(self):
+        """Write a checkpoint of the steps done so far, unless there is one."""
         if int(self.checkpoints.step.numpy()) < self.progress.step:
+            if self.metrics is not None:
+                self.checkpoints.csv_crc.assign(self.metrics.checksum())
             self.checkpoints.save(self.progress.step, self.seconds_before + time.perf_counter() - self.started)
+        self.saved = time.perf_counter()
+
+    def _note(self, number, _):
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
 
 
 def duration(seconds):

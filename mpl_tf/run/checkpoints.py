@@ -1,9 +1,11 @@
-"""Checkpoints of a phase: all variables of its method, its step and its seconds, the newest few kept.
+"""Checkpoints of a phase: all variables of its method, its step, seconds and means, the newest few kept.
 
-Keras' BackupAndRestore keeps one backup and trusts it; tf.train.CheckpointManager keeps several and its files carry
-checksums, so that a damaged one is noticed and the one before it used.
+What counts is what is on the disk: checkpoints are found by listing the folder, newest first, and the first that can be
+read is taken. Keras' BackupAndRestore keeps one backup and trusts it; tf.train.CheckpointManager trusts its list of
+files, and starts anew where that is damaged or gone. The files carry checksums, so that damage is noticed.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +13,18 @@ from pathlib import Path
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, reason
+
+NAME = re.compile(r"ckpt-(\d+)\.index")
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # How TensorFlow ends the name of a variable's value in a checkpoint.
+
+
+def listed(folder):
+    """Steps of the checkpoints that are whole in a folder, list of int, newest first.
+
+    TensorFlow writes the index of a checkpoint last: without it there is none.
+    """
+    found = (NAME.fullmatch(path.name) for path in Path(folder).glob("ckpt-*.index"))
+    return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 class Checkpoints:
@@ -23,14 +37,28 @@ class Checkpoints:
 
     Attributes:
         writes: whether this process writes them; of several workers, which share the folder, only the chief does.
+        step, seconds: variables: steps done, seconds of training so far.
+        totals: float64 variable [len(log_names)]: sum of each logged quantity over the steps up to `totals_step`.
+        csv_crc: int64 variable: checksum of the table of metrics up to the step; -1: there is none yet.
     """
 
     def __init__(self, method, folder, keep):
-        self.method, self.folder, self.writes = method, Path(folder), method.devices.writes
+        self.method, self.folder, self.keep, self.writes = method, Path(folder), keep, method.devices.writes
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(step=self.step, seconds=self.seconds, **method.state())
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder), max_to_keep=keep)
+        self.totals = tf.Variable(tf.zeros([len(method.log_names)], tf.float64), trainable=False)
+        self.totals_step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.csv_crc = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            totals=self.totals,
+            totals_step=self.totals_step,
+            csv_crc=self.csv_crc,
+            **method.state(),
+        )
+        if self.writes:
+            self._sweep()
 
     def restore(self):
         """Restore the newest checkpoint that can be read; nothing is done where there is none.
@@ -38,20 +66,39 @@ class Checkpoints:
         Returns:
             The step to go on from, 0 for a new run.
         Raises:
-            RunError: there are checkpoints and none can be read.
+            RunError: there are checkpoints and none can be read, or one is of another network.
         """
-        for path in reversed(self._manager.checkpoints):
+        steps = listed(self.folder)
+        for step in steps:
+            path = self._prefix(step)
             try:
-                self._checkpoint.restore(path).assert_consumed()
+                self._checkpoint.read(path).assert_consumed()
                 return int(self.step.numpy())
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except Exception as error:  # A damaged file fails wherever its damage leads TensorFlow, protobuf or Python.
+                self._check_network(path)
                 print(f"mpl_tf: {path} is damaged and left out ({reason(error)})", file=sys.stderr, flush=True)
-        if self._manager.checkpoints:
+        if steps:
             raise RunError(
-                f"{self.folder}: expected a readable checkpoint, all {len(self._manager.checkpoints)} are "
+                f"{self.folder}: expected a readable checkpoint, all {len(steps)} are "
                 "damaged; delete this folder to train from the start"
             )
         return 0
+
+    def add(self, means, step):
+        """Count the means of the logged quantities over the steps since the last call, which end at `step`.
+
+        Args:
+            means: dict of the method's log_names, among others, to float.
+            step: of the phase.
+        """
+        span = step - int(self.totals_step.numpy())
+        self.totals.assign_add([float(means[name]) * span for name in self.method.log_names])
+        self.totals_step.assign(step)
+
+    def means(self):
+        """Mean of each logged quantity over the phase so far, dict of str to float; 0 steps must not be all."""
+        totals = self.totals.numpy() / int(self.totals_step.numpy())
+        return dict(zip(self.method.log_names, totals.tolist(), strict=True))
 
     def save(self, step, seconds):
         """Write a checkpoint after `step` steps and `seconds` seconds of training; not where another process does.
@@ -64,11 +111,63 @@ class Checkpoints:
         try:
             with self.method.devices.gathered(self.method):
                 if self.writes:
-                    self._manager.save(checkpoint_number=step)
+                    self._write(step)
         except (tf.errors.OpError, OSError) as error:
             for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            kept = "the one before it is kept" if listed(self.folder) else "there is none before it"
             raise RunError(
-                f"{self.folder}: expected to write the checkpoint of step {step}, got {reason(error)}; the one "
-                "before it is kept: free space, then run the same command again"
+                f"{self.folder}: expected to write the checkpoint of step {step}, got {reason(error)}; {kept}: "
+                "free space, then run the same command again"
             ) from error
+
+    def _write(self, step):
+        """A checkpoint and, for TensorFlow's own tools, the list of them; then the oldest go, their index first."""
+        self._checkpoint.write(self._prefix(step))
+        older = [found for found in listed(self.folder) if found <= step]
+        kept, gone = older[: self.keep], older[self.keep :]
+        paths = [f"ckpt-{found}" for found in reversed(kept)]
+        tf.compat.v1.train.update_checkpoint_state(str(self.folder), paths[-1], paths)
+        for found in gone:
+            self._remove(found)
+
+    def _remove(self, step):
+        Path(f"{self._prefix(step)}.index").unlink()
+        for path in self.folder.glob(f"ckpt-{step}.data-*"):
+            path.unlink()
+
+    def _prefix(self, step):
+        return str(self.folder / f"ckpt-{step}")
+
+    def _sweep(self):
+        """Remove what a killed process left of a checkpoint that it had not finished."""
+        whole = {f"ckpt-{step}" for step in listed(self.folder)}
+        for path in self.folder.glob("ckpt-*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name.partition(".")[0] not in whole:
+                path.unlink(missing_ok=True)
+
+    def _check_network(self, path):
+        """Refuse a checkpoint that is whole but of another network, instead of calling it damaged.
+
+        Raises:
+            RunError: naming a variable that differs.
+        """
+        try:
+            shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        except Exception:  # Damaged: restore() tells it.
+            return
+        for part, variables in self.method.state().items():
+            for number, variable in enumerate(variables):
+                found, expected = shapes.get(f"{part}/{number}{VALUE}"), _whole_shape(variable)
+                if found is not None and tuple(found) != expected:
+                    raise RunError(
+                        f"{path} is a checkpoint of another network: expected the shape {expected} of its {part}'s "
+                        f"{variable.path}, got {tuple(found)}; give another --workdir, or the flags and data of that run"
+                    )
+
+
+def _whole_shape(variable):
+    """A variable's shape as checkpoints hold it: on a mesh it is kept in another one."""
+    return tuple(getattr(variable, "whole_shape", variable.shape))

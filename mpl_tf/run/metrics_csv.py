@@ -4,61 +4,88 @@ Keras' CSVLogger adds a column `val_NAME` full of NA for each quantity where fit
 """
 
 import csv
+import io
+import sys
+import zlib
 from pathlib import Path
 
 import keras
 
 from mpl_tf.base import files
-
-NOT_AVERAGED = ("epoch", "step", "images_per_second", "skipped_steps", "skipped_in_a_row")
+from mpl_tf.base.errors import RunError
 
 
 class MetricsCsv(keras.callbacks.Callback):
     """Appends the logs of each epoch to a CSV file.
 
+    The file is for people; the run takes nothing back from it. Where it was damaged or changed it is told, and what can
+    be read of it stays.
+
     Args:
         path: of the file; its rows after step `start` (a killed run's, logged after its last checkpoint) are dropped.
         start: step from which training goes on.
+        crc: what `checksum` gave when the checkpoint of that step was written; -1: there was no file.
     """
 
-    def __init__(self, path, start):
+    def __init__(self, path, start, crc=-1):
         super().__init__()
         self.path = Path(path)
-        rows = [row for row in self.rows() if int(row["step"]) <= start]
+        # What is behind the checkpoint comes again; what was before it must be what was written then.
+        rows = [row for row in _rows(self.path) if int(row["step"]) <= start]
         if rows:
-            files.write(self.path, lambda temporary: _append(temporary, rows))
+            files.write(self.path, lambda temporary: temporary.write_text(_text(rows), newline=""))
         else:
             self.path.unlink(missing_ok=True)
+        if self.checksum() != crc:
+            print(
+                f"mpl_tf: {self.path} is not as the run had left it: {len(rows)} rows of it are kept",
+                file=sys.stderr,
+                flush=True,
+            )
 
-    def rows(self):
-        """All complete rows: list of dict of str to str."""
-        if not self.path.exists():
-            return []
-        with open(self.path, newline="") as file:
-            return [row for row in csv.DictReader(file) if None not in row.values()]
-
-    def means(self):
-        """Mean of each quantity over the steps, a row weighing as many steps as it stands for."""
-        rows = self.rows()
-        ends = [int(row["step"]) for row in rows]
-        spans = [end - before for end, before in zip(ends, [0, *ends], strict=False)]
-        names = [name for name in rows[0] if name not in NOT_AVERAGED]
-        return {
-            name: sum(float(row[name]) * span for row, span in zip(rows, spans, strict=True)) / ends[-1]
-            for name in names
-        }
+    def checksum(self):
+        """CRC-32 of the file as it is, an int; -1 where there is none."""
+        return zlib.crc32(self.path.read_bytes()) if self.path.exists() else -1
 
     def on_epoch_end(self, epoch, logs=None):
-        """`logs` must hold `step`."""
+        """`logs` must hold `step`.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
         row = {"epoch": epoch, "step": logs["step"]} | {key: float(logs[key]) for key in sorted(set(logs) - {"step"})}
-        _append(self.path, [row])
+        new = not self.path.exists()
+        try:
+            with open(self.path, "a", newline="") as file:
+                file.write(_text([row], header=new))
+        except OSError as error:
+            raise RunError(f"{self.path}: expected to write it, got {error}; {files.remedy(error)}") from error
 
 
-def _append(path, rows):
-    """Append rows; a new file begins with their names."""
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+def _text(rows, header=True):
+    """Rows, dicts of the same keys, as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _rows(path):
+    """All whole rows of numbers in a file: list of dict of str to str, steps growing; [] where there is no such file."""
+    if not path.exists():
+        return []
+    # A line without its end was cut off, however well its last number reads.
+    lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
+    rows, last = [], 0
+    for row in csv.DictReader(line for line in lines if line.endswith("\n")):
+        try:
+            step = int(row["step"])
+            whole = None not in row and all(float(value) is not None for value in row.values())
+        except (KeyError, TypeError, ValueError):
+            continue
+        if whole and step > last:
+            rows.append(row)
+            last = step
+    return rows

@@ -72,11 +72,11 @@ def run_phase(phase, method, dataset, config):
     method.within_epoch = start % config.steps_per_epoch > 0
     images = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(phase, start, images, shown=devices.writes)
-    loggers = []
+    loggers, metrics = [], None
     if devices.writes:
-        metrics = MetricsCsv(workdir / phase.metrics_name, start)
+        metrics = MetricsCsv(workdir / phase.metrics_name, start, int(checkpoints.csv_crc.numpy()))
         loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
-    with Saver(checkpoints, progress) as saver:
+    with Saver(checkpoints, progress, config.save_minutes, metrics) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
             data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, devices)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
@@ -93,12 +93,12 @@ def run_phase(phase, method, dataset, config):
             except tf.errors.OpError as error:
                 failure = dataset.failure(error)
                 if failure and config.steps_per_execution == 1:  # Else some steps of the call may be done.
-                    saver.on_epoch_end(epoch)
+                    saver.save()
                 raise failure or error from error
     if not devices.writes:
         return None
     seconds = float(checkpoints.seconds.numpy())
-    return PhaseResult(seconds, images * phase.steps / seconds, metrics.means(), int(method.skipped.numpy()[0]))
+    return PhaseResult(seconds, images * phase.steps / seconds, checkpoints.means(), int(method.skipped.numpy()[0]))
 
 
 def _restore(checkpoints, devices):

@@ -97,6 +97,13 @@ class RunSettings:
         limit=10**6,
         identity=False,
     )
+    save_minutes: float = flag(
+        "time between checkpoints within an epoch; 0: at the epochs' ends alone, as with several hosts",
+        unit="minutes",
+        low=0,
+        limit=1e6,
+        identity=False,
+    )
     keep_checkpoints: int = flag(
         "newest checkpoints kept, >= 2 so that a damaged one has a predecessor",
         unit="checkpoints",
