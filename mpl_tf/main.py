@@ -12,8 +12,9 @@ import traceback
 from pathlib import Path
 
 from mpl_tf.base import console, files, quiet
-from mpl_tf.base.errors import Interrupted, RunError, UsageError, reason
+from mpl_tf.base.errors import Interrupted, RunError, Stopped, UsageError, reason
 from mpl_tf.devices import cluster
+from mpl_tf.run import workdir as workdirs
 from mpl_tf.settings import catalogue, config_json, flags
 
 
@@ -29,19 +30,19 @@ def main(argv=None, make=None):
     argv = sys.argv[1:] if argv is None else argv
     console.take_any_name()
     debug = "--debug" in argv or "--debug=true" in argv
+    config = None
     try:
         config = flags.parse(argv)
         late = config.mode == "train" and cluster.starts_late(config.strategy)
         if not config.debug:
             quiet.import_tensorflow(start=not late)
-        with _sigterm_raises():
+        with _sigterm_raises(config):
             modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
             modes[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, error.status, debug)
     except KeyboardInterrupt:
-        print("mpl_tf: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return _end(Stopped(f"stopped; {_going_on(config)}" if config else "stopped"), Stopped.status, debug)
     except Exception as error:
         told = RunError(f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback")
         told.__cause__ = error
@@ -59,23 +60,26 @@ def train(config, make=None):
         UsageError: a workdir with another configuration, or what the parts refuse.
         RunError, Interrupted: see run.phase.run_phase.
     """
-    workdir = Path(config.workdir)
-    _check_workdir(config, workdir)
-    if (workdir / "results.json").exists():
-        print(f"{workdir} holds the finished run: {_headline(json.loads((workdir / 'results.json').read_text()))}")
-        return
-    from mpl_tf.devices import choice
+    joined = cluster.wanted(config.strategy)
+    with workdirs.claimed(config, writes=not (joined and joined.index)):
+        results = workdirs.results(config.workdir)
+        if results is not None:
+            print(f"{config.workdir} holds the finished run: {_headline(results)}")
+            return
+        from mpl_tf.devices import choice
 
-    devices = choice.make_devices(config.strategy, config.mesh, config.remat)
-    choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
-    with devices.peers():
-        if not devices.same(config_json.fingerprint(config)):
-            raise UsageError("TF_CONFIG: expected the same flags on all workers, got different ones; start all alike")
-        _train(config, workdir, devices, make)
-        devices.meet()  # No worker leaves while another still needs it.
+        devices = choice.make_devices(config.strategy, config.mesh, config.remat)
+        choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
+        with devices.peers():
+            if not devices.same(config_json.fingerprint(config)):
+                raise UsageError(
+                    "TF_CONFIG: expected the same flags on all workers, got different ones; start all alike"
+                )
+            _train(config, devices, make)
+            devices.meet()  # No worker leaves while another still needs it.
 
 
-def _train(config, workdir, devices, make):
+def _train(config, devices, make):
     import keras
     import tensorflow as tf
 
@@ -90,8 +94,8 @@ def _train(config, workdir, devices, make):
     keras.config.set_dtype_policy(config.precision)
     with devices.scope():
         weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
+    workdirs.record(config, dataset, devices)
     if devices.writes:
-        files.write_text(workdir / "config.json", config_json.to_json(config))
         print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
     fixed = {}
     row = catalogue.METHODS[config.method]
@@ -115,7 +119,7 @@ def _train(config, workdir, devices, make):
     student = exported(method.deployed())
     if devices.writes:
         scored |= {role: export.load(path) for role, path in fixed.items()}
-        _finish(config, dataset, workdir, student, scored, trained)
+        _finish(config, dataset, student, scored, trained)
 
 
 def score(config):
@@ -129,6 +133,7 @@ def score(config):
 
     model = export.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
+    workdirs.compare(config.workdir, dataset)
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
     scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
     print(json.dumps({"test": scores} | _real(model, dataset, config)))
@@ -151,7 +156,7 @@ def predict(config):
             f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"
         )
     given = folder.to_label(config, model.input_shape[1])
-    names = json.loads((workdir / "results.json").read_text())["class_names"]
+    names = workdirs.finished(workdir)["class_names"]
     output = workdir / "predictions.csv"
     evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
     told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"
@@ -159,11 +164,11 @@ def predict(config):
 
 
 @contextlib.contextmanager
-def _sigterm_raises():
+def _sigterm_raises(config):
     """Outside a training phase, which saves first, SIGTERM ends the run with its own exit status too."""
 
     def stop(*_):
-        raise Interrupted("SIGTERM: stopped outside training; the same command goes on from the last checkpoint")
+        raise Interrupted(f"SIGTERM: stopped outside training; {_going_on(config)}")
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
@@ -172,25 +177,11 @@ def _sigterm_raises():
         signal.signal(signal.SIGTERM, previous)
 
 
-def _check_workdir(config, workdir):
-    stored, joined = workdir / "config.json", cluster.wanted(config.strategy)
-    if stored.exists():
-        differing = config_json.differences(config, config_json.from_json(stored))
-        if differing:
-            raise UsageError(
-                f"--workdir: {workdir} holds a run with another --{', --'.join(differing)}; "
-                "give another --workdir, or the flags of that run"
-            )
-    elif workdir.exists() and not workdir.is_dir():
-        raise UsageError(f"--workdir: expected a folder, {workdir} is a file")
-    elif workdir.is_dir() and any(workdir.iterdir()) and not (joined and joined.index):
-        raise UsageError(f"--workdir: expected an empty or new folder, {workdir} holds files of something else")
-
-
-def _finish(config, dataset, workdir, student, scored, trained):
+def _finish(config, dataset, student, scored, trained):
     """Export the student, score it and the other networks, and write what the run leaves behind."""
     from mpl_tf.run import evaluate, export
 
+    workdir = Path(config.workdir)
     export.save(student, workdir / "student.keras")
     test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
     evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
@@ -213,7 +204,7 @@ def _finish(config, dataset, workdir, student, scored, trained):
         "skipped_images": list(dataset.skipped),
         "class_names": list(dataset.class_names),
     }
-    files.write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
+    files.write_json(workdir / "results.json", results)
     print(f"{_headline(results)}; everything is in {workdir}")
 
 
@@ -222,6 +213,11 @@ def _real(model, dataset, config):
     from mpl_tf.run import evaluate
 
     return {"real": evaluate.evaluate_real(model, dataset.real, config.eval_batch)} if dataset.real else {}
+
+
+def _going_on(config):
+    """What the same command does after a stop: training goes on, the other modes start over."""
+    return workdirs.going_on(config.workdir) if config.mode == "train" else "the same command starts over"
 
 
 def _about(config, dataset, weights):
@@ -242,7 +238,7 @@ def _end(error, status, debug):
     if debug:
         traceback.print_exception(error)
     line = " ".join(str(error).split())
-    print(f"mpl_tf: {'' if status == Interrupted.status else 'error: '}{line}", file=sys.stderr, flush=True)
+    print(f"mpl_tf: {'' if isinstance(error, Interrupted) else 'error: '}{line}", file=sys.stderr, flush=True)
     return status
 
 

@@ -2,14 +2,17 @@
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import shutil
 import socket
+import zlib
 from pathlib import Path
 
 from mpl_tf.base.errors import RunError
 
+CHECKSUM = "crc32"  # Name of a JSON file's own checksum.
 PARTIAL = ".partial-"  # How the names of temporary files begin; those that a killed process left are swept by it.
 # What to do where the operating system says why a file cannot be written.
 REMEDIES = {
@@ -58,6 +61,39 @@ def write(path, save):
 def write_text(path, text):
     """Write a text file (UTF-8; bytes of file names that are none stay as they are) in one step; errors as `write`."""
     write(path, lambda temporary: temporary.write_text(text, "utf-8", "surrogateescape"))
+
+
+def write_json(path, values):
+    """Write a dict as a JSON file with a checksum of its own, which `read_json` looks at; errors as `write`."""
+    write_text(path, json_text(values))
+
+
+def json_text(values):
+    """The text of that file."""
+    return json.dumps(values | {CHECKSUM: _crc(values)}, indent=2) + "\n"
+
+
+def read_json(path, intact=True):
+    """The dict of a file that `write_json` wrote, without its checksum; files of earlier versions have none.
+
+    Args:
+        path: of the file.
+        intact: whether it must be as it was written.
+    Raises:
+        ValueError: it is no JSON object, or was changed since; OSError: it cannot be read.
+    """
+    values = json.loads(Path(path).read_text("utf-8", "surrogateescape"))
+    if not isinstance(values, dict):
+        raise ValueError(f"expected a JSON object, found {type(values).__name__}")
+    found = values.pop(CHECKSUM, None)
+    if intact and found not in (None, _crc(values)):
+        raise ValueError("it was changed or damaged since it was written")
+    return values
+
+
+def _crc(values):
+    """CRC-32 of a JSON object, as its values stand in a file."""
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
 
 def remedy(error):

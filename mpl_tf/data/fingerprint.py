@@ -17,7 +17,12 @@ def of(dataset):
         "examples", int, and "sha256", str, over the pixels and labels in their order; of streamed examples over the
         names of their files and the place and size of each record there, as reading all of them takes hours.
     """
-    parts = {name: getattr(dataset, name) for name in PARTS}
+    return of_parts(dataset, PARTS)
+
+
+def of_parts(dataset, parts):
+    """The same of some parts alone."""
+    parts = {name: getattr(dataset, name) for name in parts}
     return {"classes": list(dataset.class_names)} | {
         name: None if part is None else {"examples": len(part), "sha256": part.fingerprint()}
         for name, part in parts.items()

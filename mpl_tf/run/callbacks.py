@@ -110,23 +110,18 @@ class Saver(keras.callbacks.Callback):
             signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
-        """After each call of the compiled loop: is it time to save, or is there a reason to stop?"""
-        step = self.progress.step
+        """After each call of the compiled loop: is there a reason to stop, or is it time to save?"""
         if logs["skipped_in_a_row"] >= SKIPS_ALLOWED:
             raise RunError(
-                f"{int(logs['skipped_in_a_row'])} steps in a row up to step {step} had gradients that are not "
-                "finite; expected a finite loss: give a lower --teacher_learning_rate and "
+                f"{int(logs['skipped_in_a_row'])} steps in a row up to step {self.progress.step} had gradients that "
+                "are not finite; expected a finite loss: give a lower --teacher_learning_rate and "
                 "--student_learning_rate, or --clip_norm"
             )
+        if batch + 1 == self.params["steps"]:
+            return  # The epoch ends with this step: its means and its row come first.
         if self.signal is not None:
             self.save()
-            saved = "and saved; the same command goes on from there"
-            left = "; the first worker saves; start all workers again"
-            kind = Stopped if self.signal == signal.SIGINT else Interrupted
-            raise kind(
-                f"{signal.Signals(self.signal).name}: stopped at step {step} of {self.progress.phase.steps}"
-                f"{' ' + saved if self.checkpoints.writes else left}"
-            )
+            self._stop()
         if time.perf_counter() - self.saved > self.between:
             self.save()
 
@@ -134,6 +129,8 @@ class Saver(keras.callbacks.Callback):
         """Count the epoch's means, and save."""
         self.checkpoints.add(logs, self.progress.step)
         self.save()
+        if self.signal is not None:
+            self._stop()
 
     def save(self):
         """Write a checkpoint of the steps done so far, unless there is one."""
@@ -142,6 +139,15 @@ class Saver(keras.callbacks.Callback):
                 self.checkpoints.csv_crc.assign(self.metrics.checksum())
             self.checkpoints.save(self.progress.step, self.seconds_before + time.perf_counter() - self.started)
         self.saved = time.perf_counter()
+
+    def _stop(self):
+        saved = " and saved; the same command goes on from there"
+        left = "; the first worker saves; start all workers again"
+        kind = Stopped if self.signal == signal.SIGINT else Interrupted
+        raise kind(
+            f"{signal.Signals(self.signal).name}: stopped at step {self.progress.step} of {self.progress.phase.steps}"
+            f"{saved if self.checkpoints.writes else left}"
+        )
 
     def _note(self, number, _):
         if number == signal.SIGINT and self.signal == signal.SIGINT:

@@ -164,7 +164,7 @@ class Checkpoints:
                 if found is not None and tuple(found) != expected:
                     raise RunError(
                         f"{path} is a checkpoint of another network: expected the shape {expected} of its {part}'s "
-                        f"{variable.path}, got {tuple(found)}; give another --workdir, or the flags and data of that run"
+                        f"{variable.path}, got {tuple(found)}; give another --workdir, or that run's flags"
                     )
 
 

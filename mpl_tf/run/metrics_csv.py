@@ -73,7 +73,7 @@ def _text(rows, header=True):
 
 
 def _rows(path):
-    """All whole rows of numbers in a file: list of dict of str to str, steps growing; [] where there is no such file."""
+    """All whole rows of numbers in a file, their steps growing: list of dict of str to str; [] without a file."""
     if not path.exists():
         return []
     # A line without its end was cut off, however well its last number reads.

@@ -3,9 +3,8 @@
 import dataclasses
 import json
 import zlib
-from pathlib import Path
 
-from mpl_tf.base import versions
+from mpl_tf.base import files, versions
 from mpl_tf.base.errors import UsageError, together
 from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
@@ -13,17 +12,20 @@ from mpl_tf.settings.config import Config
 
 def to_json(config):
     """The configuration and the versions as the text of config.json."""
-    return json.dumps({"flags": dataclasses.asdict(config)} | versions.versions(), indent=2) + "\n"
+    return files.json_text({"flags": dataclasses.asdict(config)} | versions.versions())
 
 
-def from_json(path):
+def from_json(path, intact=False):
     """Read the flags of a config.json as a dict of name to value.
 
+    Args:
+        path: of the file.
+        intact: whether it must be as it was written; else a person may have edited it.
     Raises:
-        UsageError: no such file, not JSON, or not a configuration of this program.
+        UsageError: no such file, not JSON, changed, or not a configuration of this program.
     """
     try:
-        flags = dict(json.loads(Path(path).read_text("utf-8"))["flags"])
+        flags = dict(files.read_json(path, intact)["flags"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
     names = {field.name for field in dataclasses.fields(Config)}

@@ -86,3 +86,23 @@ def test_sweep_takes_left_temporary_files_alone(tmp_path):
     files.sweep(tmp_path)
     assert names(tmp_path) == ["config.json"]
     files.sweep(tmp_path / "absent")
+
+
+def test_a_json_file_tells_whether_it_was_changed(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"b": [1, 2.5, None], "a": "é"})
+    assert files.read_json(path) == {"b": [1, 2.5, None], "a": "é"}
+    text = path.read_text()
+    path.write_text(text.replace("2.5", "3.5"))
+    with pytest.raises(ValueError, match="changed or damaged"):
+        files.read_json(path)
+    assert files.read_json(path, intact=False)["b"] == [1, 3.5, None]
+    for other in ("[1]", "{", ""):
+        path.write_text(other)
+        with pytest.raises(ValueError, match=r"."):
+            files.read_json(path)
+
+
+def test_a_json_file_without_a_checksum_is_taken(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert files.read_json(tmp_path / "a.json") == {"a": 1}

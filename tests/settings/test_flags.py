@@ -612,7 +612,7 @@ def test_predict_needs_a_folder_of_images(stored):
 def test_config_json_tells_the_versions_it_was_made_with(stored):
     _, path = stored
     written_json = json.loads(path.read_text())
-    assert set(written_json) == {"flags", "versions", "git_revision"}
+    assert set(written_json) == {"flags", "versions", "git_revision", "crc32"}
     assert {"python", "tensorflow", "keras"} <= set(written_json["versions"])
     assert all(version[0].isdigit() for version in written_json["versions"].values())
 

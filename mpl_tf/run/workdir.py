@@ -1,0 +1,217 @@
+"""The folder of a run: whose it is, what the run in it learned from, and how far it has come.
+
+| file            | what it says                                                                                  |
+|-----------------|-----------------------------------------------------------------------------------------------|
+| config.json     | all flags, and the versions                                                                   |
+| identity.json   | a number of the flags that make the run what it is, and the fingerprint of its data           |
+| results.json    | that the run is finished, and how well it did                                                 |
+| checkpoints/    | how far each phase has come                                                                   |
+
+Each of the JSON files has a checksum. One that is damaged or gone is made again where the others allow it.
+"""
+
+import contextlib
+import hashlib
+import re
+import sys
+from pathlib import Path
+
+from mpl_tf.base import files, lock
+from mpl_tf.base.errors import UsageError
+from mpl_tf.settings import config_json
+
+IDENTITY = "identity.json"
+
+
+@contextlib.contextmanager
+def claimed(config, writes):
+    """Hold a run's folder, checked to be that run's or new; nobody else writes there meanwhile.
+
+    Args:
+        config: Config.
+        writes: whether this process is the one that writes; the others of several workers only look.
+    Raises:
+        UsageError: another process holds it, it is another run's or no folder of a run.
+        RunError: it cannot be made or written.
+    """
+    folder = Path(config.workdir)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--workdir: expected a folder, {folder} is a file")
+    if not writes:
+        _check_flags(config, folder)
+        yield
+        return
+    existed = folder.exists()
+    with lock.held(folder, "workdir"):
+        try:
+            files.sweep(folder)
+            _check_flags(config, folder)
+            _check_others(folder)
+            yield
+        finally:
+            # A run that was refused leaves no trace.
+            if not existed and not any(path.name != lock.NAME for path in folder.iterdir()):
+                (folder / lock.NAME).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def _check_flags(config, folder):
+    """Refuse a folder whose run has other flags; where its config.json is damaged, by the number in identity.json."""
+    stored = folder / "config.json"
+    try:
+        given = config_json.from_json(stored, intact=True)
+    except UsageError as error:
+        number = (_read(folder / IDENTITY) or {}).get("flags")
+        if number is None and not stored.exists():
+            return
+        if number != config_json.fingerprint(config):
+            raise UsageError(
+                f"--workdir: expected {stored} as it was written ({error}); give another --workdir"
+            ) from error
+        _tell(f"{stored} is damaged or gone and is written again")
+        return
+    differing = config_json.differences(config, given)
+    if differing:
+        raise UsageError(
+            f"--workdir: {folder} holds a run with another --{', --'.join(differing)}; "
+            "give another --workdir, or the flags of that run"
+        )
+
+
+def _check_others(folder):
+    known = (folder / "config.json").exists() or (folder / IDENTITY).exists()
+    if not known and any(path.name != lock.NAME for path in folder.iterdir()):
+        raise UsageError(f"--workdir: expected an empty or new folder, {folder} holds files of something else")
+
+
+def record(config, dataset, devices):
+    """Note what the run learns from, or check that it is what it learned from before; the same on all workers.
+
+    Args:
+        config: Config.
+        dataset: Dataset.
+        devices: Devices; of several workers the first one writes.
+    Raises:
+        UsageError: other data than before, or than another worker has; what changed is told.
+    """
+    from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
+
+    found = _identity(config, dataset)
+    if not devices.same(int(hashlib.sha256(repr(found).encode()).hexdigest()[:12], 16)):
+        raise UsageError("--data_dir: expected the same data on all workers, this one and another have different ones")
+    path = Path(config.workdir) / IDENTITY
+    before = _read(path)
+    if before is None:
+        if path.exists():
+            _tell(f"{path} is damaged and is written again; the data cannot be compared with what it was")
+        elif newest(config.workdir):
+            _tell(f"{path} is gone and is written again; the data cannot be compared with what it was")
+    else:
+        changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled"))
+        if before["teacher"] != found["teacher"]:
+            changed.append("another --teacher")
+        if changed:
+            raise UsageError(
+                f"--workdir: {config.workdir} holds a run on other data: {'; '.join(changed)}; give the data of that "
+                "run, or another --workdir"
+            )
+        for line in fingerprint.changes(before["data"], found["data"], ("test",)):
+            _tell(f"other test data than when the run began: {line}")
+    if devices.writes:
+        files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config))
+        files.write_json(path, found)
+
+
+def _identity(config, dataset):
+    from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
+
+    teacher = hashlib.sha256(Path(config.teacher).read_bytes()).hexdigest() if config.teacher else None
+    return {
+        "flags": config_json.fingerprint(config),
+        "data": fingerprint.of(dataset),
+        "teacher": teacher,
+    }
+
+
+def compare(folder, dataset):
+    """Tell on stderr, a line each, what is other in the test data than in those of the finished run in a folder.
+
+    Args:
+        folder: path of the run.
+        dataset: Dataset to score it on.
+    Raises:
+        UsageError: its classes are others.
+    """
+    from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
+
+    before = _read(Path(folder) / IDENTITY)
+    if before is None:
+        return
+    now = fingerprint.of_parts(dataset, ("test",))
+    changed = fingerprint.changes(before["data"], before["data"] | {"classes": now["classes"]})
+    if changed:
+        raise UsageError(f"--workdir: {folder} was trained on other classes: {'; '.join(changed)}; give its own data")
+    for line in fingerprint.changes(before["data"], now, ("test",)):
+        _tell(f"other test data than when the run was trained: {line}")
+
+
+def results(folder):
+    """What results.json of a finished run says, a dict; None where the run is not finished.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    path = Path(folder) / "results.json"
+    if not path.exists():
+        return None
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--workdir: cannot read {path} ({error}); delete it, then the command that trained the run scores it again"
+        ) from error
+
+
+def finished(folder):
+    """The same of a run that must be finished.
+
+    Raises:
+        UsageError: it is not, or its results.json is damaged.
+    """
+    found = results(folder)
+    if found is None:
+        raise UsageError(f"--workdir: expected a finished run, found no results.json in {folder}; train it to its end")
+    return found
+
+
+def newest(folder):
+    """(phase, step) of the checkpoint that a run would go on from; None where there is none."""
+    found = []
+    for path in Path(folder).glob("checkpoints/*/ckpt-*.index"):
+        match = re.fullmatch(r"ckpt-(\d+)", path.stem)
+        if match:
+            found.append((path.stat().st_mtime, path.parent.name, int(match[1])))
+    return max(found)[1:] if found else None
+
+
+def going_on(folder):
+    """What the same command does after a stop, in words."""
+    if (Path(folder) / "results.json").exists():
+        return "the run is finished"
+    found = newest(folder)
+    if found is None:
+        return "no checkpoint was written yet; the same command starts anew"
+    return f"the same command goes on from step {found[1]} of the phase {found[0]}"
+
+
+def _read(path):
+    """An identity.json; None where there is none that is whole."""
+    try:
+        found = files.read_json(path)
+        return found if {"flags", "data", "teacher"} <= set(found) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _tell(line):
+    print(f"mpl_tf: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,120 @@
+"""Checkpoints: found on the disk whatever lists them, passed over where damaged, refused where of another network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf.base.errors import RunError
+from mpl_tf.run.checkpoints import Checkpoints, listed
+from tests import tiny
+
+
+def method(**options):
+    """A compiled method on tiny networks."""
+    return tiny.make("uda", **options)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder of three checkpoints at the steps 4, 8 and 12, whose first weight is the step."""
+    trained = method()
+    checkpoints = Checkpoints(trained, tmp_path, keep=3)
+    for step in (4, 8, 12):
+        trained.seed.assign(step)
+        checkpoints.add({name: float(step) for name in trained.log_names}, step)
+        checkpoints.save(step, step / 2)
+    return tmp_path
+
+
+def restored(folder):
+    """(step, the method's seed) after restoring into a new method."""
+    fresh = method()
+    return Checkpoints(fresh, folder, keep=3).restore(), int(fresh.seed.numpy())
+
+
+def test_the_newest_comes_back_with_seconds_and_means(saved):
+    fresh = method()
+    checkpoints = Checkpoints(fresh, saved, keep=3)
+    assert (checkpoints.restore(), int(fresh.seed.numpy()), float(checkpoints.seconds.numpy())) == (12, 12, 6.0)
+    assert checkpoints.means() == {name: (4 * 4 + 4 * 8 + 4 * 12) / 12 for name in fresh.log_names}
+
+
+def test_the_oldest_go(saved):
+    checkpoints = Checkpoints(method(), saved, keep=3)
+    checkpoints.save(16, 1.0)
+    assert listed(saved) == [16, 12, 8]
+    assert {path.name.partition(".")[0] for path in saved.iterdir()} == {"checkpoint", "ckpt-8", "ckpt-12", "ckpt-16"}
+    assert tf.train.latest_checkpoint(saved) == str(saved / "ckpt-16")
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\xff\xfe\x00", b'model_checkpoint_path: "ckpt-4"\n'])
+def test_the_list_of_checkpoints_does_not_count(saved, damage):
+    path = saved / "checkpoint"
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    assert restored(saved) == (12, 12)
+
+
+def damaged(path, how):
+    """Damage a file."""
+    content = bytearray(path.read_bytes())
+    if how == "flip":
+        for at in range(0, len(content), 7):
+            content[at] ^= 0x55
+    path.write_bytes({"cut": content[:-1], "half": content[: len(content) // 2], "empty": b""}.get(how, content))
+
+
+@pytest.mark.parametrize("how", ["flip", "cut", "half", "empty"])
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(saved, part, how, capsys):
+    damaged(saved / f"ckpt-12.{part}", how)
+    assert restored(saved) == (8, 8)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"{saved / 'ckpt-12'} is damaged and left out" in told
+
+
+def test_a_checkpoint_without_its_data_is_told(saved, capsys):
+    (saved / "ckpt-12.data-00000-of-00001").unlink()
+    assert restored(saved) == (8, 8)
+    assert "ckpt-12 is damaged" in capsys.readouterr().err
+
+
+def test_where_all_are_damaged_nothing_is_overwritten(saved):
+    for step in (4, 8, 12):
+        damaged(saved / f"ckpt-{step}.data-00000-of-00001", "half")
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    with pytest.raises(RunError, match="expected a readable checkpoint, all 3 are damaged; delete this folder"):
+        restored(saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_a_good_checkpoint_of_another_network_is_not_called_damaged(saved, monkeypatch, capsys):
+    monkeypatch.setattr(tiny, "CLASSES", 4)
+    with pytest.raises(RunError, match=r"ckpt-12 is a checkpoint of another network: expected the shape \(6, 4\)"):
+        Checkpoints(method(), saved, keep=3).restore()
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_killed_process_left_is_swept(saved):
+    (saved / "ckpt-16_temp").mkdir()
+    (saved / "ckpt-16_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"1")
+    (saved / "ckpt-16.data-00000-of-00001").write_bytes(b"half")
+    (saved / "notes.txt").write_text("mine")
+    assert restored(saved) == (12, 12)
+    assert not list(saved.glob("ckpt-16*"))
+    assert (saved / "notes.txt").exists()
+
+
+def test_after_going_on_from_an_older_one_its_successors_are_written_anew(saved):
+    damaged(saved / "ckpt-12.data-00000-of-00001", "half")
+    fresh = method()
+    checkpoints = Checkpoints(fresh, saved, keep=2)
+    assert checkpoints.restore() == 8
+    fresh.seed.assign(11)
+    checkpoints.save(11, 1.0)
+    assert restored(saved) == (11, 11)
+    fresh.seed.assign(12)
+    checkpoints.save(12, 1.0)
+    assert restored(saved) == (12, 12)
+    np.testing.assert_array_equal(listed(saved), [12, 11])
