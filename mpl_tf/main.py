@@ -84,6 +84,7 @@ def _train(config, devices, make):
     import tensorflow as tf
 
     from mpl_tf import data, methods
+    from mpl_tf.models import saved
     from mpl_tf.run import export, fixed_teacher
     from mpl_tf.run.phase import Phase, run_phase
 
@@ -118,7 +119,7 @@ def _train(config, devices, make):
         run_phase(finetuning, finetune, dataset, config)
     student = exported(method.deployed())
     if devices.writes:
-        scored |= {role: export.load(path) for role, path in fixed.items()}
+        scored |= {role: saved.load(path) for role, path in fixed.items()}
         _finish(config, dataset, student, scored, trained)
 
 
@@ -129,9 +130,10 @@ def score(config):
         UsageError: no finished run in the workdir.
     """
     from mpl_tf import data
-    from mpl_tf.run import evaluate, export
+    from mpl_tf.models import saved
+    from mpl_tf.run import evaluate
 
-    model = export.load(Path(config.workdir) / "student.keras")
+    model = saved.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
     workdirs.compare(config.workdir, dataset)
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
@@ -147,10 +149,11 @@ def predict(config):
         RunError: images that cannot be read, unless --skip_bad_images.
     """
     from mpl_tf.data import folder
-    from mpl_tf.run import evaluate, export
+    from mpl_tf.models import saved
+    from mpl_tf.run import evaluate
 
     workdir = Path(config.workdir)
-    model = export.load(workdir / "student.keras")
+    model = saved.load(workdir / "student.keras")
     if len(model.input_shape) != 4:
         raise UsageError(
             f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"

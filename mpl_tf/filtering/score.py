@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering import images, inputs, progress, tables
-from mpl_tf.run import export
+from mpl_tf.models import saved
 
 THREADS = os.cpu_count() or 1
 MOST_CONSTANT = 2**28  # Weights; a graph holds less than 2 GiB.
@@ -53,7 +53,7 @@ class Scorer:
     """
 
     def __init__(self, path, size=0, batch=256, precision="float32", outputs="logits"):
-        model = export.load(path, "model")
+        model = saved.load(path, "model")
         _check_shapes(model, path, size)
         self.size, self.classes, self.batch = size or model.input_shape[1], model.output_shape[1], batch
         self.pace, self._path, self._outputs = Pace(), path, outputs

@@ -6,7 +6,7 @@ from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.methods.supervised import Supervised
-from mpl_tf.models import pretrained
+from mpl_tf.models import pretrained, saved
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings import catalogue
 from mpl_tf.step.optimizer import SGD, learning_rate_schedule
@@ -60,6 +60,10 @@ def make(config, shape, num_classes, num_unlabeled=0):
     if config.pretrained == "imagenet":
         for role, network in networks.items():
             pretrained.load(network, _model(config, role)[1])
+    for role, network in networks.items():
+        start = "init_teacher_from" if role == "teacher" and len(networks) > 1 else "init_from"
+        if getattr(config, start):
+            saved.start_from(network, getattr(config, start), start)
 
     # A method is told the flags that its row names, and of the data only what it has to remember.
     kind = row.resolve()

@@ -1,12 +1,8 @@
 """student.keras: the deployed network as a plain Keras model that takes raw images and opens without this program."""
 
-import zipfile
-from pathlib import Path
-
 import keras
 
 from mpl_tf.base import files
-from mpl_tf.base.errors import UsageError, reason
 from mpl_tf.models.layers import BatchNorm
 
 
@@ -39,32 +35,3 @@ def save(model, path):
     """Write a model in Keras' own format, in one step."""
 
     files.write(path, model.save)
-
-
-def load(path, flag="workdir", missing="expected a finished run with {path}, found none; train first"):
-    """Open a saved model, for which the user gave `flag`.
-
-    Raises:
-        UsageError: there is none, or it cannot be read or is damaged.
-    """
-    if not Path(path).is_file():
-        raise UsageError(f"--{flag}: " + missing.format(path=path))
-    damage = damaged(path)
-    try:
-        if damage is None:
-            return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras passes on whatever the file's parts lead it to.
-        damage = f"{type(error).__name__}: {reason(error)}"
-    raise UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage})")
-
-
-def damaged(path):
-    """Why a .keras file is not as it was written, by its parts' checksums, which Keras does not look at; or None."""
-    if Path(path).suffix != ".keras":
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            part = archive.testzip()
-    except Exception as error:  # Damage may lead the reader anywhere.
-        return f"{type(error).__name__}: {reason(error)}"
-    return None if part is None else f"its part {part} is damaged"

@@ -8,6 +8,7 @@ import keras
 
 from mpl_tf import methods
 from mpl_tf.base.errors import UsageError
+from mpl_tf.models import saved
 from mpl_tf.run import export, teacher_labels
 from mpl_tf.run.phase import Phase, run_phase
 from mpl_tf.settings.catalogue import METHODS
@@ -35,6 +36,7 @@ def label(config, dataset, devices):
         model=config.teacher_model or config.model,
         stochastic_depth=0.0,
         train_steps=config.teacher_steps or config.train_steps,
+        init_from=config.init_teacher_from,
     )
     paths = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
     if not config.teacher:
@@ -74,7 +76,7 @@ def _with_targets(config, dataset, teacher, workdir, devices):
     path = config.store or teacher_labels.default_path(folder, belongs)
 
     def load():
-        model = export.load(teacher, "teacher")
+        model = saved.load(teacher, "teacher")
         found, expected = (model.input_shape[1:], model.output_shape[1:]), (dataset.shape, (dataset.num_classes,))
         if found != expected:
             raise UsageError(

@@ -21,6 +21,7 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import config_json
 
 IDENTITY = "identity.json"
+FILES = ("teacher", "init_from", "init_teacher_from")  # Flags of models whose content is part of the run.
 
 
 @contextlib.contextmanager
@@ -108,8 +109,7 @@ def record(config, dataset, devices):
             _tell(f"{path} is gone and is written again; the data cannot be compared with what it was")
     else:
         changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled"))
-        if before["teacher"] != found["teacher"]:
-            changed.append("another --teacher")
+        changed += [f"another --{name}" for name in FILES if before["files"].get(name) != found["files"].get(name)]
         if changed:
             raise UsageError(
                 f"--workdir: {config.workdir} holds a run on other data: {'; '.join(changed)}; give the data of that "
@@ -125,12 +125,9 @@ def record(config, dataset, devices):
 def _identity(config, dataset):
     from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
 
-    teacher = hashlib.sha256(Path(config.teacher).read_bytes()).hexdigest() if config.teacher else None
-    return {
-        "flags": config_json.fingerprint(config),
-        "data": fingerprint.of(dataset),
-        "teacher": teacher,
-    }
+    given = {name: getattr(config, name) for name in FILES}
+    digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in given.items() if path}
+    return {"flags": config_json.fingerprint(config), "data": fingerprint.of(dataset), "files": digests}
 
 
 def compare(folder, dataset):
@@ -208,7 +205,7 @@ def _read(path):
     """An identity.json; None where there is none that is whole."""
     try:
         found = files.read_json(path)
-        return found if {"flags", "data", "teacher"} <= set(found) else None
+        return found if {"flags", "data", "files"} <= set(found) else None
     except (OSError, ValueError):
         return None
 

@@ -105,6 +105,22 @@ def feedback(config):
         )
 
 
+def starts(config):
+    """Files of weights to start from are there, and the method has a network that takes them."""
+    row = METHODS[config.method]
+    for name in ("init_from", "init_teacher_from"):
+        given = getattr(config, name)
+        if given and not Path(given).is_file():
+            yield f"--{name}: expected a Keras model, such as the student.keras of a run, got {given}"
+        if given and config.pretrained != "none":
+            yield f"--{name}: goes without --pretrained, got --pretrained={config.pretrained}; leave one of them out"
+    if config.init_teacher_from and not (len(row.networks) > 1 or row.fixed_teacher):
+        takers = ", ".join(row.name for row in METHODS.values() if len(row.networks) > 1 or row.fixed_teacher)
+        yield f"--init_teacher_from: goes with {takers}, got --method={config.method}"
+    if config.init_teacher_from and config.teacher:
+        yield f"--init_teacher_from: no teacher is trained where --teacher={config.teacher} is given; leave one out"
+
+
 def mesh(config):
     """What goes with --strategy=dtensor, and with it alone."""
     if config.strategy != "dtensor":
@@ -212,6 +228,7 @@ CHECKS = (
         methods,
         ("method", "teacher", "store", "generations", "label_smoothing", "ema_decay", "reweighting", "with_labels"),
     ),
+    (starts, ("method", "init_from", "init_teacher_from", "pretrained", "teacher")),
     (
         mesh,
         ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback"),

@@ -31,6 +31,11 @@ class RunSettings:
         + ", ".join(row.name for row in NETWORKS.values() if row.pretrained),
         choices=("none", "imagenet"),
     )
+    init_from: str = flag(
+        "Keras model, such as the student.keras of another run, whose weights the network, or the student, starts from",
+        identity=False,  # Their content is; see run/workdir.py.
+    )
+    init_teacher_from: str = flag("the same for the teacher in methods that have one", identity=False)
     scale: str = flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", choices=SCALES)
     mode: str = flag(
         "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images",

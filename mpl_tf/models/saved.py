@@ -1,0 +1,70 @@
+"""Networks in .keras files: opened, checked, and taken as the start of new ones (--init_from, --init_teacher_from)."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from mpl_tf.base.errors import UsageError, reason
+
+
+def load(path, flag="workdir", missing="expected a finished run with {path}, found none; train first"):
+    """Open a saved model, for which the user gave `flag`.
+
+    Args:
+        path: of the file.
+        flag: for messages.
+        missing: what is said where there is no file.
+    Returns:
+        keras.Model, uncompiled.
+    Raises:
+        UsageError: there is none, or it cannot be read or is damaged.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"--{flag}: " + missing.format(path=path))
+    damage = damaged(path)
+    try:
+        if damage is None:
+            return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras passes on whatever the file's parts lead it to.
+        damage = f"{type(error).__name__}: {reason(error)}"
+    raise UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage})")
+
+
+def damaged(path):
+    """Why a .keras file is not as it was written, by its parts' checksums, which Keras does not look at; or None."""
+    if Path(path).suffix != ".keras":
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception as error:  # Damage may lead the reader anywhere.
+        return f"{type(error).__name__}: {reason(error)}"
+    return None if part is None else f"its part {part} is damaged"
+
+
+def start_from(network, path, flag):
+    """Give a new network the weights of a saved one of the same architecture.
+
+    Args:
+        network: keras.Model of logits as models.build makes it, its classifier last.
+        path: student.keras or teacher.keras of a run, or another Keras model with the same weights in the same order.
+        flag: that gave the path.
+    Raises:
+        UsageError: no such file, or weights of other shapes. A classifier of another number of classes is told on
+            stdout and starts anew.
+    """
+    found = load(path, flag, "expected the student.keras of a finished run, found no {path}").get_weights()
+    own = network.get_weights()
+    same = [a.shape == b.shape for a, b in zip(found, own, strict=False)]
+    if len(found) != len(own) or not all(same[:-2]):
+        first = next((n for n, equal in enumerate(same) if not equal), min(len(found), len(own)))
+        shapes = [str(weights[first].shape) if first < len(weights) else "none" for weights in (own, found)]
+        raise UsageError(
+            f"--{flag}: expected the {len(own)} weights of {network.name}, {path} has {len(found)}, number {first} of "
+            f"shape {shapes[1]} instead of {shapes[0]}; give that network by --model or --teacher_model"
+        )
+    if not all(same):
+        print(f"{path} has another number of classes: its classifier is not taken", flush=True)
+        found[-2:] = own[-2:]
+    network.set_weights(found)
