@@ -1,6 +1,6 @@
 """From a command line to a Config: what is read over what, the recipes, config.json, and every refusal.
 
-Covers: checks.py, config.py, config_json.py, run_settings.py
+Covers: checks.py, config.py, config_json.py, method_checks.py, run_settings.py
 """
 
 import dataclasses
