@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mpl_tf.run.metrics_csv import NOT_AVERAGED
+from mpl_tf.run.metrics_csv import OWN_COLUMNS
 from mpl_tf.settings import flags
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.config import Config
@@ -111,7 +111,7 @@ def test_the_notebook_example_runs(capsys):
 
 def test_every_column_of_the_tables_is_explained():
     page = ROOT / "docs/workdir.md"
-    assert {code(row[0])[0] for row in table(page, "| the run's own column |")} == set(NOT_AVERAGED)
+    assert {code(row[0])[0] for row in table(page, "| the run's own column |")} == set(OWN_COLUMNS)
     explained = [code(row[0])[0] for row in table(page, "| column | what it is |")]
     assert len(set(explained)) == len(explained)
     assert set(explained) == {column for row in METHODS.values() for column in row.resolve().log_names}

@@ -14,6 +14,9 @@ import keras
 from mpl_tf.base import files
 from mpl_tf.base.errors import RunError
 
+# The columns of every phase beside its method's log_names.
+OWN_COLUMNS = ("epoch", "step", "images_per_second", "skipped_steps", "skipped_in_a_row")
+
 
 class MetricsCsv(keras.callbacks.Callback):
     """Appends the logs of each epoch to a CSV file.
