@@ -315,7 +315,7 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], ["--dataset", "digits_50, eurosat, folder, imagenet, imagenet_10", "nothing"]),
+        ([], ["--dataset", ", ".join(sorted(catalogue.DATASETS)), "nothing"]),
         (["--dataset=mnist"], ["--dataset", "digits_50", "mnist"]),
         (["--dataset=defaults"], ["--dataset", "got defaults"]),
         (["--dataset=digits_50", "--scale=huge"], ["--scale", "gpu, laptop, paper, smoke", "huge"]),
