@@ -14,6 +14,7 @@ from PIL import Image
 
 from mpl_tf import data, main
 from tests.run.test_resume import weights
+from tools.sweep import Traced
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [
@@ -29,10 +30,16 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def traced():
+    """Makes the method of TINY, its step traced once for all runs of it."""
+    return Traced()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, traced):
     """The workdir of a tiny finished run and what it printed."""
     workdir = tmp_path_factory.mktemp("run") / "mpl"
-    assert main.main([*TINY, f"--workdir={workdir}"]) == 0
+    assert main.main([*TINY, f"--workdir={workdir}"], traced) == 0
     return workdir
 
 
@@ -108,8 +115,8 @@ def test_the_same_command_again_changes_nothing(finished, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
-def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path):
-    assert main.main([f"--config={finished / 'config.json'}", f"--workdir={tmp_path / 'again'}"]) == 0
+def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path, traced):
+    assert main.main([f"--config={finished / 'config.json'}", f"--workdir={tmp_path / 'again'}"], traced) == 0
     np.testing.assert_array_equal(weights(tmp_path / "again"), weights(finished))
 
 

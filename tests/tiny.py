@@ -1,10 +1,13 @@
 """Tiny networks and batches for the tests of methods."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models.small_cnn import two_stages
 from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.step.optimizer import SGD
 
@@ -88,6 +91,29 @@ def make(name, rate=0.1, momentum=0.9, norm=False, compiled=None, **options):
 def told(kind):
     """What a method is told of the data, by the rule of methods.make: dict of arguments."""
     return {"num_unlabeled": UNLABELED} if "i_u" in kind.batch_keys else {}
+
+
+def shared(name, norm=False, ema_decay=0.9, **options):
+    """A method as `make` gives it, with the numbers of a new one.
+
+    It is the same object each time, whose step is traced once: for tests that train it and keep nothing of it.
+    """
+    method, first = _kept(name, norm, ema_decay, tuple(sorted(options.items())))
+    for variable, value in first:
+        variable.assign(value)
+    return method
+
+
+@functools.cache
+def _kept(name, norm, ema_decay, options):
+    """(method, [(variable, its first value)])."""
+    method = make(name, norm=norm, ema_decay=ema_decay, **dict(options))
+    return method, [(variable, variable.numpy()) for part in method.state().values() for variable in part]
+
+
+def convolutional(dropout=0.0):
+    """small_cnn with one convolution a stage and fewer channels, for `images`: quick to trace."""
+    return two_stages("tiny_cnn", ((8,), (16,)), (8, 8, 3), CLASSES, dropout)
 
 
 def sgd(rate, momentum):

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from mpl_tf import methods
 from mpl_tf.methods.mpl import MetaPseudoLabels
-from mpl_tf.models.small_cnn import small_cnn
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.settings.catalogue import METHODS
 from tests import tiny
@@ -73,7 +72,7 @@ def test_flags_name_the_network_of_each_role_and_its_stochastic_depth(make_confi
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
     one_batch = tiny.batch(labeled=4, unlabeled=8)
-    logs, numbers = run(tiny.make(name, norm=True, ema_decay=0.9, **options), tiny.repeated(one_batch), 4)
+    logs, numbers = run(tiny.shared(name, norm=True, **options), tiny.repeated(one_batch), 4)
 
     def halves(_):
         parts = {key: tf.reshape(value, [2, -1, *value.shape[1:]]) for key, value in one_batch.items()}
@@ -92,7 +91,7 @@ def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
 def test_accumulation_gives_the_numbers_of_the_large_batch(name, options):
     """Without batch norm, whose statistics are those of a part."""
     batches = tiny.repeated(tiny.batch(labeled=4, unlabeled=8))
-    logs, numbers = run(tiny.make(name, ema_decay=0.9, **options), batches, 4)
+    logs, numbers = run(tiny.shared(name, **options), batches, 4)
     method = tiny.make(name, ema_decay=0.9, compiled={"accumulate": 4}, **options)
     part_logs, part_numbers = run(method, batches, 4)
     np.testing.assert_allclose(part_numbers, numbers, rtol=1e-4, atol=1e-5)
@@ -103,7 +102,8 @@ def test_accumulation_gives_the_numbers_of_the_large_batch(name, options):
 def test_split_passes_equal_joint_ones_without_batch_norm_and_not_with_it():
     batches = tiny.repeated(tiny.batch())
     for norm in (False, True):
-        joint, split = (run(tiny.make("uda", norm=norm, teacher_passes=p), batches, 3)[1] for p in ("joint", "split"))
+        both = tiny.shared("uda", norm=norm), tiny.make("uda", norm=norm, ema_decay=0.9, teacher_passes="split")
+        joint, split = (run(method, batches, 3)[1] for method in both)
         assert np.allclose(joint, split, rtol=1e-4, atol=1e-6) != norm
 
 
@@ -114,7 +114,7 @@ def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, opt
         keras.config.set_dtype_policy(policy)
         try:
             keras.utils.set_random_seed(0)
-            networks = {role: small_cnn((8, 8, 3), tiny.CLASSES) for role in METHODS[name].networks}
+            networks = {role: tiny.convolutional() for role in METHODS[name].networks}
         finally:
             keras.config.set_dtype_policy("float32")
         kind = METHODS[name].resolve()
@@ -134,7 +134,7 @@ def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, opt
 def test_a_checkpoint_restores_every_number(name, options, tmp_path):
     """Training on from a restored method gives the bits of training on from the original."""
     batches = tiny.repeated(tiny.batch())
-    first = tiny.make(name, norm=True, ema_decay=0.9, **options)
+    first = tiny.shared(name, norm=True, **options)
     run(first, batches, 3)
     Checkpoints(first, tmp_path, keep=2).save(3, 1.5)
     second = tiny.make(name, norm=True, ema_decay=0.9, **options)
@@ -148,29 +148,29 @@ def test_a_checkpoint_restores_every_number(name, options, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name):
+@pytest.mark.parametrize(("name", "options"), FEW[:-1])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(name, options):
     good = tiny.batch()
     bad = {key: value * np.nan if value.dtype == tf.float32 else value for key, value in good.items()}
     data = tf.data.Dataset.from_generator(
         lambda: iter([good, bad, bad]),
         output_signature={key: tf.TensorSpec(value.shape, value.dtype) for key, value in good.items()},
     )
-    skipping, plain = tiny.make(name), tiny.make(name)
-    logs, numbers = run(skipping, data, 3)
-    expected_logs, expected = run(plain, tiny.repeated(good), 1)
+    method = tiny.shared(name, **options)
+    logs, numbers = run(method, data, 3)
+    after, _ = run(method, tiny.repeated(good), 1)
+    expected_logs, expected = run(tiny.shared(name, **options), tiny.repeated(good), 1)
     np.testing.assert_array_equal(numbers, expected)
     assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 2)
-    assert all(logs[key] == expected_logs[key] for key in skipping.log_names)
-    logs, _ = run(skipping, tiny.repeated(good), 1)
-    assert (logs["skipped_steps"], logs["skipped_in_a_row"]) == (2, 0)
+    assert all(logs[key] == expected_logs[key] for key in method.log_names)
+    assert (after["skipped_steps"], after["skipped_in_a_row"]) == (2, 0)
 
 
 @pytest.mark.parametrize("form", FORMS[:4])
 def test_feedback_of_weight_0_leaves_the_teacher_as_uda_bit_for_bit(form):
     batches = tiny.repeated(tiny.batch())
     mpl = tiny.make("mpl", norm=True, feedback_weight=0.0, **form)
-    uda = tiny.make("uda", norm=True)
+    uda = tiny.shared("uda", norm=True)
     run(mpl, batches, 4)
     run(uda, batches, 4)
     for a, b in zip(mpl.teacher.network.variables, uda.teacher.network.variables, strict=True):
@@ -247,8 +247,8 @@ def test_students_statistics_move_by_its_own_pass_alone():
     """The passes for the feedback leave the moving statistics of batch norm alone."""
     batches = tiny.repeated(tiny.batch())
     statistics = []
-    for form in ("off", "taylor", "dot_product", "exact"):
-        method = tiny.make("mpl", norm=True, feedback=form)
+    for form in FORMS[::-1]:  # Off is the first.
+        method = tiny.shared("mpl", norm=True, uda_ramp_steps=2, **form)
         run(method, batches, 1)
         statistics.append(tiny.flat(method.student.network.non_trainable_variables))
     assert np.abs(statistics[0] - np.repeat([0.0, 1.0], 6)).max() > 1e-3
@@ -271,6 +271,6 @@ def test_batches_of_unknown_size_give_the_same_numbers(name, options):
     batch = tiny.batch()
     signature = {key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in batch.items()}
     unknown = tf.data.Dataset.from_generator(lambda: iter([batch] * 3), output_signature=signature)
-    known = run(tiny.make(name, norm=True, **options), tiny.repeated(batch), 3)
-    again = run(tiny.make(name, norm=True, **options), unknown, 3)
+    known = run(tiny.shared(name, norm=True, **options), tiny.repeated(batch), 3)
+    again = run(tiny.make(name, norm=True, ema_decay=0.9, **options), unknown, 3)
     np.testing.assert_allclose(again[1], known[1], rtol=1e-5, atol=1e-6)

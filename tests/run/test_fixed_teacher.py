@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mpl_tf import main
 from tests.run.test_resume import FLAGS, rows, start, wait_for_rows, weights
+from tools.sweep import Traced
 
 TINY = [
     "--dataset=digits_50",
@@ -100,10 +101,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(flags, named, tmp_path, capfd)
 def test_a_given_teacher_and_store_are_used_and_another_teachers_store_is_refused(two_generations, tmp_path, capfd):
     teacher, other = two_generations / "teacher.keras", two_generations / "generation1.keras"
     flags = [*TINY, "--method=reduced_mpl", f"--store={tmp_path / 'labels.npy'}"]
-    assert main.main([*flags, f"--teacher={teacher}", f"--workdir={tmp_path / 'one'}"]) == 0
+    make = Traced()
+    assert main.main([*flags, f"--teacher={teacher}", f"--workdir={tmp_path / 'one'}"], make) == 0
     assert not (tmp_path / "one" / "teacher.csv").exists()
     written = os.stat(tmp_path / "labels.npy").st_mtime_ns
-    assert main.main([*flags, "--seed=0", f"--teacher={teacher}", f"--workdir={tmp_path / 'two'}"]) == 0
+    assert main.main([*flags, "--seed=0", f"--teacher={teacher}", f"--workdir={tmp_path / 'two'}"], make) == 0
     assert os.stat(tmp_path / "labels.npy").st_mtime_ns == written
     np.testing.assert_array_equal(weights(tmp_path / "one"), weights(tmp_path / "two"))
     capfd.readouterr()

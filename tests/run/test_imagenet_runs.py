@@ -18,6 +18,7 @@ from mpl_tf.run import evaluate, phase
 from mpl_tf.settings import flags
 from tests import miniature
 from tests.run.test_resume import weights
+from tools.sweep import Traced
 
 SMALL = ["--scale=smoke", "--model=narrow_cnn"]  # A network that compiles in a second instead of a minute.
 
@@ -72,18 +73,19 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
 ):
     folder, shard = own_copy
     command = ["--dataset=imagenet", *SMALL, f"--data_dir={folder}", "--train_steps=12", "--steps_per_epoch=12"]
-    assert main.main([*command, f"--workdir={tmp_path / 'whole'}"]) == 0
+    make = Traced()
+    assert main.main([*command, f"--workdir={tmp_path / 'whole'}"], make) == 0
     run, content = tmp_path / "run", shard.read_bytes()
     last = tfrecord.records(shard)[-1]
-    make = pipeline.training_batches
+    training_batches = pipeline.training_batches
 
     def damaging(*arguments):
         shard.write_bytes(content[: last.offset + 5])
-        return make(*arguments)
+        return training_batches(*arguments)
 
     capsys.readouterr()
     monkeypatch.setattr(phase.pipeline, "training_batches", damaging)
-    assert main.main([*command, f"--workdir={run}"]) == 1
+    assert main.main([*command, f"--workdir={run}"], make) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"mpl_tf: error: {shard}: expected {last.length} bytes at {last.offset}, it ends after 5")
     assert "the same command" in line
@@ -93,7 +95,7 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
     assert main.main([*command, f"--workdir={run}"]) == 1  # Told at once, before any step.
     assert f"{shard}: expected an uncompressed TFRecord file, it ends within" in capsys.readouterr().err
     shard.write_bytes(content)
-    assert main.main([*command, f"--workdir={run}"]) == 0
+    assert main.main([*command, f"--workdir={run}"], make) == 0
     np.testing.assert_array_equal(weights(run), weights(tmp_path / "whole"))
 
 

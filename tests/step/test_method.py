@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.methods.mpl import MetaPseudoLabels
-from mpl_tf.models.small_cnn import small_cnn
 from mpl_tf.step.fit import FIRST_LOSS_SCALE
 from tests import tiny
 from tests.tiny import run
@@ -39,7 +38,7 @@ def test_accumulation_with_dropout_draws_new_masks_each_step(precision):
         keras.config.set_dtype_policy(precision)
         try:
             keras.utils.set_random_seed(0)
-            networks = {role: small_cnn((8, 8, 3), tiny.CLASSES, dropout=0.5) for role in ("teacher", "student")}
+            networks = {role: tiny.convolutional(dropout=0.5) for role in ("teacher", "student")}
         finally:
             keras.config.set_dtype_policy("float32")
         method = MetaPseudoLabels(**networks, feedback="exact")
