@@ -44,7 +44,7 @@ def mean(values):
 
 
 def gather(values):
-    """A copy's values [b, ...] with those of all others, [copies * b, ...] in the order of the global batch."""
+    """A copy's numbers [b] with those of all others, [copies * b] in the order of the global batch."""
     return current().gather(values)
 
 

@@ -131,7 +131,7 @@ class Devices(abc.ABC):
 
     @abc.abstractmethod
     def gather(self, values):
-        """A copy's values [b, ...] with those of all others, [copies * b, ...] in the order of the global batch."""
+        """A copy's numbers [b] with those of all others, [copies * b] in the order of the global batch."""
 
     @abc.abstractmethod
     def dot(self, a, b):

@@ -105,10 +105,16 @@ class Replicas(Devices):
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
     def gather(self, values):
-        """All replicas' one after the other."""
+        """All replicas' one after the other: a sum, each having zeros in the others' places.
+
+        tf.distribute's all_gather (2.21) fails where a worker has one replica ("destinations can not be empty").
+        """
         if self.copies == 1:
             return values
-        return tf.distribute.get_replica_context().all_gather(values, axis=0)
+        own = tf.one_hot(self.replica_id(), self.copies, dtype=values.dtype)
+        placed = own[:, None] * values[None]  # [copies, b]
+        everywhere = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
+        return tf.reshape(everywhere, [-1])  # [copies * b]
 
     def dot(self, a, b):
         """Of this replica's values, which are the same on all."""

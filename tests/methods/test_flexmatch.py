@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import data, methods
+from mpl_tf import data, main, methods
 from mpl_tf.base.errors import UsageError
 from mpl_tf.methods import flexmatch
 from mpl_tf.run.checkpoints import Checkpoints
 from tests import tiny
+from tests.devices import test_workers
 from tests.run import test_resume
 
 RATE, WEIGHT, TAU = 0.1, 1.0, 0.55
@@ -177,3 +178,16 @@ def test_a_run_that_dies_and_goes_on_ends_with_the_bits_of_one_that_did_not(tmp_
     thresholds = [float(row[undisturbed[0].index("threshold")]) for row in undisturbed[1:]]
     assert thresholds[-1] > thresholds[0] >= 0
     np.testing.assert_array_equal(*(test_resume.weights(workdir) for workdir in workdirs))
+
+
+@pytest.mark.slow
+def test_two_workers_remember_what_one_device_does(tmp_path):
+    each = ("--method=flexmatch", "--uda_threshold=0.3")
+    processes = test_workers.start_two_workers(tmp_path / "two", (each, each))
+    assert main.main([*test_workers.FLAGS, *each, "--strategy=one", f"--workdir={tmp_path / 'one'}"]) == 0
+    assert [status for status, _ in test_workers.ends(processes)] == [0, 0]
+    one, two = (test_workers.losses(tmp_path / name) for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=2e-3, atol=1e-5)
+    names, *rows = test_resume.table(tmp_path / "one")
+    thresholds = [float(row[names.index("threshold")]) for row in rows]
+    assert thresholds == sorted(set(thresholds)) and thresholds[-1] > 0.005
