@@ -11,10 +11,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from mpl_tf.base import console, files, quiet
+from mpl_tf.base import console, quiet
 from mpl_tf.base.errors import Interrupted, RunError, Stopped, UsageError, reason
 from mpl_tf.devices import cluster
-from mpl_tf.run import workdir as workdirs
+from mpl_tf.run import results, workdir
 from mpl_tf.settings import catalogue, config_json, flags
 
 
@@ -29,9 +29,10 @@ def main(argv=None, make=None):
     """
     argv = sys.argv[1:] if argv is None else argv
     console.take_any_name()
-    debug = "--debug" in argv or "--debug=true" in argv
+    debug = "--debug" in argv or "--debug=true" in argv  # For errors of the flags themselves too.
     config = None
     try:
+        # A misspelt flag is told before TensorFlow is imported, which takes seconds.
         config = flags.parse(argv)
         late = config.mode == "train" and cluster.starts_late(config.strategy)
         if not config.debug:
@@ -40,13 +41,14 @@ def main(argv=None, make=None):
             modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
             modes[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
-        return _end(error, error.status, debug)
+        return _end(error, debug)
     except KeyboardInterrupt:
-        return _end(Stopped(f"stopped; {_going_on(config)}" if config else "stopped"), Stopped.status, debug)
+        return _end(Stopped(f"stopped; {_going_on(config)}" if config else "stopped"), debug)
     except Exception as error:
+        # What nobody foresaw is one line as well; its cause is what --debug shows.
         told = RunError(f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback")
         told.__cause__ = error
-        return _end(told, told.status, debug)
+        return _end(told, debug)
     return 0
 
 
@@ -61,16 +63,19 @@ def train(config, make=None):
         RunError, Interrupted: see run.phase.run_phase.
     """
     joined = cluster.wanted(config.strategy)
-    with workdirs.claimed(config, writes=not (joined and joined.index)):
-        results = workdirs.results(config.workdir)
-        if results is not None:
-            print(f"{config.workdir} holds the finished run: {_headline(results)}")
+    with workdir.claimed(config, writes=not (joined and joined.index)):
+        # The same command again changes nothing.
+        found = workdir.results(config.workdir)
+        if found is not None:
+            print(f"{config.workdir} holds the finished run: {results.headline(found)}")
             return
+
         from mpl_tf.devices import choice
 
         devices = choice.make_devices(config.strategy, config.mesh, config.remat)
         choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
         with devices.peers():
+            # Workers with other flags would wait for one another, or average what does not belong together.
             if not devices.same(config_json.fingerprint(config)):
                 raise UsageError(
                     "TF_CONFIG: expected the same flags on all workers, got different ones; start all alike"
@@ -80,6 +85,7 @@ def train(config, make=None):
 
 
 def _train(config, devices, make):
+    """`train`, the folder being this run's and the devices found."""
     import keras
     import tensorflow as tf
 
@@ -88,6 +94,7 @@ def _train(config, devices, make):
     from mpl_tf.run import export, fixed_teacher
     from mpl_tf.run.phase import Phase, run_phase
 
+    # Everything that can be refused is refused before the first file is written.
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
@@ -95,13 +102,16 @@ def _train(config, devices, make):
     keras.config.set_dtype_policy(config.precision)
     with devices.scope():
         weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
-    workdirs.record(config, dataset, devices)
+    workdir.record(config, dataset, devices)
     if devices.writes:
         print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
-    fixed = {}
-    row = catalogue.METHODS[config.method]
+
+    # A fixed teacher labels the unlabeled examples before the method sees them.
+    row, teacher_files = catalogue.METHODS[config.method], {}
     if row.fixed_teacher:
-        dataset, fixed = fixed_teacher.label(config, dataset, devices)
+        dataset, teacher_files = fixed_teacher.label(config, dataset, devices)
+
+    # The main phase. The seed is set anew: weights do not depend on what drew random numbers before.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
         method = (make or methods.make)(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
@@ -110,6 +120,7 @@ def _train(config, devices, make):
     def exported(network):
         return export.deployable(devices.whole(network), dataset)
 
+    # Finetuning changes the deployed network itself: what is scored as it was before is copied first.
     scored = {role: exported(learner.network) for role, learner in method.scored_learners().items()}
     if row.finetuned and config.finetune_steps:
         scored["before_finetune"] = exported(method.deployed())
@@ -117,10 +128,13 @@ def _train(config, devices, make):
             finetune = methods.make_finetune(method.deployed(), config)
         finetuning = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
         run_phase(finetuning, finetune, dataset, config)
+
+    # All hosts export, as their devices may hold a share of the weights each; one writes.
     student = exported(method.deployed())
     if devices.writes:
-        scored |= {role: saved.load(path) for role, path in fixed.items()}
-        _finish(config, dataset, student, scored, trained)
+        scored |= {role: saved.load(path) for role, path in teacher_files.items()}
+        told = results.headline(results.write(config, dataset, student, scored, trained))
+        print(f"{told}; everything is in {config.workdir}")
 
 
 def score(config):
@@ -135,10 +149,10 @@ def score(config):
 
     model = saved.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
-    workdirs.compare(config.workdir, dataset)
+    workdir.compare(config.workdir, dataset)
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
     scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
-    print(json.dumps({"test": scores} | _real(model, dataset, config)))
+    print(json.dumps({"test": scores} | results.real_score(model, dataset, config.eval_batch)))
 
 
 def predict(config):
@@ -152,15 +166,15 @@ def predict(config):
     from mpl_tf.models import saved
     from mpl_tf.run import evaluate
 
-    workdir = Path(config.workdir)
-    model = saved.load(workdir / "student.keras")
+    folder_of_run = Path(config.workdir)
+    student = folder_of_run / "student.keras"
+    model = saved.load(student)
     if len(model.input_shape) != 4:
-        raise UsageError(
-            f"--images: {workdir}/student.keras takes examples of shape {model.input_shape[1:]}, no images"
-        )
+        raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
+    # Images are read at the size that the network takes; its classes have their names from the run.
     given = folder.to_label(config, model.input_shape[1])
-    names = workdirs.finished(workdir)["class_names"]
-    output = workdir / "predictions.csv"
+    names = workdir.finished(folder_of_run)["class_names"]
+    output = folder_of_run / "predictions.csv"
     evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
     told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"
     print("\n".join([*given.notes, told]))
@@ -180,50 +194,13 @@ def _sigterm_raises(config):
         signal.signal(signal.SIGTERM, previous)
 
 
-def _finish(config, dataset, student, scored, trained):
-    """Export the student, score it and the other networks, and write what the run leaves behind."""
-    from mpl_tf.run import evaluate, export
-
-    workdir = Path(config.workdir)
-    export.save(student, workdir / "student.keras")
-    test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
-    evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
-    others = {role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in scored.items()}
-    results = {
-        "dataset": config.dataset,
-        "method": config.method,
-        "model": config.model,
-        "seed": config.seed,
-        "steps": config.train_steps,
-        "test": test,
-        **_real(student, dataset, config),
-        "other_networks": others,
-        "seconds": trained.seconds,
-        "images_per_second": trained.images_per_second,
-        "means": trained.means,
-        "skipped_steps": trained.skipped_steps,
-        "num_labeled": len(dataset.labeled),
-        "num_unlabeled": dataset.num_unlabeled,
-        "skipped_images": list(dataset.skipped),
-        "class_names": list(dataset.class_names),
-    }
-    files.write_json(workdir / "results.json", results)
-    print(f"{_headline(results)}; everything is in {workdir}")
-
-
-def _real(model, dataset, config):
-    """The score by ImageNet-ReaL, of a data set that has it: {"real": {"top1", "n"}}, else {}."""
-    from mpl_tf.run import evaluate
-
-    return {"real": evaluate.evaluate_real(model, dataset.real, config.eval_batch)} if dataset.real else {}
-
-
 def _going_on(config):
     """What the same command does after a stop: training goes on, the other modes start over."""
-    return workdirs.going_on(config.workdir) if config.mode == "train" else "the same command starts over"
+    return workdir.going_on(config.workdir) if config.mode == "train" else "the same command starts over"
 
 
 def _about(config, dataset, weights):
+    """What is about to be trained on what, in one line."""
     skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
     return (
         f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {dataset.num_unlabeled} unlabeled, "
@@ -231,18 +208,13 @@ def _about(config, dataset, weights):
     )
 
 
-def _headline(results):
-    test, skipped = results["test"], results["skipped_steps"]
-    note = f", {skipped} steps skipped for gradients that are not finite" if skipped else ""
-    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"
-
-
-def _end(error, status, debug):
+def _end(error, debug):
+    """Tell an error on stderr, in one line; returns its exit status."""
     if debug:
         traceback.print_exception(error)
     line = " ".join(str(error).split())
     print(f"mpl_tf: {'' if isinstance(error, Interrupted) else 'error: '}{line}", file=sys.stderr, flush=True)
-    return status
+    return error.status
 
 
 if __name__ == "__main__":

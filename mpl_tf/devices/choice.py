@@ -41,6 +41,7 @@ def check_batches(devices, batches, accumulate, groups):
     Raises:
         UsageError: a batch or groups that do not divide.
     """
+    # Before any data is read: the number of replicas is known only now, the other checks came with the flags.
     count = devices.replicas
     for flag, batch in batches.items():
         if batch % (count * accumulate):
@@ -53,7 +54,7 @@ def check_batches(devices, batches, accumulate, groups):
 
 def _strategy(name, cluster):
     """tf.distribute's strategy of that name, over the hosts of a cluster if there is one."""
-    # A TPU is looked for before GPUs; where it was not asked for by name, only the automatic choice takes it.
+    # The resolver of `_tpu` knows the cores of its own VM alone.
     tpu = name in ("auto", "tpu") and bool(tf.config.list_physical_devices("TPU"))
     if cluster and tpu:
         raise UsageError("--strategy: several TPU hosts (TF_CONFIG) train with --strategy=dtensor, got auto")
@@ -61,6 +62,8 @@ def _strategy(name, cluster):
         return _multi_worker(cluster)
     if tpu or name == "tpu":
         return _tpu()
+
+    # By name also over the logical CPUs that tests and studies cut one processor into.
     gpus = tf.config.list_physical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         found = tf.config.list_logical_devices("GPU" if gpus else "CPU")
@@ -69,6 +72,7 @@ def _strategy(name, cluster):
 
 
 def _multi_worker(cluster):
+    """All devices of all hosts; says for whom it waits, as it waits for ever."""
     others = [address for number, address in enumerate(cluster.workers) if number != cluster.index]
     files = "this one writes the files" if cluster.index == 0 else f"{cluster.workers[0]} writes the files"
     print(f"worker {cluster.index} of {len(cluster.workers)}, {files}; waiting for {', '.join(others)}", flush=True)
@@ -79,6 +83,7 @@ def _multi_worker(cluster):
 
 
 def _tpu():
+    """The cores of this TPU VM."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
         return tf.distribute.TPUStrategy(resolver)

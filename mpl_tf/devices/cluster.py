@@ -33,6 +33,8 @@ def read(environment=None):
     text = (os.environ if environment is None else environment).get("TF_CONFIG", "")
     if not text:
         return None
+
+    # What a scheduler or a hand wrote: each way to be no cluster is told apart, with what a cluster looks like.
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -44,11 +46,15 @@ def read(environment=None):
         raise _refused(text) from error
     if not set(jobs) <= {"chief", "worker"} or not all(isinstance(hosts, list) for hosts in jobs.values()):
         raise _refused(f"the jobs {', '.join(jobs)} in {text}; only worker, and one chief, can train")
+
+    # The chief stands first, under whichever name: the first process writes the run's files.
     chief, workers = jobs.get("chief", []), jobs.get("worker", [])
     addresses = [*chief, *workers]
     wrong = [address for address in addresses if not _is_address(address)]
     if wrong or len(set(addresses)) < len(addresses) or len(chief) > 1:
         raise _refused(f"{wrong[0]!r} for an address" if wrong else f"an address twice, or two chiefs, in {text}")
+
+    # `true` is an int to Python and no index to a person.
     if kind not in jobs or type(index) is not int or not 0 <= index < len(jobs[kind]):
         raise _refused(f"task {task}, which is none of the cluster's {len(addresses)}")
     return Cluster(tuple(addresses), index + len(chief) if kind == "worker" else 0)
@@ -60,6 +66,7 @@ def wanted(strategy):
     Raises:
         UsageError: multi_worker without TF_CONFIG, or what `read` refuses.
     """
+    # Who asks for the devices of one machine may have TF_CONFIG set for something else.
     if strategy not in ("auto", "multi_worker", "dtensor"):
         return None
     cluster = read()

@@ -58,7 +58,7 @@ def join(xs):
     return current().join(xs)
 
 
-def part(z, xs):
+def split(z, xs):
     """The logits [sum of B_i, C] of joined batches as those of each: list of [B_i, C]."""
     return current().split(z, xs)
 

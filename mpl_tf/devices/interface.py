@@ -35,6 +35,7 @@ class Devices(abc.ABC):
         layers: namespace of the layers that networks for these devices are made of; None for mpl_tf.models.layers.
     """
 
+    # Annotations alone: each class says in its own way where it has them from.
     replicas: int
     copies: int
     hosts: int
@@ -64,6 +65,10 @@ class Devices(abc.ABC):
     @abc.abstractmethod
     def whole(self, network):
         """A network made in the scope as an ordinary keras.Model that has its weights."""
+
+    @abc.abstractmethod
+    def whole_shape(self, variable):
+        """Shape of a placed variable of Keras as checkpoints hold it, tuple of int."""
 
     @abc.abstractmethod
     def gathered(self, method):
@@ -112,6 +117,7 @@ class Devices(abc.ABC):
         try:
             yield
         except LOST as error:
+            # Alone, these errors are what they say: a device out of memory, a file that is gone.
             if self.hosts == 1:
                 raise
             kind = type(error).__name__

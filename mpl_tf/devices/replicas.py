@@ -54,6 +54,10 @@ class Replicas(Devices):
         """It is."""
         return network
 
+    def whole_shape(self, variable):
+        """Its own."""
+        return tuple(variable.shape)
+
     def gathered(self, method):
         """They are whole."""
         return contextlib.nullcontext()
@@ -73,6 +77,7 @@ class Replicas(Devices):
         if self.replicas == 1:
             return None
 
+        # Logs are equal on all replicas: the first one's are as good as any.
         def once(iterator):
             logs = self.strategy.run(step, args=(next(iterator),))
             return {name: self.strategy.experimental_local_results(logs[name])[0] for name in names}
@@ -81,6 +86,7 @@ class Replicas(Devices):
         def steps(iterator):
             if count == 1:
                 return once(iterator)
+            # A loop inside the graph, as a call from Python costs as much as a small step.
             start = tf.constant(0), {name: tf.constant(0.0) for name in names}
             _, logs = tf.while_loop(lambda i, _: i < count, lambda i, _: (i + 1, once(iterator)), start)
             return logs
@@ -91,6 +97,7 @@ class Replicas(Devices):
         """By a collective of the workers."""
         if self.hosts == 1:
             return True
+        # One number a replica, gathered on every worker: whoever is late is waited for.
         numbers = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
         return len(set(self.strategy.gather(numbers, axis=0).numpy().tolist())) == 1
 
@@ -133,6 +140,7 @@ class Replicas(Devices):
         if self.copies == 1:
             super().assign(updates)
             return
+        # Variables have a copy on each replica and are assigned from outside of them, where these are at hand.
         variables, values = zip(*assignments(updates), strict=True)
 
         def update(strategy, values):

@@ -24,13 +24,13 @@ class Progress(keras.callbacks.Callback):
     Args:
         phase: the Phase.
         start: step to go on from.
-        images: examples a step over all replicas.
+        images_per_step: examples a step over all replicas.
         shown: whether anything is printed; of several workers, only the chief does.
     """
 
-    def __init__(self, phase, start, images, shown=True):
+    def __init__(self, phase, start, images_per_step, shown=True):
         super().__init__()
-        self.phase, self.step, self.images, self.shown = phase, start, images, shown
+        self.phase, self.step, self.images_per_step, self.shown = phase, start, images_per_step, shown
         self.terminal = shown and sys.stdout.isatty()
         self.bar = keras.utils.Progbar(phase.steps, stateful_metrics=SHOWN) if self.terminal else None
         self.after_first = None  # (step, time) after the first call, which compiles.
@@ -44,6 +44,7 @@ class Progress(keras.callbacks.Callback):
         """`batch` is the number of the epoch's last step done, from 0."""
         now = time.perf_counter()
         self.step = self.began[0] + batch + 1
+        # The first call compiles, for as long as minutes: the clock that tells the length starts after it.
         if self.after_first is None:
             self.after_first = self.step, now
         elif not self.told and (now - self.after_first[1] > MEASURED_SECONDS or self.step == self.phase.steps):
@@ -57,17 +58,21 @@ class Progress(keras.callbacks.Callback):
         now = time.perf_counter()
         logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
         if self.shown and not self.terminal:
+            # The first call is left out of the estimate, unless nothing else has been measured yet.
             since = self.after_first if self.step > self.after_first[0] else self.began
-            left = (self.phase.steps - self.step) / self._rate(since, now) * self.images
+            left = (self.phase.steps - self.step) * self.images_per_step / self._rate(since, now)
             values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
             print(f"{self.phase.name} {self.step}/{self.phase.steps}  {values}  {duration(left)} left", flush=True)
 
     def _rate(self, since, now):
-        return self.images * (self.step - since[0]) / (now - since[1])
+        """Images a second since (step, time)."""
+        return self.images_per_step * (self.step - since[0]) / (now - since[1])
 
     def _tell_length(self, now):
+        """Say, once, how long the phase takes here."""
         self.told = True
-        whole = self.phase.steps * self.images / self._rate(self.after_first, now)
+        # A short phase before or after the main one is no news.
+        whole = self.phase.steps * self.images_per_step / self._rate(self.after_first, now)
         if self.phase.name != "train" and whole < 60:
             return
         print(
@@ -96,21 +101,22 @@ class Saver(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints, self.progress, self.metrics = checkpoints, progress, metrics
         alone = checkpoints.method.devices.hosts == 1
-        self.between = 60 * minutes if minutes and alone else math.inf
-        self.seconds_before = float(checkpoints.seconds.numpy())
-        self.signal = None  # The one that came.
+        self.seconds_between = 60 * minutes if minutes and alone else math.inf
+        self.seconds_before = float(checkpoints.seconds.numpy())  # Of training, in earlier starts.
+        self.signal = None  # The number of the one that came.
 
     def __enter__(self):
-        self.started = self.saved = time.perf_counter()
-        self.previous = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        self.started = self.last_saved = time.perf_counter()
+        self.handlers_before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_):
-        for number, handler in self.previous.items():
+        for number, handler in self.handlers_before.items():
             signal.signal(number, handler)
 
     def on_train_batch_end(self, batch, logs=None):
         """After each call of the compiled loop: is there a reason to stop, or is it time to save?"""
+        # Not saved: the same bad steps would come again from there.
         if logs["skipped_in_a_row"] >= SKIPS_ALLOWED:
             raise RunError(
                 f"{int(logs['skipped_in_a_row'])} steps in a row up to step {self.progress.step} had gradients that "
@@ -122,7 +128,7 @@ class Saver(keras.callbacks.Callback):
         if self.signal is not None:
             self.save()
             self._stop()
-        if time.perf_counter() - self.saved > self.between:
+        if time.perf_counter() - self.last_saved > self.seconds_between:
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -135,12 +141,14 @@ class Saver(keras.callbacks.Callback):
     def save(self):
         """Write a checkpoint of the steps done so far, unless there is one."""
         if int(self.checkpoints.step.numpy()) < self.progress.step:
+            # With the table's checksum of now, a resume sees whether it is as this checkpoint knew it.
             if self.metrics is not None:
                 self.checkpoints.csv_crc.assign(self.metrics.checksum())
             self.checkpoints.save(self.progress.step, self.seconds_before + time.perf_counter() - self.started)
-        self.saved = time.perf_counter()
+        self.last_saved = time.perf_counter()
 
     def _stop(self):
+        """End the run by the signal that came, with what the same command will do."""
         saved = " and saved; the same command goes on from there"
         left = "; the first worker saves; start all workers again"
         kind = Stopped if self.signal == signal.SIGINT else Interrupted
@@ -150,6 +158,7 @@ class Saver(keras.callbacks.Callback):
         )
 
     def _note(self, number, _):
+        """Python's hook for a signal: it is acted on between steps; who presses Ctrl-C twice does not wait for that."""
         if number == signal.SIGINT and self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number

@@ -44,6 +44,8 @@ class Checkpoints:
 
     def __init__(self, method, folder, keep):
         self.method, self.folder, self.keep, self.writes = method, Path(folder), keep, method.devices.writes
+
+        # All in one file, so that a step, its weights and what is known of it are of one moment.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.totals = tf.Variable(tf.zeros([len(method.log_names)], tf.float64), trainable=False)
@@ -57,6 +59,8 @@ class Checkpoints:
             csv_crc=self.csv_crc,
             **method.state(),
         )
+
+        # Of several hosts, which share the folder, one tidies up.
         if self.writes:
             self._sweep()
 
@@ -77,6 +81,7 @@ class Checkpoints:
             except Exception as error:  # A damaged file fails wherever its damage leads TensorFlow, protobuf or Python.
                 self._check_network(path)
                 print(f"mpl_tf: {path} is damaged and left out ({reason(error)})", file=sys.stderr, flush=True)
+        # To start anew over what may yet be mended is not for the program to decide.
         if steps:
             raise RunError(
                 f"{self.folder}: expected a readable checkpoint, all {len(steps)} are "
@@ -91,6 +96,7 @@ class Checkpoints:
             means: dict of the method's log_names, among others, to float.
             step: of the phase.
         """
+        # An epoch's mean weighs as many steps as it stands for; the last epoch may be short.
         span = step - int(self.totals_step.numpy())
         self.totals.assign_add([float(means[name]) * span for name in self.method.log_names])
         self.totals_step.assign(step)
@@ -109,10 +115,12 @@ class Checkpoints:
         self.step.assign(step)
         self.seconds.assign(seconds)
         try:
+            # Hosts that do not write take part, where their devices hold a share of the variables.
             with self.method.devices.gathered(self.method):
                 if self.writes:
                     self._write(step)
         except (tf.errors.OpError, OSError) as error:
+            # Half a checkpoint would take the room that the next one needs.
             for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             kept = "the one before it is kept" if listed(self.folder) else "there is none before it"
@@ -132,11 +140,13 @@ class Checkpoints:
             self._remove(found)
 
     def _remove(self, step):
+        """A checkpoint, its index first: killed in between, the rest is no checkpoint and is swept."""
         Path(f"{self._prefix(step)}.index").unlink()
         for path in self.folder.glob(f"ckpt-{step}.data-*"):
             path.unlink()
 
     def _prefix(self, step):
+        """How TensorFlow names a checkpoint: its files' common path."""
         return str(self.folder / f"ckpt-{step}")
 
     def _sweep(self):
@@ -158,16 +168,12 @@ class Checkpoints:
             shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
         except Exception:  # Damaged: restore() tells it.
             return
-        for part, variables in self.method.state().items():
+        for group, variables in self.method.state().items():
             for number, variable in enumerate(variables):
-                found, expected = shapes.get(f"{part}/{number}{VALUE}"), _whole_shape(variable)
+                found = shapes.get(f"{group}/{number}{VALUE}")
+                expected = self.method.devices.whole_shape(variable)
                 if found is not None and tuple(found) != expected:
                     raise RunError(
-                        f"{path} is a checkpoint of another network: expected the shape {expected} of its {part}'s "
+                        f"{path} is a checkpoint of another network: expected the shape {expected} of its {group}'s "
                         f"{variable.path}, got {tuple(found)}; give another --workdir, or that run's flags"
                     )
-
-
-def _whole_shape(variable):
-    """A variable's shape as checkpoints hold it: on a mesh it is kept in another one."""
-    return tuple(getattr(variable, "whole_shape", variable.shape))

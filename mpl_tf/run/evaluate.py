@@ -22,6 +22,7 @@ def evaluate(model, source, batch):
     """
     from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
+    # Labels of a small test set may lack a class; scikit-learn is told of all.
     logits, labels = _predictions(model, source, batch)
     classes = np.arange(logits.shape[-1])
     best = logits.argmax(axis=-1)
@@ -48,6 +49,7 @@ def evaluate_real(model, source, batch):
         dict of top1 (fraction in [0, 1]) and n, the images that have accepted classes.
     """
     logits, accepted = _predictions(model, source, batch)
+    # Whether the class that each image was given is among its own.
     right = np.take_along_axis(accepted, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
     counted = accepted.any(axis=-1)
     return {"top1": float(right[counted].mean()), "n": int(counted.sum())}
@@ -55,9 +57,10 @@ def evaluate_real(model, source, batch):
 
 def _predictions(model, source, batch):
     """Logits float64 [N, C] and labels [N, ...] of all examples."""
+    # Whole batches in each piece, so that none is padded and none is counted twice.
     pieces = source.pieces(batch * -(-PIECE // batch))
-    parts = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
-    logits, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    answers = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
+    logits, labels = (np.concatenate(arrays) for arrays in zip(*answers, strict=True))  # [N, C], [N, ...]
     return np.asarray(logits, np.float64), labels
 
 

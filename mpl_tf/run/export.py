@@ -16,6 +16,7 @@ def deployable(network, dataset):
         keras.Model: images [B, H, W, 3] in [0, 255], uint8 or float (or points [B, D]) -> logits float32 [B, C].
     """
 
+    # Keras' own class for each layer of ours, so that the file opens where this program is not installed.
     def stock(layer):
         config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
         kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
@@ -23,6 +24,8 @@ def deployable(network, dataset):
 
     copy = keras.models.clone_model(network, clone_function=stock)
     copy.set_weights(network.get_weights())
+
+    # Whoever opens the file gives pixels; how they are normalised is part of the model.
     inputs = keras.Input(dataset.shape, dtype="float32")
     x = inputs
     if dataset.mean is not None:

@@ -24,67 +24,82 @@ def label(config, dataset, devices):
         dataset: Dataset with unlabeled examples.
         devices: Devices of the run.
     Returns:
-        (dataset, paths): the Dataset whose unlabeled examples have targets; dict of role to file of each teacher.
+        (dataset, teacher_files): the Dataset whose unlabeled examples have targets; dict of role to teacher's path.
         The workdir gets teacher.keras, generationG.keras and their phases' files.
     Raises:
         UsageError: a --teacher of other examples or classes, a --store that belongs to something else.
         RunError, Interrupted: see phase.run_phase.
     """
-    workdir, row = Path(config.workdir), METHODS[config.method]
-    first = config.replace(
+    row, workdir = METHODS[config.method], Path(config.workdir)
+
+    # The teacher is trained by another method; stochastic depth is the student's noise alone.
+    teacher_config = config.replace(
         method=row.fixed_teacher,
         model=config.teacher_model or config.model,
         stochastic_depth=0.0,
         train_steps=config.teacher_steps or config.train_steps,
         init_from=config.init_teacher_from,
     )
-    paths = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
+    teacher_files = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
     if not config.teacher:
         flag = "teacher_steps" if config.teacher_steps else "train_steps"
-        _train("teacher", first, dataset, workdir, devices, 1, flag)
-    labeled = _with_targets(config, dataset, paths["teacher"], workdir, devices)
+        phase = Phase("teacher", teacher_config.train_steps, config.labeled_batch, flag)
+        _train(phase, 1, teacher_config, dataset, devices)
+    labeled = _with_targets(config, dataset, teacher_files["teacher"], devices)
+
+    # Of Noisy Student's generations the last is the run's main phase, the ones before are teachers in their turn.
     for generation in range(1, config.generations if row.generations else 1):
-        name = f"generation{generation}"
-        paths[name] = workdir / f"{name}.keras"
-        _train(name, config, labeled, workdir, devices, generation + 1, "train_steps")
-        labeled = _with_targets(config, dataset, paths[name], workdir, devices)
-    return labeled, paths
+        phase = Phase(f"generation{generation}", config.train_steps, config.labeled_batch)
+        teacher_files[phase.name] = workdir / f"{phase.name}.keras"
+        _train(phase, generation + 1, config, labeled, devices)
+        labeled = _with_targets(config, dataset, teacher_files[phase.name], devices)
+    return labeled, teacher_files
 
 
-def _train(name, config, dataset, workdir, devices, number, flag):
-    """One phase into WORKDIR/NAME.keras, unless it is there; its networks leave memory."""
-    if (workdir / f"{name}.keras").exists():
+def _train(phase, number, config, dataset, devices):
+    """A phase into WORKDIR/NAME.keras, unless it is there; its networks leave memory.
+
+    Args:
+        phase: Phase.
+        number: of the phase in the run, from 1, for its seed.
+        config: Config of the method that it trains by.
+        dataset: Dataset.
+        devices: Devices of the run.
+    """
+    path = Path(config.workdir) / f"{phase.name}.keras"
+    if path.exists():
         return
     keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
     with devices.scope():
         method = methods.make(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
-    run_phase(Phase(name, config.train_steps, config.labeled_batch, flag), method, dataset, config)
+    run_phase(phase, method, dataset, config)
     if devices.writes:
-        export.save(export.deployable(devices.whole(method.deployed()), dataset), workdir / f"{name}.keras")
-    devices.meet()
+        export.save(export.deployable(devices.whole(method.deployed()), dataset), path)
+    devices.meet()  # The others read the file.
+
+    # The next phase's networks take the memory of these, which Keras holds in circles of references.
     del method
     gc.collect()
 
 
-def _with_targets(config, dataset, teacher, workdir, devices):
-    """The Dataset whose unlabeled examples have the distributions of the teacher in that file.
-
-    Of several workers one computes the store, then the others open it.
-    """
-    belongs = teacher_labels.identity(dataset, teacher)
-    folder = Path(config.data_dir) / "teacher_labels" if config.data_dir else workdir
+def _with_targets(config, dataset, teacher_file, devices):
+    """The Dataset whose unlabeled examples have the distributions of the teacher in that file."""
+    # Beside the data other runs find what this one computes: its name says whose it is.
+    belongs = teacher_labels.identity(dataset, teacher_file)
+    folder = Path(config.data_dir) / "teacher_labels" if config.data_dir else Path(config.workdir)
     path = config.store or teacher_labels.default_path(folder, belongs)
 
     def load():
-        model = saved.load(teacher, "teacher")
+        model = saved.load(teacher_file, "teacher")
         found, expected = (model.input_shape[1:], model.output_shape[1:]), (dataset.shape, (dataset.num_classes,))
         if found != expected:
             raise UsageError(
                 f"--teacher: expected a network from {expected[0]} to {expected[1][0]} classes for {dataset.name}, "
-                f"{teacher} goes from {found[0]} to {found[1][0]}"
+                f"{teacher_file} goes from {found[0]} to {found[1][0]}"
             )
         return model
 
+    # Of several hosts one computes the labels; the others come here when it is done, and open them.
     classes = dataset.num_classes
     if not devices.writes:
         devices.meet()

@@ -57,6 +57,7 @@ class MetricsCsv(keras.callbacks.Callback):
             RunError: the file cannot be written.
         """
         row = {"epoch": epoch, "step": logs["step"]} | {key: float(logs[key]) for key in sorted(set(logs) - {"step"})}
+        # Opened anew each time: nothing stays in a buffer when the run is killed.
         new = not self.path.exists()
         try:
             with open(self.path, "a", newline="") as file:
@@ -83,6 +84,7 @@ def _rows(path):
     lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
     rows, last = [], 0
     for row in csv.DictReader(line for line in lines if line.endswith("\n")):
+        # A row with a cell too many or too few, or with one that is no number, is left out.
         try:
             step = int(row["step"])
             whole = None not in row and all(float(value) is not None for value in row.values())

@@ -66,18 +66,23 @@ def run_phase(phase, method, dataset, config):
         RunError: a checkpoint that cannot be written or read, ten steps in a row that are not finite, or a file of
             streamed images that cannot be read, after saving the steps before it.
     """
+    # Where the phase stands: at its newest checkpoint, the same on all hosts; maybe in the middle of an epoch.
     workdir, devices = Path(config.workdir), method.devices
     checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints)
     start = _restore(checkpoints, devices)
     method.within_epoch = start % config.steps_per_epoch > 0
-    images = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
-    progress = Progress(phase, start, images, shown=devices.writes)
+
+    # Who tells of it: a person at the terminal, the table and TensorBoard; of several hosts, one.
+    images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
+    progress = Progress(phase, start, images_per_step, shown=devices.writes)
     loggers, metrics = [], None
     if devices.writes:
         metrics = MetricsCsv(workdir / phase.metrics_name, start, int(checkpoints.csv_crc.numpy()))
         loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
+
     with Saver(checkpoints, progress, config.save_minutes, metrics) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
+            # Batches are a function of the step: nothing is replayed to come to the first one.
             data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, devices)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
             try:
@@ -91,14 +96,19 @@ def run_phase(phase, method, dataset, config):
                     callbacks=[progress, *loggers, saver],
                 )
             except tf.errors.OpError as error:
+                # An image that cannot be read ends the run, but not what was learned before it.
                 failure = dataset.failure(error)
                 if failure and config.steps_per_execution == 1:  # Else some steps of the call may be done.
                     saver.save()
                 raise failure or error from error
+
     if not devices.writes:
         return None
+    # Of all starts, as the checkpoints have summed them up.
     seconds = float(checkpoints.seconds.numpy())
-    return PhaseResult(seconds, images * phase.steps / seconds, checkpoints.means(), int(method.skipped.numpy()[0]))
+    return PhaseResult(
+        seconds, images_per_step * phase.steps / seconds, checkpoints.means(), int(method.skipped.numpy()[0])
+    )
 
 
 def _restore(checkpoints, devices):
@@ -115,6 +125,7 @@ def _restore(checkpoints, devices):
 
 def _segments(start, steps, epoch):
     """Ranges of steps that fit() takes at a time: the rest of a begun epoch, whole epochs, a last short one."""
+    # fit() takes epochs of one length: steps * epochs. A resume or a last epoch may have another.
     whole_from = min(-(-start // epoch) * epoch, steps)
     whole_to = max(steps // epoch * epoch, whole_from)
     points = [start, whole_from, whole_to, steps]

@@ -71,6 +71,7 @@ def open_or_compute(path, belongs, load_model, source, classes, batch):
 
 def _complete(path, belongs, load_model, source, shape, batch):
     """Compute the blocks that are missing or damaged; only under the store's lock."""
+    # What an earlier computation, cut off or damaged since, has left and can be trusted is kept.
     digests = _digests(path, belongs)
     array, file = _writable(path, shape)
     missing = _missing(array, digests)
@@ -78,6 +79,8 @@ def _complete(path, belongs, load_model, source, shape, batch):
     if damaged:
         print(f"mpl_tf: {file}: {len(damaged)} damaged blocks are computed again", file=sys.stderr, flush=True)
     digests += [""] * (_blocks(len(array)) - len(digests))
+
+    # A network is opened, which takes seconds, only for something to do.
     model = load_model() if missing else None
     for block, images in _images(source, missing):
         logits = model.predict(images, batch_size=batch, verbose=0)
@@ -87,6 +90,7 @@ def _complete(path, belongs, load_model, source, shape, batch):
         digests[block] = _digest(array, block)
         files.write_text(_record(path), json.dumps(belongs | {"block": CHUNK, "digests": digests}, indent=2) + "\n")
         print(f"teacher's distributions {min((block + 1) * CHUNK, len(array))}/{len(array)}", flush=True)
+    # The name of a whole store is taken in one step, when it is one.
     if file != path:
         os.replace(file, path)
 
@@ -100,18 +104,22 @@ def _images(source, blocks):
 
 
 def _record(path):
+    """The file that says what a store belongs to."""
     return path.with_suffix(".json")
 
 
 def _blocks(count):
+    """Blocks of so many examples; the last may be short."""
     return -(-count // CHUNK)
 
 
 def _rows(block):
+    """Where a block's examples lie in the array."""
     return slice(block * CHUNK, (block + 1) * CHUNK)
 
 
 def _digest(array, block):
+    """SHA-256 of a block's values."""
     return hashlib.sha256(np.ascontiguousarray(array[_rows(block)])).hexdigest()
 
 
@@ -137,6 +145,7 @@ def _digests(path, belongs):
                 f"delete {path.name} so that it is computed"
             )
         return []
+    # Records of another block size, or from before there were digests, vouch for nothing.
     try:
         found = json.loads(record.read_text())
         differing = [name for name in belongs if found[name] != belongs[name]]
@@ -183,6 +192,7 @@ def _writable(path, shape):
 
 
 def _take_space(file):
+    """Take all blocks of a file on the disk, of which a new one has none yet."""
     if not hasattr(os, "posix_fallocate"):  # macOS has none.
         return
     try:

@@ -81,7 +81,7 @@ class Learner:
     def _pass(self, weights, state, xs):
         """One pass of all batches joined: ([logits of each], new state)."""
         z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
-        return distribute.part(z, xs), state
+        return distribute.split(z, xs), state
 
     def _pass_in_parts(self, weights, state, xs):
         """As `_pass`, one part of each batch after the other; see `forward`."""

@@ -127,7 +127,7 @@ def test_a_step_gets_the_numbers_of_the_whole_batch(devices):
     def step(batch):
         theta = method.student.weights()
         z, _ = network.stateless_call(theta, method.student.state(), distribute.join([batch["x_l"], batch["x_u"]]))
-        z_l, z_u = distribute.part(z, [batch["x_l"], batch["x_u"]])
+        z_l, z_u = distribute.split(z, [batch["x_l"], batch["x_u"]])
         y_l, y_u = (tf.cast(batch[key], tf.float32) for key in ("y_l", "y_u"))
         products = tf.reduce_mean(y_l * z_l[:, 0]), tf.reduce_mean(y_u * z_u[:, 1])
         first, second = distribute.mean(products)
@@ -186,6 +186,9 @@ def test_checkpoints_of_all_kinds_are_alike(trained, devices, one, tmp_path):
     method, _ = trained
     Checkpoints(method, tmp_path, 2).save(1, 0.0)
     other = make(one)
+    for group, variables in method.state().items():
+        expected = [tuple(variable.shape) for variable in other.state()[group]]
+        assert [devices.whole_shape(variable) for variable in variables] == expected, group
     assert Checkpoints(other, tmp_path, 2).restore() == 1
     np.testing.assert_array_equal(weights(one, other.student_network), weights(devices, method.student_network))
     np.testing.assert_array_equal(weights(one, other.averaged), weights(devices, method.averaged))

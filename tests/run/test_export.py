@@ -6,6 +6,7 @@ import pytest
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source
+from mpl_tf.models import saved
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.run import export
 
@@ -36,13 +37,13 @@ def test_raw_images_give_the_logits_of_normalised_ones(network, dataset, tmp_pat
     np.testing.assert_allclose(model(images), expected, rtol=1e-5, atol=1e-5)
     assert all(type(layer).__module__.startswith("keras.") for layer in model._flatten_layers())
     export.save(model, tmp_path / "student.keras")
-    np.testing.assert_array_equal(export.load(tmp_path / "student.keras")(images), model(images))
+    np.testing.assert_array_equal(saved.load(tmp_path / "student.keras")(images), model(images))
     assert [path.name for path in tmp_path.iterdir()] == ["student.keras"]
 
 
 def test_what_is_no_model_is_refused_by_the_flag_that_named_it(tmp_path):
     with pytest.raises(UsageError, match="--teacher: expected .* found none"):
-        export.load(tmp_path / "absent.keras", "teacher")
+        saved.load(tmp_path / "absent.keras", "teacher")
     (tmp_path / "bad.keras").write_bytes(b"no model")
     with pytest.raises(UsageError, match="--teacher: expected a Keras model in .*bad.keras, cannot read it"):
-        export.load(tmp_path / "bad.keras", "teacher")
+        saved.load(tmp_path / "bad.keras", "teacher")

@@ -57,6 +57,10 @@ class MeshDevices(Devices):
         copy.set_weights([weight.value.whole() for weight in network.weights])
         return copy
 
+    def whole_shape(self, variable):
+        """That from before it was laid out flat."""
+        return variable.whole_shape
+
     def gathered(self, method):
         """All hosts gather, whichever of them writes."""
         return variables.gathered(method)
@@ -66,6 +70,7 @@ class MeshDevices(Devices):
         local = self.replicas // self.hosts
         context = tf.distribute.InputContext(self.hosts, self.grid.client, self.replicas)
         batches = of_host(context).batch(local, drop_remainder=True)
+        # [local, b, ...] -> [local * b, ...]
         return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
 
     def train_function(self, step, names, count):

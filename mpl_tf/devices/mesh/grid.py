@@ -44,22 +44,16 @@ def make_grid(mesh, remat=False, cluster=None):
         UsageError: not a mesh, another number of devices than R x S, or replicas that do not divide over the hosts.
     """
     replicas, cores = mesh_size(mesh)
+
+    # A host has whole replicas, as it gives each its examples (see Grid.put).
     clients = len(cluster.workers) if cluster else 1
     if replicas % clients:
         raise UsageError(f"--mesh: expected a multiple of the {clients} hosts for replicas, got {mesh}")
+
+    # The fastest kind of device there is, and all of them: a mesh that leaves some idle was not meant so.
     kind = next((kind for kind in ("TPU", "GPU") if tf.config.list_physical_devices(kind)), "CPU")
     count = replicas // clients * cores
-    if cluster:
-        jobs = {"DTENSOR_JOBS": ",".join(cluster.workers), "DTENSOR_CLIENT_ID": str(cluster.index)}
-        os.environ.update(jobs | {"DTENSOR_JOB_NAME": "worker"})
-        dtensor.initialize_accelerator_system(kind, num_logical_cpu_devices=count)
-    elif kind == "TPU":
-        dtensor.initialize_accelerator_system(kind)
-    elif kind == "CPU":
-        with contextlib.suppress(RuntimeError):  # The devices are in use: what there is, is counted below.
-            cpu = tf.config.list_physical_devices(kind)[0]
-            if not tf.config.get_logical_device_configuration(cpu):
-                tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    _start(kind, count, cluster)
     found = dtensor.num_local_devices(kind)
     if found != count:
         raise UsageError(
@@ -71,10 +65,28 @@ def make_grid(mesh, remat=False, cluster=None):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         # Joining all-reduces takes time with the square of their number, and is slower here.
         os.environ.setdefault("DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION", "0")
+
+    # Over several hosts DTensor lines up the devices of all by itself.
     dimensions = [(REPLICA, replicas), (CORE, cores)]
     if cluster:
         return Grid(dtensor.create_distributed_mesh(dimensions, device_type=kind), remat)
     return Grid(dtensor.create_mesh(dimensions, devices=[f"{kind}:{number}" for number in range(count)]), remat)
+
+
+def _start(kind, count, cluster):
+    """Start a host's devices: joined with those of the others, or its CPU cut into `count`."""
+    if cluster:
+        # DTensor reads from the environment who the hosts are.
+        jobs = {"DTENSOR_JOBS": ",".join(cluster.workers), "DTENSOR_CLIENT_ID": str(cluster.index)}
+        os.environ.update(jobs | {"DTENSOR_JOB_NAME": "worker"})
+        dtensor.initialize_accelerator_system(kind, num_logical_cpu_devices=count)
+    elif kind == "TPU":
+        dtensor.initialize_accelerator_system(kind)
+    elif kind == "CPU":
+        with contextlib.suppress(RuntimeError):  # The devices are in use: what there is, is counted afterwards.
+            cpu = tf.config.list_physical_devices(kind)[0]
+            if not tf.config.get_logical_device_configuration(cpu):
+                tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
 class Grid:
@@ -88,7 +100,7 @@ class Grid:
     def __init__(self, mesh, remat=False):
         self.mesh, self.remat = mesh, remat
         self.replicas, self.cores = mesh.dim_size(REPLICA), mesh.dim_size(CORE)
-        self.clients, self.client = dtensor.num_clients(), dtensor.client_id()
+        self.clients, self.client = dtensor.num_clients(), dtensor.client_id()  # DTensor's word for hosts.
 
     def lay(self, value, *axes, back=None):
         """Move a value: its first axes over the named mesh dimensions, the others whole; alone: the same everywhere.
@@ -118,10 +130,13 @@ class Grid:
         """A host's array on the mesh; axes as in `lay`. Over the replicas each host gives what its own ones hold."""
         value = np.asarray(value)
         layout = dtensor.Layout([*axes, *[WHOLE] * (value.ndim - len(axes))], self.mesh)
+
+        # Devices know their place in the whole mesh; the host's array begins at the first of its own replicas.
         first = self.client * self.replicas // self.clients
         counts = {REPLICA: self.replicas // self.clients, CORE: self.cores}
 
         def piece(location):
+            """The cut of the array that the device at this place holds."""
             cut = value
             for axis, name in enumerate(axes):
                 if name != WHOLE:
@@ -136,7 +151,8 @@ class Grid:
         """Images [B, H, W, C] of the host as tiles."""
         batch, height, width, channels = images.shape
         tiles = np.reshape(images, [batch, height, self.cores, width // self.cores, channels])
-        return self.put(np.swapaxes(tiles, 1, 2), REPLICA, CORE)  # [B, S, H, W / S, C]
+        # [B, H, S, W / S, C] -> [B, S, H, W / S, C]
+        return self.put(np.swapaxes(tiles, 1, 2), REPLICA, CORE)
 
     def whole(self, value):
         """A value of any layout as a numpy array."""
@@ -148,13 +164,13 @@ class Grid:
 
         Its gradient comes back flat: summed over the devices, each core keeping its part.
         """
-        whole = self.pin(value, back=[CORE])[: int(np.prod(shape))]
+        whole = self.pin(value, back=[CORE])[: int(np.prod(shape))]  # Without the zeros at the row's end.
         return self.pin(tf.reshape(whole, shape))
 
     def flat(self, value):
         """A pinned value as a flat one."""
-        row = self.pin(tf.reshape(value, [-1]))
-        missing = -row.shape[0] % self.cores
+        row = self.pin(tf.reshape(value, [-1]))  # [n]
+        missing = -row.shape[0] % self.cores  # DTensor splits into equal lengths alone.
         row = self.pin(tf.pad(row, [[0, missing]])) if missing else row
         return self.lay(row, CORE, back=())
 
@@ -162,13 +178,14 @@ class Grid:
         """Several batches of tiles as one, each replica joining its own examples."""
         if len(batches) == 1:
             return batches[0]
-        parts = [tf.reshape(x, [self.replicas, x.shape[0] // self.replicas, *x.shape[1:]]) for x in batches]
-        parts = [self.lay(part, REPLICA, WHOLE, CORE) for part in parts]
-        joined = self.lay(tf.concat(parts, axis=1), REPLICA, WHOLE, CORE)  # [R, b, S, H, W / S, C]
-        return self.tiles(tf.reshape(joined, [-1, *joined.shape[2:]]))
+        # Joined along their first axis, examples would have to move between replicas to lie in order again.
+        by_replica = [tf.reshape(x, [self.replicas, x.shape[0] // self.replicas, *x.shape[1:]]) for x in batches]
+        by_replica = [self.lay(x, REPLICA, WHOLE, CORE) for x in by_replica]  # Each [R, b_i, S, H, W / S, C].
+        joined = self.lay(tf.concat(by_replica, axis=1), REPLICA, WHOLE, CORE)  # [R, sum of b_i, S, H, W / S, C]
+        return self.tiles(tf.reshape(joined, [-1, *joined.shape[2:]]))  # [sum of B_i, S, H, W / S, C]
 
     def split(self, values, sizes):
         """The values of joined examples, pinned, [B, C], as those of each batch."""
-        rows = tf.reshape(values, [self.replicas, -1, values.shape[-1]])
-        parts = tf.split(rows, [size // self.replicas for size in sizes], axis=1)
-        return [self.pin(tf.reshape(part, [-1, values.shape[-1]])) for part in parts]
+        by_replica = tf.reshape(values, [self.replicas, -1, values.shape[-1]])  # [R, sum of b_i, C]
+        batches = tf.split(by_replica, [size // self.replicas for size in sizes], axis=1)  # Each [R, b_i, C].
+        return [self.pin(tf.reshape(batch, [-1, values.shape[-1]])) for batch in batches]  # Each [B_i, C].

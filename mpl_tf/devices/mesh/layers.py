@@ -32,6 +32,7 @@ class Weighted:
         def run(x, *flat):
             return self.compute(x, *[self.grid.gather(v, shape) for v, shape in zip(flat, shapes, strict=True)])
 
+        # Recomputed, neither the gathered weights nor the windows cut for a convolution wait for the backward pass.
         run = tf.recompute_grad(run) if self.grid.remat else run
         return run(x, *[tf.convert_to_tensor(variable) for variable in variables])
 
@@ -57,6 +58,7 @@ class Windowed:
         """Tiles' shape after the window."""
         if len(input_shape) == 4:  # Keras' own check while it makes the weights.
             return super().compute_output_shape(input_shape)
+        # SAME padding: the height is rounded up, the width divides (see __call__).
         batch, cores, height, width, channels = input_shape
         stride = self.strides[0]
         return batch, cores, -(-height // stride), width // stride, getattr(self, "filters", None) or channels
@@ -121,6 +123,7 @@ class BatchNorm(Weighted, keras.layers.BatchNormalization):
         if not (training and self.trainable):
             return self.weighted(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
         mean, variance = tiles.moments(self.grid, x)
+        # What moves is an average of steps, not part of this one's gradient.
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(moving)
             moving.assign(old * self.momentum + tf.stop_gradient(self.grid.flat(now)) * (1 - self.momentum))
@@ -131,6 +134,7 @@ class BatchNorm(Weighted, keras.layers.BatchNormalization):
         values = [self.grid.gather(tf.convert_to_tensor(v), v.whole_shape) for v in variables]
         gamma, beta, *moving = [tf.cast(value, tf.float32) for value in values]
         mean, variance = moving or statistics.values()
+        # (x - mean) / sigma * gamma + beta, as one product and one sum for each pixel.
         scale = tf.math.rsqrt(variance + self.epsilon) * gamma
         y = tf.cast(x, tf.float32) * scale + (beta - mean * scale)
         return self.grid.tiles(tf.cast(y, x.dtype))
@@ -158,6 +162,7 @@ class Noise(keras.layers.Dropout):
         """Drop with the noise of [B, C], or of [B, 1, 1, 1] for a branch of tiles."""
         if not training or not self.rate:
             return x
+        # Keras' dropout of ones is the noise itself.
         ones = self.grid.pin(tf.ones([x.shape[0], *([1] * 3 if len(x.shape) == 5 else x.shape[1:])], x.dtype))
         noise = self.grid.pin(super().call(ones, training=True))
         if len(x.shape) == 5:
@@ -180,6 +185,7 @@ def namespace(grid):
             )
         return keras.Input((grid.cores, height, width // grid.cores, channels))
 
+    # Keras' own where each pixel is for itself; the others take the grid as an attribute of their class.
     kinds = (Conv2D, DepthwiseConv2D, MaxPooling2D, GlobalAveragePooling2D, BatchNorm, Dense)
     elementwise = {kind.__name__: kind for kind in (keras.layers.Activation, keras.layers.Add, keras.layers.LeakyReLU)}
     return types.SimpleNamespace(

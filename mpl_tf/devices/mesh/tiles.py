@@ -28,6 +28,8 @@ def windows(grid, x, size, stride, fill=0.0):
         x = _with_halo(grid, x, left, right, fill)
     if top or bottom:
         x = grid.tiles(tf.pad(x, [[0, 0], [0, 0], [top, bottom], [0, 0], [0, 0]], constant_values=fill))
+
+    # Slice (i, j) holds, for every output pixel at once, the pixel that the window sees in its row i and column j.
     wide = width // stride
     rows = [slice(i, i + stride * (high - 1) + 1, stride) for i in range(size)]
     columns = [slice(i, i + stride * (wide - 1) + 1, stride) for i in range(size)]
@@ -36,6 +38,7 @@ def windows(grid, x, size, stride, fill=0.0):
 
 def convolution(grid, x, kernel, stride):
     """Tiles [B, S, H, w, C] * kernel [k, k, C, D] -> [B, S, ceil(H / stride), w / stride, D]."""
+    # One matrix product over all that a window sees, rather than one a slice.
     size, _, channels, out = kernel.shape
     patches = windows(grid, x, size, stride)
     patches = patches[0] if len(patches) == 1 else tf.concat(patches, axis=-1)  # [B, S, H', w', k k C]
@@ -44,9 +47,9 @@ def convolution(grid, x, kernel, stride):
 
 def depthwise(grid, x, kernel, stride):
     """Tiles [B, S, H, w, C] * kernel [k, k, C, 1] -> [B, S, ceil(H / stride), w / stride, C]."""
-    factors = tf.unstack(tf.reshape(kernel, [-1, kernel.shape[2]]))
+    factors = tf.unstack(tf.reshape(kernel, [-1, kernel.shape[2]]))  # k k vectors [C], in the slices' order.
     slices = windows(grid, x, kernel.shape[0], stride)
-    return grid.tiles(tf.add_n([part * factor for part, factor in zip(slices, factors, strict=True)]))
+    return grid.tiles(tf.add_n([one * factor for one, factor in zip(slices, factors, strict=True)]))
 
 
 def max_pool(grid, x, size, stride):
@@ -86,14 +89,17 @@ def _with_halo(grid, x, left, right, fill):
     for distance in range(1, -(-right // width) + 1):
         count = min(width, right - (distance - 1) * width)
         after.append(_shifted(grid, x[:, :, :, :count, :], -distance, fill))
-    return grid.tiles(tf.concat([*before, x, *after], axis=3))
+    return grid.tiles(tf.concat([*before, x, *after], axis=3))  # [B, S, H, left + w + right, C]
 
 
 def _shifted(grid, columns, distance, fill):
     """At tile s the columns of tile s - distance."""
     cores, dtype = columns.shape[1], columns.dtype
     columns = grid.lay(columns, REPLICA, back=[REPLICA, CORE])
+    # DTensor has no exchange of neighbours: all cores get everyone's columns, which are few, and keep those shifted to
+    # them, by a product with a shifted identity over the cores.
     moved = tf.einsum("bshwc,st->bthwc", columns, tf.constant(np.eye(cores, k=distance), dtype))
+    # The first and the last tiles got zeros from beyond the image; max pooling must not see them.
     if fill:
         outside = [float(not 0 <= tile - distance < cores) for tile in range(cores)]
         moved += fill * tf.reshape(tf.constant(outside, dtype), [1, cores, 1, 1, 1])

@@ -1,4 +1,4 @@
-"""A method's variables on a grid, and its training step run there."""
+"""A method's variables on a grid, and whole again for checkpoints."""
 
 import contextlib
 
@@ -19,7 +19,8 @@ class OnGrid(dtensor.DVariable):
     """
 
     def __init__(self, value, grid, flat):
-        self.grid, self.whole_shape, self.flat, self.held = grid, value.shape, flat, None
+        self.grid, self.whole_shape, self.flat = grid, value.shape, flat
+        self.gathered = None  # The values in their own shape, inside `gathered`.
         super().__init__(self._laid(value))
 
     def whole(self):
@@ -28,13 +29,16 @@ class OnGrid(dtensor.DVariable):
         return value[: int(np.prod(self.whole_shape))].reshape(self.whole_shape) if self.flat else value
 
     def _laid(self, value):
+        """A numpy array of the variable's own shape as the mesh holds it."""
         if not self.flat:
             return self.grid.put(value)
-        row = np.reshape(value, [-1])
+        row = np.reshape(value, [-1])  # [n]
         return self.grid.put(np.pad(row, [0, -row.size % self.grid.cores]), CORE)
 
+    # TensorFlow's hooks for checkpoints; the name is that of any variable's value there.
+
     def _serialize_to_tensors(self):
-        return {"VARIABLE_VALUE": tf.constant(self.whole() if self.held is None else self.held)}
+        return {"VARIABLE_VALUE": tf.constant(self.whole() if self.gathered is None else self.gathered)}
 
     def _restore_from_tensors(self, restored_tensors):
         (value,) = restored_tensors.values()
@@ -47,13 +51,14 @@ class OnGrid(dtensor.DVariable):
 def gathered(method):
     """Inside it checkpoints find the method's variables gathered: all hosts gather, whichever of them writes."""
     variables = [v.value for group in method.state().values() for v in group if isinstance(v.value, OnGrid)]
+    # Gathering is a collective: left to the one host that writes, it would wait for the others for ever.
     for variable in variables:
-        variable.held = variable.whole()
+        variable.gathered = variable.whole()
     try:
         yield
     finally:
         for variable in variables:
-            variable.held = None
+            variable.gathered = None
 
 
 def place(method, grid):
@@ -66,13 +71,15 @@ def place(method, grid):
         method: compiled Method, made in the grid's scope.
         grid: Grid.
     """
+    # Keras' copy of a network has not what models.build left with the original.
     if method.averaged is not None:
         method.averaged.twin = method.student_network.twin
-    for part, variables in method.state().items():
+
+    for group, variables in method.state().items():
         for variable in variables:
             if hasattr(variable, "whole_shape"):  # Of a network that an earlier phase trained.
                 continue
-            flat = part != "counters" and variable.dtype.startswith("float") and len(variable.shape) > 0
+            flat = group != "counters" and variable.dtype.startswith("float") and len(variable.shape) > 0
             value = OnGrid(variable.numpy(), grid, flat)
             # Keras gives its variables no other home once they are made; it asks for `_value` and `_shape` alone.
             variable._value, variable._shape = value, tuple(value.shape)

@@ -1,0 +1,67 @@
+"""What a finished run leaves behind beside its checkpoints: the student, its scores, the picture of its confusions."""
+
+from pathlib import Path
+
+from mpl_tf.base import files
+
+
+def write(config, dataset, student, others, trained):
+    """Export the student, score it and the other networks, and write results.json last: it says that a run is finished.
+
+    Args:
+        config: Config of the run.
+        dataset: Dataset.
+        student: deployable keras.Model (export.deployable), the run's outcome.
+        others: dict of role to deployable keras.Model: the run's other networks, to be scored.
+        trained: PhaseResult of the main phase.
+    Returns:
+        The content of results.json, dict.
+    """
+    from mpl_tf.run import evaluate, export  # Deferred: they bring Keras.
+
+    workdir = Path(config.workdir)
+    export.save(student, workdir / "student.keras")
+    test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
+    evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
+    results = {
+        "dataset": config.dataset,
+        "method": config.method,
+        "model": config.model,
+        "seed": config.seed,
+        "steps": config.train_steps,
+        "test": test,
+        **real_score(student, dataset, config.eval_batch),
+        "other_networks": {
+            role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in others.items()
+        },
+        "seconds": trained.seconds,
+        "images_per_second": trained.images_per_second,
+        "means": trained.means,
+        "skipped_steps": trained.skipped_steps,
+        "num_labeled": len(dataset.labeled),
+        "num_unlabeled": dataset.num_unlabeled,
+        "skipped_images": list(dataset.skipped),
+        "class_names": list(dataset.class_names),
+    }
+    files.write_json(workdir / "results.json", results)
+    return results
+
+
+def real_score(model, dataset, batch):
+    """The score by ImageNet-ReaL, of a data set that has it: {"real": {"top1", "n"}}, else {}.
+
+    Args:
+        model: deployable keras.Model.
+        dataset: Dataset.
+        batch: images a batch.
+    """
+    from mpl_tf.run import evaluate  # Deferred: it brings Keras.
+
+    return {"real": evaluate.evaluate_real(model, dataset.real, batch)} if dataset.real else {}
+
+
+def headline(results):
+    """The content of a results.json in one line."""
+    test, skipped = results["test"], results["skipped_steps"]
+    note = f", {skipped} steps skipped for gradients that are not finite" if skipped else ""
+    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"
