@@ -46,6 +46,7 @@ class Objective(fixmatch.Objective):
 
     def recall(self, batch, z_w):
         """(Averages, the values after this batch; their updates); see uda.TeacherObjective.recall."""
+        # What equations 5, 6 and 10 average, of the whole batch; each moves its average by 1 - lambda.
         q = tf.nn.softmax(tf.stop_gradient(z_w))
         of_batch = distribute.mean(
             [
@@ -72,6 +73,7 @@ class Objective(fixmatch.Objective):
         Q = tf.nn.softmax(z_s)
         counted = tf.reduce_mean(mask[:, None] * Q, axis=0)  # [C]
         labels = tf.one_hot(tf.argmax(z_s, axis=-1), z_s.shape[-1])
+        # The value is that of the whole batch, the gradient that of this replica's examples.
         p_bar, h_bar = distribute.mean([tf.stop_gradient(counted), tf.reduce_mean(mask[:, None] * labels, axis=0)])
         return fairness(averages, counted + tf.stop_gradient(p_bar - counted), h_bar)
 
@@ -139,8 +141,10 @@ def fairness(averages, p_bar, h_bar):
     """
     a = _sum_norm(tf.math.divide_no_nan(averages.probability, averages.histogram))
     b = _sum_norm(tf.math.divide_no_nan(p_bar, h_bar))
+    # A class that no counted view is given has no part in the sum.
     return tf.reduce_sum(a * tf.math.log(tf.where(h_bar > 0, b, 1.0)))
 
 
 def _sum_norm(x):
+    """x over its sum, float32 [C]; zeros where the sum is 0."""
     return tf.math.divide_no_nan(x, tf.reduce_sum(x))
