@@ -35,6 +35,14 @@ def two_replicas():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+@pytest.fixture(scope="module")
+def plain_graphs():
+    """Graphs run as they are traced: rewriting one takes TensorFlow longer than all steps of a tiny network."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
 @pytest.fixture(scope="session")
 def imagenet_dir(tmp_path_factory):
     """A TFDS folder with a miniature ImageNet; nobody may change it."""

@@ -15,6 +15,8 @@ from mpl_tf.step import losses
 from mpl_tf.step.optimizer import SGD
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 RATE = 0.3
 
 

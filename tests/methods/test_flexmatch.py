@@ -13,6 +13,8 @@ from tests import tiny
 from tests.devices import test_workers
 from tests.run import test_resume
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 RATE, WEIGHT, TAU = 0.1, 1.0, 0.55
 
 

@@ -12,6 +12,8 @@ from tests import tiny
 from tests.devices.mesh import test_mesh
 from tests.run import test_resume
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 RATE, WEIGHT, FAIRNESS, DECAY = 0.1, 2.0, 3.0, 0.6
 AVERAGES = Averages(tf.constant(0.8), tf.constant([0.5, 0.3, 0.2]), tf.constant([0.6, 0.2, 0.2]))
 

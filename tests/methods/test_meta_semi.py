@@ -10,6 +10,8 @@ from mpl_tf.settings import flags
 from mpl_tf.step import feedback, losses, mixup
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 ALPHA = 0.3  # Rate of the virtual step.
 LAMBDA = 0.7
 RATE = 0.2

@@ -15,6 +15,8 @@ from mpl_tf.settings.catalogue import METHODS
 from tests import tiny
 from tests.tiny import run
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 FORMS = [
     {"feedback": "taylor"},
     {"feedback": "taylor", "feedback_scale": "sum", "baseline": "moving_average"},

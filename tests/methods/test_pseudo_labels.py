@@ -10,6 +10,8 @@ import tensorflow as tf
 from mpl_tf.methods.reduced_mpl import reduced_teacher
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 
 def cross_entropy(q, z):
     return -np.sum(q * (z - np.log(np.exp(z).sum(axis=1, keepdims=True))), axis=1)

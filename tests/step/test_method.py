@@ -13,6 +13,8 @@ from mpl_tf.step.fit import FIRST_LOSS_SCALE
 from tests import tiny
 from tests.tiny import run
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 
 def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones(monkeypatch):
     monkeypatch.setattr("mpl_tf.step.fit.LOSS_SCALE_GROWTH_STEPS", 2)
