@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 
-from mpl_tf.base import files
+from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.settings import fields, flags, help_text
 from mpl_tf.settings.config import Config
@@ -60,6 +60,7 @@ class Command:
             after Ctrl-C.
         """
         argv, debug = sys.argv[1:] if argv is None else argv, False
+        console.take_any_name()
         if flags.wants_help(argv):
             help_text.show(self.help())
             return 0

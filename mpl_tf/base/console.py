@@ -4,10 +4,11 @@ import sys
 
 
 def take_any_name():
-    """Let stdout take the name of any file: bytes that are no text come out as they are, or escaped.
+    """Let stdout and stderr take the name of any file: what they cannot show comes out escaped.
 
-    A stream that is not UTF-8 gets escapes for all that it cannot show; stderr has them in any case.
+    So does a name that is no UTF-8: its bytes as they are would make what is captured unreadable as text. Files that
+    programs read (predictions.csv, results.json) keep them.
     """
-    if hasattr(sys.stdout, "reconfigure"):
-        plain = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        sys.stdout.reconfigure(errors="surrogateescape" if plain else "backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

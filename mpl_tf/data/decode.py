@@ -28,6 +28,7 @@ CONVERSIONS = {  # What an image went through, and how it is told.
     "cmyk": "CMYK, without their colour profiles",
     "sixteen_bit": "of 16 bits, cut to the upper 8",
     "twelve_bit": "of 16 bits with no more than 12 in use, cut to the upper 8 of these",
+    "clear": "wholly transparent, and so of one colour",
     "few_bits": "of 16 bits with 13 to 15 in use, taken as 16: dark, if fewer are meant",
 }
 warnings.filterwarnings("ignore", module=r"PIL\.")  # On large images and odd metadata: refused here, or harmless.
@@ -204,8 +205,10 @@ def upright(image, background=WHITE):
     elif image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted.
     if image.has_transparency_data:
-        ground = Image.new("RGBA", image.size, background)
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
+        image = image.convert("RGBA")
+        if not image.getchannel("A").getextrema()[1]:
+            conversion = "clear"
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     if image.mode != "RGB":
         image = image.convert("RGB")
     if turn != 1:

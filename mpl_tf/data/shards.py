@@ -60,10 +60,12 @@ def _copies(file, record):
     head = file.read(min(record.length, HEAD))
     at = head.find(b"image/copies\x12")
     try:
-        if at < 0:
-            return record.example().get("image/copies")
-        start = at + len(b"image/copies\x12") + 1  # After the length of the value, a tf.train.Feature: one byte.
-        return tf.train.Feature.FromString(head[start : start + head[start - 1]]).int64_list.value[0]
+        if at >= 0:
+            start = at + len(b"image/copies\x12") + 1  # After the length of the value, a tf.train.Feature: one byte.
+            found = tf.train.Feature.FromString(head[start : start + head[start - 1]]).int64_list.value
+            if found:
+                return found[0]
+        return record.example().get("image/copies")
     except Exception:  # No tf.train.Example, by any of protobuf's errors: reading its image will tell.
         return None
 

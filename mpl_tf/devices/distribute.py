@@ -63,6 +63,11 @@ def split(z, xs):
     return current().split(z, xs)
 
 
+def checked(value, holds, told):
+    """A value, of a step that fails where a condition does not hold; as Devices.checked has it."""
+    return current().checked(value, holds, told)
+
+
 def assign(updates):
     """Assign a list of (variable, new value) from inside the step, each copy having computed the same values."""
     current().assign(updates)

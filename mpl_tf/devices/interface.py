@@ -151,6 +151,17 @@ class Devices(abc.ABC):
     def split(self, logits, batches):
         """The logits [sum of B_i, C] of joined batches as those of each: list of [B_i, C]."""
 
+    def checked(self, value, holds, told):
+        """A value, where a condition holds; else the step fails, without XLA, which knows no such operation.
+
+        Args:
+            value: tensor.
+            holds: bool scalar.
+            told: list of what tf.errors.InvalidArgumentError says, str and tensors.
+        """
+        with tf.control_dependencies([tf.debugging.Assert(holds, told)]):
+            return tf.identity(value)
+
     def assign(self, updates):
         """Assign a list of (variable, new value), each copy having computed the same values."""
         for variable, value in assignments(updates):

@@ -31,7 +31,8 @@ class Decoded:
         sha256: of the decoded pixels at full size, with that size, 32 bytes; None without fingerprints.
         hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image.
         problem: empty, or why it cannot be used: empty_file, too_large, truncated, unreadable; or that it was
-            converted, a key of data/decode.py's CONVERSIONS: cmyk, sixteen_bit, twelve_bit, few_bits, animated.
+            converted, a key of data/decode.py's CONVERSIONS: cmyk, sixteen_bit, twelve_bit, few_bits, animated,
+            clear.
         detail: what the decoder said.
     """
 

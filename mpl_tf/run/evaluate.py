@@ -5,6 +5,7 @@ import csv
 import numpy as np
 
 from mpl_tf.base import files
+from mpl_tf.run import glyphs
 
 PIECE = 1024  # Examples in memory at a time, at least; so much of a test set that streams.
 
@@ -75,7 +76,7 @@ def draw_confusion(confusion, class_names, path):
 
     Args:
         confusion: int [C, C], a row for each true class.
-        class_names: C names.
+        class_names: C names; glyphs.labels says what becomes of those that no installed font can draw.
         path: where to.
     """
     import matplotlib
@@ -86,11 +87,14 @@ def draw_confusion(confusion, class_names, path):
 
     few = len(class_names) <= 20  # More than that and names and counts cannot be read.
     side = 2 + 0.5 * len(class_names) if few else 10
-    figure, axes = pyplot.subplots(figsize=(max(side, 4), max(side, 4)), layout="constrained")
-    display = ConfusionMatrixDisplay(confusion, display_labels=class_names if few else None)
-    display.plot(ax=axes, include_values=few, xticks_rotation="vertical", cmap="Blues", colorbar=not few)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    files.write(path, lambda temporary: figure.savefig(temporary, dpi=100, format="png"))
+    labels = glyphs.labels(class_names if few else ())
+    with pyplot.rc_context({"font.family": labels.fonts, "text.parse_math": False}):  # A $ is a character.
+        figure, axes = pyplot.subplots(figsize=(max(side, 4), max(side, 4)), layout="constrained")
+        display = ConfusionMatrixDisplay(confusion, display_labels=labels.texts if few else None)
+        display.plot(ax=axes, include_values=few, xticks_rotation="vertical", cmap="Blues", colorbar=not few)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        figure.supxlabel(labels.note, fontsize="small")
+        files.write(path, lambda temporary: figure.savefig(temporary, dpi=100, format="png"))
     pyplot.close(figure)
 
 

@@ -118,8 +118,8 @@ def folder(name, given):
 
 def predicted(config):
     """--mode=predict has images to label, or one."""
-    if not Path(config.images).is_file():
-        yield from folder("images", config.images)
+    if not (config.images and Path(config.images).exists()):
+        yield f"--images: expected an existing folder of images, or an image, got {config.images or 'nothing'}"
 
 
 # A check, and the flags that it reads.

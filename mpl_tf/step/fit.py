@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
+from mpl_tf.step import checks
 
 SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
@@ -75,6 +76,11 @@ class SteppedModel(keras.Model):
         self.counters.append(variable)
         return variable
 
+    @property
+    def num_classes(self):
+        """C, values of the networks' outputs."""
+        raise NotImplementedError
+
     def step(self, batch):
         """One step of the algorithm on a replica's batch.
 
@@ -93,12 +99,13 @@ class SteppedModel(keras.Model):
         Returns:
             dict of str to float32 scalars: the epoch's means of `log_names`, and the steps skipped.
         Raises:
-            UsageError: a part of the batch is missing.
+            UsageError: a part of the batch is missing, or its labels are no classes (step/checks.py).
         """
         # A notebook makes its own batches; the pipeline's hold what `batch_keys` names.
         missing = [key for key in self.batch_keys if key not in batch]
         if missing:
             raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
+        batch = dict(batch) | {"y_l": checks.labels(batch["y_l"], self.num_classes)}
         result = self.step(batch)
 
         # A gradient that is not finite leaves every variable as it was; norms are equal on all replicas, so all agree.
@@ -124,6 +131,16 @@ class SteppedModel(keras.Model):
         distribute.assign(assignments)
         means = tf.unstack(tf.math.divide_no_nan(sums[:-1], sums[-1]))
         return dict(zip(self.log_names, means, strict=True)) | dict(zip(SKIPPED, tf.unstack(skipped), strict=True))
+
+    def fit(self, *args, **kwargs):
+        """Keras' own; UsageError in one line where a label is none of the network's classes."""
+        try:
+            return super().fit(*args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            told = checks.told(error)
+            if told is None:
+                raise
+            raise told from error
 
     def reset_metrics(self):
         """Start a new mean of the logged quantities; fit() calls it at each epoch's start.

@@ -92,6 +92,11 @@ class Method(SteppedModel):
         old = [tf.convert_to_tensor(variable) for variable in variables]
         return list(zip(variables, moving_average(old, [*new, *state], self.ema_decay, step), strict=True))
 
+    @property
+    def num_classes(self):
+        """C, values of the networks' outputs."""
+        return self.student_network.output_shape[-1]
+
     def deployed(self):
         """The network to predict with: the average of the student's weights, or the student itself."""
         return self.averaged or self.student_network

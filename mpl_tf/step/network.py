@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
+from mpl_tf.step import checks
 from mpl_tf.step.optimizer import SGD, decay_mask, regularised
 
 
@@ -40,12 +41,14 @@ class Learner:
             None. The method sets it.
 
     Raises:
-        UsageError: the optimizer cannot be used as a pure function.
+        UsageError: the optimizer cannot be used as a pure function, or what step/checks.py refuses.
     """
 
     def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate):
         if not isinstance(optimizer, SGD):
             raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
+        checks.logits(network)
+        checks.accumulation(network, accumulate)
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate

@@ -1,4 +1,4 @@
-"""Names of files on stdout: as they are where it is UTF-8, else escaped, never an error."""
+"""Names of files on stdout: as they are where it can show them, else escaped, never an error."""
 
 import io
 import sys
@@ -13,17 +13,17 @@ NAME = "caf\udce9/猫.jpg"  # A byte that is no text, and a text that is not ASC
 @pytest.mark.parametrize(
     ("encoding", "expected"),
     [
-        ("utf-8", b"caf\xe9/\xe7\x8c\xab.jpg"),
-        ("UTF8", b"caf\xe9/\xe7\x8c\xab.jpg"),
+        ("utf-8", b"caf\\udce9/\xe7\x8c\xab.jpg"),
         ("ascii", rb"caf\udce9/\u732b.jpg"),
         ("latin-1", rb"caf\udce9/\u732b.jpg"),
     ],
 )
-def test_any_name_is_printed(encoding, expected, monkeypatch):
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_any_name_is_printed(encoding, expected, stream, monkeypatch):
     raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    monkeypatch.setattr(sys, stream, io.TextIOWrapper(raw, encoding=encoding))
     console.take_any_name()
-    print(NAME, end="", flush=True)
+    print(NAME, end="", flush=True, file=getattr(sys, stream))
     assert raw.getvalue() == expected
 
 

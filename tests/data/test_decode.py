@@ -162,6 +162,12 @@ def test_an_opaque_image_with_an_alpha_channel_keeps_every_value():
     np.testing.assert_array_equal(upright(Image.fromarray(opaque), background=ORANGE)[0], random)
 
 
+def test_an_image_that_is_wholly_clear_is_told():
+    pixels, conversion = upright(Image.new("RGBA", (3, 2), (9, 8, 7, 0)), background=ORANGE)
+    np.testing.assert_array_equal(pixels, np.broadcast_to(ORANGE, (2, 3, 3)))
+    assert conversion == "clear"
+
+
 def test_colours_of_the_flag():
     names = {"white": (255, 255, 255), "black": (0, 0, 0), "#ff8000": ORANGE, "#FF8000": ORANGE}
     assert {name: decode.colour(name) for name in names} == names

@@ -127,3 +127,42 @@ def test_a_damaged_image_in_a_shard_is_named_or_left_out(folders, tmp_path):
         data.load(folders())
     dataset = data.load(folders(skip_bad_images=True))
     assert set(dataset.skipped) == {f"{path}#0", f"{path}#1"} and dataset.unlabeled.epoch == 8
+
+
+# ---- Copies that nobody means -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copies", [2**40, 2**31 - 1, 2**20 + 1, 0, -1, -(2**63)])
+@pytest.mark.parametrize("late", [False, True])
+def test_numbers_of_copies_out_of_range_are_refused_by_name(folders, tmp_path, copies, late):
+    """2**40 was an overflow, 2**31 - 1 eight GiB of order; late: where the first bytes of a record do not tell."""
+    record = shards.serialize(png(1), "x", 0, 0.5, copies)
+    if late:
+        example = tf.train.Example.FromString(record)
+        example.features.feature["a"].bytes_list.value.append(bytes(2000))
+        record = example.SerializeToString(deterministic=True)
+    path = tmp_path / "unlabeled_dir" / "c.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(shards.serialize(png(1), "x", 0, 0.5, 2**20))
+        writer.write(record)
+    with pytest.raises(
+        RunError, match=rf"^{path}#1: expected image/copies of 1 to 1048576, got {copies}; mend the shard"
+    ):
+        data.load(folders())
+
+
+def test_copies_that_are_no_number_are_refused(folders, tmp_path):
+    example = tf.train.Example.FromString(shards.serialize(png(1), "x", 0, 0.5))
+    example.features.feature["image/copies"].bytes_list.value.append(b"many")
+    path = tmp_path / "unlabeled_dir" / "c.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(example.SerializeToString())
+    with pytest.raises(RunError, match=rf"^{path}#0: expected image/copies of 1 to 1048576, got b'many'"):
+        data.load(folders())
+
+
+def test_an_epoch_beyond_all_measure_is_refused():
+    counts = np.full([1025], 2**20, np.int32)
+    with pytest.raises(RunError, match="make an epoch of 1074790400 images, expected 1073741824 at most"):
+        shards.order(counts)
+    assert len(shards.order(np.array([3, 2**20], np.int32))) == 2**20 + 3

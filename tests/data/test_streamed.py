@@ -4,6 +4,7 @@ Covers: crops.py
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf.base.errors import RunError
-from mpl_tf.data import Dataset, Source, pipeline, shards, streamed, tfrecord
+from mpl_tf.data import Dataset, Source, decode, pipeline, shards, streamed, tfrecord
 from tests.data.test_pipeline import KEYS, NO_CHANGE, batches, replica_batches
 
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -132,6 +133,44 @@ def test_grey_and_cmyk_images_become_rgb():
     Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(file, "JPEG", quality=100)
     red = streamed.centre_crop(file.getvalue(), 8).numpy().astype(int)
     assert red.shape == (8, 8, 3) and (red[..., 0] > 250).all() and (red[..., 1:] < 5).all()
+
+
+OTHERS = {  # Encoded by Pillow, and what the middle of it is on orange.
+    "transparent png": ("PNG", Image.new("RGBA", (20, 20), (0, 0, 0, 0)), {}, (255, 128, 0)),
+    "twelve bits": ("PNG", Image.fromarray(np.full((20, 20), 1600, np.uint16)), {}, (100, 100, 100)),
+    "webp": ("WEBP", Image.new("RGB", (20, 20), (1, 2, 3)), {"lossless": True}, (1, 2, 3)),
+    "tiff": ("TIFF", Image.new("RGB", (20, 20), (0, 0, 0)), {}, (0, 0, 0)),  # Ends in zeros.
+    "gif": (
+        "GIF",
+        Image.new("L", (20, 20), 7),
+        {"save_all": True, "append_images": [Image.new("L", (20, 20))]},
+        (7,) * 3,
+    ),
+    "bmp": ("BMP", Image.new("RGB", (20, 20), (4, 5, 6)), {}, (4, 5, 6)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("graph", [False, True])
+def test_what_is_no_plain_jpeg_goes_through_the_decoder_of_own_images(kind, graph):
+    form, image, how, colour = OTHERS[kind]
+    file = io.BytesIO()
+    image.save(file, form, **how)
+    crops = [streamed.centre_crop, lambda *rest: streamed.random_crop(rest[0], tf.constant([1, 2]), *rest[1:])]
+    for crop in crops:
+        cut = tf.function(crop) if graph else crop
+        found = cut(tf.constant(file.getvalue()), 8, (255, 128, 0)).numpy()
+        np.testing.assert_array_equal(found, np.broadcast_to(colour, (8, 8, 3)))
+
+
+def test_a_turned_jpeg_is_put_upright():
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image = ramp(60, 60)
+    found = streamed.centre_crop(encoded(image, "JPEG", quality=100, exif=turned), 32).numpy().astype(int)
+    expected = streamed.centre_crop(encoded(np.rot90(image, -1).copy()), 32).numpy().astype(int)
+    assert np.abs(found - expected).max() <= 3
+    assert np.abs(found - np.rot90(expected)).max() > 50
 
 
 # ---- Order --------------------------------------------------------------------------------------------------------
@@ -292,7 +331,44 @@ def test_an_image_that_cannot_be_decoded_is_named_by_file_and_place(numbered):
     numbered[0].write_bytes(data)
     with pytest.raises(RunError, match=rf"^{numbered[0]}: expected an image at byte {record.offset}, got ") as caught:
         list(source.pieces(4))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "got a record whose checksum is wrong;" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no image at all", "got none;"),
+        (encoded(ramp(90, 90), "JPEG")[:-200], "jpeg"),
+        (encoded(ramp(90, 90))[:-200], "truncated"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "got none;"),
+    ],
+)
+def test_an_image_that_is_none_is_named_though_its_record_is_whole(tmp_path, content, told):
+    path = tmp_path / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for part in (encoded(np.zeros((40, 40, 3), np.uint8)), content):
+            writer.write(shards.serialize(part, "x", 0, 0.5))
+    source, at = streamed.index([path], parse, 8), tfrecord.records(path)[1].offset
+    with pytest.raises(RunError, match=rf"^{path}: expected an image at byte {at}, got .*mend this file") as caught:
+        list(source.pieces(2))
+    assert told in str(caught.value).lower()
+
+
+def test_an_image_too_large_is_named(numbered, monkeypatch):
+    monkeypatch.setattr(decode, "BOMB", 98)
+    with pytest.raises(RunError, match=r"got an image of 11 x 9 pixels, more than 0 megapixels"):
+        list(streamed.index(numbered, parse, 8).pieces(4))
+
+
+def test_image_files_are_read_as_records_are(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(encoded(np.full((9, 11, 3), number, np.uint8)))
+    (tmp_path / "caf\udce9.webp").write_bytes(encoded(np.full((9, 11, 3), 3, np.uint8), "WEBP", lossless=True))
+    files = tuple(map(str, sorted(tmp_path.iterdir())))
+    places = np.array([(number, 0, Path(file).stat().st_size) for number, file in enumerate(files)], np.int64)
+    source = streamed.Streamed(files, places, lambda data: (data, -1), 8, labeled=False, framed=False)
+    ((images, _),) = source.pieces(4)
+    assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 3] and len(source.fingerprint()) == 64
 
 
 def test_an_error_that_is_not_the_files_has_no_other_explanation(numbered):

@@ -1,0 +1,152 @@
+"""Whole runs on own images: names that are no text, what is told before training, prediction of a folder or a file."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mpl_tf import main
+
+# A class in another script, one whose name is no UTF-8, and one with a dollar sign.
+CLASSES = ("猫", "caf\udce9", "US$ and C$")
+TINY = ["--method=supervised", "--model=small_cnn", "--image_size=8", "--train_steps=2", "--steps_per_epoch=2"]
+TINY += ["--labeled_batch=3", "--finetune_steps=0", "--steps_per_execution=1"]
+
+
+def picture(path, number):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (9, 11, 3), np.uint8)
+    with open(path, "wb") as file:  # Pillow makes an ending of the name, which it would not of these.
+        Image.fromarray(pixels).save(file, "PNG")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(folder of the images, workdir, what the run printed)."""
+    root = tmp_path_factory.mktemp("own")
+    for label, name in enumerate(CLASSES):
+        for number in range(3):
+            picture(root / "labeled" / name / f"{number}\udcff.png", 10 * label + number)
+        picture(root / "test" / name / "0.png", 50 + label)
+    (root / "labeled" / CLASSES[0] / "notes.txt").write_text("no image")
+    (root / "labeled" / ".ipynb_checkpoints").mkdir()
+    clear = Image.new("RGBA", (9, 11), (0, 0, 0, 0))
+    clear.putpixel((3, 3), (9, 9, 9, 255))
+    clear.save(root / "labeled" / CLASSES[0] / "clear.png")
+    return root
+
+
+def command(root, workdir, *more):
+    folders = [f"--labeled_dir={root / 'labeled'}", f"--test_dir={root / 'test'}"]
+    return [*folders, *TINY, f"--workdir={workdir}", *more]
+
+
+@pytest.fixture(scope="module")
+def finished(run, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run") / "run"
+    assert main.main(command(run, workdir)) == 0
+    return workdir
+
+
+def test_classes_and_what_is_passed_over_are_told_before_training(run, tmp_path, capsys):
+    assert main.main(command(run, tmp_path / "run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    about = next(number for number, line in enumerate(lines) if line.startswith("supervised on folder: 10 labeled"))
+    before = lines[:about]
+    assert "--labeled_dir: passed over what is no image: 1 .txt, 1 hidden" in before
+    (counts,) = (line for line in before if line.startswith("3 classes"))
+    assert "猫 4 + 1" in counts and "US$ and C$ 3 + 1" in counts and r"caf\udce9 3 + 1" in counts
+
+
+def test_results_hold_the_names_as_they_are(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert results["class_names"] == sorted(CLASSES)
+    with Image.open(finished / "confusion_matrix.png") as drawn:
+        assert drawn.width >= 400
+
+
+def test_evaluation_tells_beside_its_json(finished, capsys):
+    assert main.main(["--mode=evaluate", f"--workdir={finished}"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["test"]["n"] == 3 and "passed over what is no image: 1 .txt, 1 hidden" in err
+
+
+def predictions(workdir):
+    with open(workdir / "predictions.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def test_prediction_counts_what_it_passes_over_and_keeps_every_name(finished, tmp_path, capsys):
+    picture(tmp_path / "a.png", 1)
+    picture(tmp_path / "deep" / "caf\udce9 猫.PNG", 2)
+    picture(tmp_path / ".hidden" / "b.png", 3)
+    (tmp_path / "c.heic").write_bytes(b"x")
+    (tmp_path / "d.heic").write_bytes(b"x")
+    assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={tmp_path}"]) == 0
+    assert "--images: passed over what is no image: 2 .heic, 1 hidden" in capsys.readouterr().out
+    rows = predictions(finished)
+    assert [row["file"] for row in rows] == [str(tmp_path / "a.png"), str(tmp_path / "deep" / "caf\udce9 猫.PNG")]
+    assert {row["class"] for row in rows} <= set(CLASSES)
+    raw = (finished / "predictions.csv").read_bytes()
+    assert os.fsencode(tmp_path / "deep") + b"/caf\xe9 \xe7\x8c\xab.PNG" in raw
+
+
+def test_a_single_file_may_be_predicted(finished, tmp_path, capsys):
+    path = tmp_path / "scan"  # Its name says nothing.
+    picture(path, 4)
+    assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={path}"]) == 0
+    assert [row["file"] for row in predictions(finished)] == [str(path)]
+    assert "1 images labeled, 0 unreadable ones left out" in capsys.readouterr().out
+    assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={tmp_path / 'gone.png'}"]) == 2
+    assert "--images: expected an existing folder of images, or an image, got " in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_read_nothing_is_labeled(finished, tmp_path, capsys):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    flags = ["--mode=predict", f"--workdir={finished}", f"--images={tmp_path}"]
+    assert main.main(flags) == 1
+    assert capsys.readouterr().err.startswith("mpl_tf: error: 3 images: expected readable ")
+    assert main.main([*flags, "--skip_bad_images"]) == 2
+    assert f"--images: none of the 3 images in {tmp_path} could be read" in capsys.readouterr().err
+
+
+def test_the_background_is_a_flag(run, tmp_path, capsys, make_config):
+    from mpl_tf import data
+
+    found = {}
+    for colour in ("white", "black", "#ff8000"):
+        values = {"labeled_dir": run / "labeled", "test_dir": run / "test", "image_size": 8, "labeled_batch": 3}
+        dataset = data.load(make_config("folder", method="supervised", finetune_batch=3, background=colour, **values))
+        clear = dataset.labeled.images[dataset.labeled.labels == dataset.class_names.index(CLASSES[0])][-1]
+        found[colour] = clear[-1, -1].tolist()
+    assert found == {"white": [255, 255, 255], "black": [0, 0, 0], "#ff8000": [255, 128, 0]}
+    assert main.main(command(run, tmp_path / "run", "--background=green")) == 2
+    assert "--background: expected white, black or #rrggbb, as in #ff8000, got green" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["splits", "same", "copies"])
+def test_folders_that_are_not_what_they_seem_are_refused_before_training(run, tmp_path, wrong, capsys):
+    if wrong == "splits":
+        folders = [f"--labeled_dir={tmp_path / 'data'}", f"--test_dir={run / 'test'}"]
+        for number, name in enumerate(("train/猫", "val/猫")):
+            picture(tmp_path / "data" / name / "0.png", number)
+        told = "--labeled_dir: expected one folder a class in "
+    elif wrong == "same":
+        folders, told = (
+            [f"--test_dir={run / 'labeled'}"],
+            "--test_dir: expected other images than those of --labeled_dir",
+        )
+    else:
+        for path in (run / "labeled").rglob("*.png"):
+            copy = tmp_path / "test" / path.relative_to(run / "labeled")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        folders, told = [f"--test_dir={tmp_path / 'test'}"], "got a copy of each"
+    assert main.main([*command(run, tmp_path / "run"), *folders]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and told in lines[0] and not Path(tmp_path / "run").exists()
