@@ -110,24 +110,27 @@ def run_rows(rows, seeds, output, jobs):
     for core in allowed[:jobs] if jobs > 1 else [None]:
         cores.put(core)
 
-    def run(name):
-        left = [seed for seed in seeds if not (_folder(name, output) / f"seed{seed}" / "results.json").exists()]
-        if not left:
-            return
-        core = cores.get()
-        try:
-            _sweep(rows[name], left, _folder(name, output), core)
-        finally:
-            cores.put(core)
-        print(f"{name}: {len(left)} runs done", flush=True)
-
     # The first failure ends the study: rows that have not begun are dropped.
     with ThreadPoolExecutor(jobs) as pool:
-        tasks = [pool.submit(run, name) for name in rows]
+        tasks = [pool.submit(_run_row, name, rows[name], seeds, output, cores) for name in rows]
         for task in as_completed(tasks):
             if task.exception():
                 pool.shutdown(cancel_futures=True)
                 raise task.exception()
+
+
+def _run_row(name, arguments, seeds, output, cores):
+    """Make the runs of a row that are not finished, on a core of its own while they last; `cores` is a queue."""
+    folder = _folder(name, output)
+    left = [seed for seed in seeds if not (folder / f"seed{seed}" / "results.json").exists()]
+    if not left:
+        return
+    core = cores.get()
+    try:
+        _sweep(arguments, left, folder, core)
+    finally:
+        cores.put(core)
+    print(f"{name}: {len(left)} runs done", flush=True)
 
 
 def _sweep(arguments, seeds, folder, core):

@@ -36,33 +36,48 @@ def shown(done, total, limits, least, output=None):
         output: text stream; sys.stderr if None.
     """
     # Counts are of the process: a run starts them anew.
-    output = output or sys.stderr
     fill = None if limits is None else np.zeros([len(limits)], np.int64)
     with _lock:
         _counts.update(images=0, fill=fill, least=least)
-    stop, started = threading.Event(), time.monotonic()
-    again = output.isatty()
-
-    def show(end):
-        with _lock:
-            images = _counts["images"]
-        text = line(done, images, total, time.monotonic() - started, fill, limits)
-        print(f"\r\033[K{text}" if again else text, end=end, file=output, flush=True)
-
-    def loop():
-        while not stop.wait(TERMINAL if again else FILE):
-            show("" if again else "\n")
-
-    # A thread shows the line until the body ends; the last line stays.
-    thread = threading.Thread(target=loop, daemon=True)
+    thread = _Line(done, total, limits, output or sys.stderr)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
-        if total > done:
-            show("\n")
+        thread.end()
+
+
+class _Line(threading.Thread):
+    """A thread that shows the line of progress until `end`, over and over on a terminal, below each other in a file.
+
+    Args:
+        done, total, limits: as in `shown`.
+        output: text stream.
+    """
+
+    def __init__(self, done, total, limits, output):
+        super().__init__(daemon=True)
+        self.done, self.total, self.limits, self.output = done, total, limits, output
+        self.terminal, self.started, self.stop = output.isatty(), time.monotonic(), threading.Event()
+
+    def run(self):
+        """Show the line now and again."""
+        while not self.stop.wait(TERMINAL if self.terminal else FILE):
+            self.show("" if self.terminal else "\n")
+
+    def end(self):
+        """Stop; a last line stays where there was something to do."""
+        self.stop.set()
+        self.join()
+        if self.total > self.done:
+            self.show("\n")
+
+    def show(self, end):
+        """Print the line as the counts are now."""
+        with _lock:
+            images, fill = _counts["images"], _counts["fill"]
+        text = line(self.done, images, self.total, time.monotonic() - self.started, fill, self.limits)
+        print(f"\r\033[K{text}" if self.terminal else text, end=end, file=self.output, flush=True)
 
 
 def line(done, images, total, seconds, fill, limits):

@@ -58,6 +58,7 @@ def test_rows_that_are_none_end_in_one_line(pattern, capsys):
     assert "--rows" in line and repr(pattern) in line
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(studies.STUDIES, "methods", {"a": ["--method=supervised"]})
     extra = ["--train_steps=2", "--steps_per_epoch=2", "--steps_per_execution=1", "--labeled_batch=10"]
