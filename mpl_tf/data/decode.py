@@ -163,7 +163,7 @@ def colour(background):
 def is_plain_jpeg(data):
     """Whether encoded bytes are a JPEG that TensorFlow decodes to the same picture: grey or RGB, and upright.
 
-    30 us, as it reads the header alone.
+    Reads the header alone: 0.1 ms in a tf.data pipeline, beside 2 ms to decode and cut a photograph.
 
     Raises:
         Exception: as `open_image`.

@@ -136,9 +136,12 @@ def _listed(config):
     plausible.check_one_class_each(train.paths, train.labels, names)
     passed = listing.PassedOver()
     tested = listing.class_folders(config.test_dir, "--test_dir", passed)
-    unknown = set(tested) - set(names)
+    unknown = sorted(set(tested) - set(names))
     if unknown:
-        raise UsageError(f"--test_dir: class {min(unknown)} has no folder in --labeled_dir {config.labeled_dir}")
+        has = "has" if len(unknown) == 1 else "have"
+        raise UsageError(
+            f"--test_dir: class {', '.join(unknown)} {has} no folder in --labeled_dir {config.labeled_dir}"
+        )
     test = _labeled(config.test_dir, names, "--test_dir", passed, present=tested)
     test = test._replace(notes=test.notes + plausible.shared(train.paths, test.paths))
     more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
@@ -148,14 +151,17 @@ def _listed(config):
 
 def _labeled(folder, names, flag, passed, present=None):
     """The images of the classes `names`, of those in `present` where it is given."""
-    paths, labels = [], []
+    paths, labels, empty = [], [], []
     for label, name in enumerate(names):
         if present is not None and name not in present:
             continue
-        found = listing.find(Path(folder) / name, flag)
+        found = listing.find(Path(folder) / name, flag, may_lack=True)
         paths += found.images
         labels += [label] * len(found.images)
         passed.update(found.passed)
+        empty += [] if found.images else [str(Path(folder) / name)]
+    if empty:
+        raise listing.nothing(flag, ", ".join(empty), passed, shards=False)
     return _Part(paths, passed.told(flag), labels=np.array(labels, np.int32))
 
 

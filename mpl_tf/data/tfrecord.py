@@ -117,7 +117,7 @@ def _lengths_hold(headers):
 def verified(path, offset, length):
     """The data of one record, or tf.errors.DataLossError where a checksum is wrong; in graph or eager mode.
 
-    TensorFlow's own reader: 0.1 ms a record, beside 1.7 ms to decode a photograph.
+    TensorFlow's own reader: 0.18 ms a record of 80 KB, beside 2 ms to decode and cut the photograph in it.
 
     Args:
         path: string tensor [].

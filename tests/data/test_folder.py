@@ -237,6 +237,31 @@ def test_an_empty_class_is_named(animals, own):
     assert message.startswith("--labeled_dir:") and message.endswith("labeled_dir/emu")
 
 
+def test_all_empty_classes_are_named_at_once(animals, own):
+    for name in ("emu", "fox"):
+        (animals / "labeled_dir" / name).mkdir()
+    (animals / "labeled_dir" / "fox" / "notes.txt").write_text("no image")
+    message = refusal(own())
+    assert f"labeled_dir/emu, {animals / 'labeled_dir' / 'fox'}; passed over what is no image: 1 .txt" in message
+
+
+def test_all_test_classes_that_are_not_trained_are_named_at_once(animals, own):
+    for name in ("fox", "emu"):
+        plain(animals / "test_dir" / name / "1.png")
+    assert refusal(own()).startswith("--test_dir: class emu, fox have no folder in --labeled_dir ")
+
+
+def test_what_is_passed_over_is_told_of_each_folder(animals, own):
+    for name in ("labeled_dir/cat/a.xml", "labeled_dir/b.jpg", "test_dir/dog/c.heic", "unlabeled_dir/deep/.d.png"):
+        (animals / name).write_bytes(b"x")
+    notes = data.load(own()).notes
+    assert [line for line in notes if "passed over" in line] == [
+        "--labeled_dir: passed over what is no image: 1 .xml, 1 images in no class folder",
+        "--test_dir: passed over what is no image: 1 .heic",
+        "--unlabeled_dir: passed over what is no image: 1 hidden",
+    ]
+
+
 def test_a_test_class_that_is_not_trained_is_named(animals, own):
     plain(animals / "test_dir" / "emu" / "1.png")
     message = refusal(own())
