@@ -62,6 +62,7 @@ def train(config, make=None):
         UsageError: a workdir with another configuration, or what the parts refuse.
         RunError, Interrupted: see run.phase.run_phase.
     """
+    # Of several workers, which share the folder, the first one holds it.
     joined = cluster.wanted(config.strategy)
     with workdir.claimed(config, writes=not (joined and joined.index)):
         # The same command again changes nothing.
@@ -147,9 +148,11 @@ def score(config):
     from mpl_tf.models import saved
     from mpl_tf.run import evaluate
 
+    # The data may have changed since: what is other is told, what makes the score meaningless refused.
     model = saved.load(Path(config.workdir) / "student.keras")
     dataset = data.load(config)
     workdir.compare(config.workdir, dataset)
+    # stdout has the figures alone, for other programs.
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
     scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
     print(json.dumps({"test": scores} | results.real_score(model, dataset, config.eval_batch)))

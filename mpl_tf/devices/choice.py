@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mpl_tf.base.errors import Interrupted, UsageError, reason
-from mpl_tf.devices import cluster as clusters
+from mpl_tf.devices.cluster import wanted
 from mpl_tf.devices.replicas import Replicas
 
 
@@ -20,7 +20,7 @@ def make_devices(name, mesh="", remat=False):
     Raises:
         UsageError: no such device, or TF_CONFIG malformed.
     """
-    cluster = clusters.wanted(name)
+    cluster = wanted(name)
     if name == "dtensor":
         # Here, as DTensor takes time to import that no other run need spend.
         from mpl_tf.devices.mesh.devices import MeshDevices
@@ -73,6 +73,7 @@ def _strategy(name, cluster):
 
 def _multi_worker(cluster):
     """All devices of all hosts; says for whom it waits, as it waits for ever."""
+    # Said before the strategy is made: until all have come, that call does not return.
     others = [address for number, address in enumerate(cluster.workers) if number != cluster.index]
     files = "this one writes the files" if cluster.index == 0 else f"{cluster.workers[0]} writes the files"
     print(f"worker {cluster.index} of {len(cluster.workers)}, {files}; waiting for {', '.join(others)}", flush=True)

@@ -47,6 +47,7 @@ class Devices(abc.ABC):
     @contextlib.contextmanager
     def scope(self):
         """Networks, optimizers and methods made inside are for these devices."""
+        # A list, as scopes nest: a mesh's step opens its own wherever fit() is called from.
         OPEN.append(self)
         try:
             with self.entered():

@@ -34,6 +34,7 @@ class Replicas(Devices):
         """Workers of TF_CONFIG; 1 where the strategy is of one machine."""
         if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return 1
+        # Of a resolver without a cluster, as TF_CONFIG may be unset, there is this process alone.
         jobs = self.strategy.cluster_resolver.cluster_spec().as_dict()
         return max(1, sum(map(len, jobs.values())))
 
@@ -82,6 +83,7 @@ class Replicas(Devices):
             logs = self.strategy.run(step, args=(next(iterator),))
             return {name: self.strategy.experimental_local_results(logs[name])[0] for name in names}
 
+        # Autograph would rewrite every line of the step to find no Python loop or condition on a tensor in it.
         @tf.function(reduce_retracing=True, autograph=False)
         def steps(iterator):
             if count == 1:

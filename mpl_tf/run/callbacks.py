@@ -31,6 +31,8 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, phase, start, images_per_step, shown=True):
         super().__init__()
         self.phase, self.step, self.images_per_step, self.shown = phase, start, images_per_step, shown
+
+        # Keras' bar rewrites its line, which a file or a pipe cannot: there each epoch has a line of its own.
         self.terminal = shown and sys.stdout.isatty()
         self.bar = keras.utils.Progbar(phase.steps, stateful_metrics=SHOWN) if self.terminal else None
         self.after_first = None  # (step, time) after the first call, which compiles.
@@ -55,6 +57,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Complete the epoch's logs; a line where no bar is shown."""
+        # The callbacks after this one, the table and TensorBoard, find both in the same dict.
         now = time.perf_counter()
         logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
         if self.shown and not self.terminal:
@@ -125,6 +128,7 @@ class Saver(keras.callbacks.Callback):
             )
         if batch + 1 == self.params["steps"]:
             return  # The epoch ends with this step: its means and its row come first.
+        # In the middle of an epoch: the sums of its means are in the checkpoint with the rest.
         if self.signal is not None:
             self.save()
             self._stop()
@@ -166,6 +170,7 @@ class Saver(keras.callbacks.Callback):
 
 def duration(seconds):
     """Seconds as a person says them: '45 s', '12 min', '3.5 h', '10.2 days'."""
+    # A unit is used from two of it on: "90 min" says more than "1.5 h".
     for unit, size in (("days", 86400), ("h", 3600)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

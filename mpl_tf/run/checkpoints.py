@@ -72,6 +72,7 @@ class Checkpoints:
         Raises:
             RunError: there are checkpoints and none can be read, or one is of another network.
         """
+        # Newest first: one that is damaged costs the steps since the one before it, not the run.
         steps = listed(self.folder)
         for step in steps:
             path = self._prefix(step)
@@ -132,6 +133,8 @@ class Checkpoints:
     def _write(self, step):
         """A checkpoint and, for TensorFlow's own tools, the list of them; then the oldest go, their index first."""
         self._checkpoint.write(self._prefix(step))
+
+        # Newer ones are there where the run went on from an older one; their time comes when they are written anew.
         older = [found for found in listed(self.folder) if found <= step]
         kept, gone = older[: self.keep], older[self.keep :]
         paths = [f"ckpt-{found}" for found in reversed(kept)]
@@ -164,6 +167,7 @@ class Checkpoints:
         Raises:
             RunError: naming a variable that differs.
         """
+        # Names and shapes stand in the index, which is read whole before any value.
         try:
             shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
         except Exception:  # Damaged: restore() tells it.

@@ -39,6 +39,7 @@ class MetricsCsv(keras.callbacks.Callback):
             files.write(self.path, lambda temporary: temporary.write_text(_text(rows), newline=""))
         else:
             self.path.unlink(missing_ok=True)
+        # A table that a person edited, or that the disk lost: no reason to stop, but one to say so.
         if self.checksum() != crc:
             print(
                 f"mpl_tf: {self.path} is not as the run had left it: {len(rows)} rows of it are kept",

@@ -19,10 +19,13 @@ def write(config, dataset, student, others, trained):
     """
     from mpl_tf.run import evaluate, export  # Deferred: they bring Keras.
 
+    # The student first: what follows takes time, and may be done again from the checkpoints if it is cut off.
     workdir = Path(config.workdir)
     export.save(student, workdir / "student.keras")
     test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
     evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
+
+    # Stands for itself: tools/results and the studies compare runs by this file alone.
     results = {
         "dataset": config.dataset,
         "method": config.method,

@@ -127,6 +127,7 @@ def _missing(array, digests):
     """Numbers of the blocks that are not what the record vouches for; hashing leaves Python's lock, so in threads."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda block: _digest(array, block), range(min(_blocks(len(array)), len(digests))))
+    # Blocks that the record does not name are missing like those that differ.
     right = {block for block, digest in enumerate(found) if digest == digests[block]}
     return [block for block in range(_blocks(len(array))) if block not in right]
 
@@ -154,6 +155,7 @@ def _digests(path, belongs):
         raise UsageError(
             f"--store: cannot read {record} ({error!r}); delete it and {path.name} so that both are made again"
         ) from error
+    # Labels of another teacher would be taken for this one's.
     if differing:
         names = {"dataset": "data set", "order": "unlabeled examples or order", "checkpoint": "teacher"}
         raise UsageError(
@@ -178,6 +180,7 @@ def _writable(path, shape):
     All of the file's space is taken at once, as a full disk would kill a mapped write.
     """
     growing = path.with_suffix(".partial")
+    # A whole store that is damaged is mended in its place, one that a stop cut off goes on.
     for file in (path, growing):
         array = _opened(file, shape, "r+") if file.exists() else None
         if array is not None:

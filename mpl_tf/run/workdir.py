@@ -35,6 +35,7 @@ def claimed(config, writes):
         UsageError: another process holds it, it is another run's or no folder of a run.
         RunError: it cannot be made or written.
     """
+    # A lock makes its folder: what cannot be one is told first.
     folder = Path(config.workdir)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--workdir: expected a folder, {folder} is a file")
@@ -97,9 +98,12 @@ def record(config, dataset, devices):
     """
     from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
 
+    # Workers that read other data would train on a mixture that nobody asked for.
     found = _identity(config, dataset)
     if not devices.same(int(hashlib.sha256(repr(found).encode()).hexdigest()[:12], 16)):
         raise UsageError("--data_dir: expected the same data on all workers, this one and another have different ones")
+
+    # Training data must be what they were; test data may change, as nothing was learned from them.
     path = Path(config.workdir) / IDENTITY
     before = _read(path)
     if before is None:
@@ -117,6 +121,7 @@ def record(config, dataset, devices):
             )
         for line in fingerprint.changes(before["data"], found["data"], ("test",)):
             _tell(f"other test data than when the run began: {line}")
+    # Only now, when nothing has been refused: these files say whose folder it is.
     if devices.writes:
         files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config))
         files.write_json(path, found)
@@ -144,6 +149,7 @@ def compare(folder, dataset):
     before = _read(Path(folder) / IDENTITY)
     if before is None:
         return
+    # Other classes make the score meaningless; other examples make it another score, which is told.
     now = fingerprint.of_parts(dataset, ("test",))
     changed = fingerprint.changes(before["data"], before["data"] | {"classes": now["classes"]})
     if changed:
@@ -183,6 +189,7 @@ def finished(folder):
 
 def newest(folder):
     """(phase, step) of the checkpoint that a run would go on from; None where there is none."""
+    # Phases are told apart by time: the one that was written last is the one that goes on.
     found = []
     for path in Path(folder).glob("checkpoints/*/ckpt-*.index"):
         match = re.fullmatch(r"ckpt-(\d+)", path.stem)

@@ -53,6 +53,7 @@ class MeshDevices(Devices):
 
     def whole(self, network):
         """The same network of ordinary layers, which models.build left with it."""
+        # All hosts come here: each variable is gathered from the devices of all.
         copy = network.twin()
         copy.set_weights([weight.value.whole() for weight in network.weights])
         return copy
@@ -67,6 +68,7 @@ class MeshDevices(Devices):
 
     def distribute(self, of_host):
         """One element a step: the batches of this host's replicas joined."""
+        # The pipeline makes a batch for each replica; a program that sees them all wants one batch.
         local = self.replicas // self.hosts
         context = tf.distribute.InputContext(self.hosts, self.grid.client, self.replicas)
         batches = of_host(context).batch(local, drop_remainder=True)
@@ -82,6 +84,7 @@ class MeshDevices(Devices):
             return step({key: x if len(x.shape) == 5 else self.grid.pin(x) for key, x in batch.items()})
 
         def steps(iterator):
+            # The first call traces the step, which asks for the present devices.
             with self.scope():
                 for _ in range(count):
                     logs = on_mesh(self._laid_out(next(iterator)))

@@ -22,6 +22,7 @@ class Weighted:
 
     def build(self, input_shape):
         """Make the weights as for an image [B, H, W, C]."""
+        # Keras asks for rank 4 from here on, where tiles have 5.
         super().build((input_shape[0], *input_shape[2:]))
         self.input_spec = None
 
@@ -29,6 +30,7 @@ class Weighted:
         """compute(x, ...) with the variables' gathered values."""
         shapes = [variable.whole_shape for variable in variables]
 
+        # Gathered inside: gradients come back flat, and remat drops what was gathered.
         def run(x, *flat):
             return self.compute(x, *[self.grid.gather(v, shape) for v, shape in zip(flat, shapes, strict=True)])
 
@@ -165,6 +167,8 @@ class Noise(keras.layers.Dropout):
         # Keras' dropout of ones is the noise itself.
         ones = self.grid.pin(tf.ones([x.shape[0], *([1] * 3 if len(x.shape) == 5 else x.shape[1:])], x.dtype))
         noise = self.grid.pin(super().call(ones, training=True))
+
+        # No gradient goes back into the noise: back=().
         if len(x.shape) == 5:
             return self.grid.tiles(x * self.grid.lay(tf.reshape(noise, [x.shape[0], 1, 1, 1, 1]), REPLICA, back=()))
         return self.grid.lay(x * self.grid.lay(noise, REPLICA, back=()), REPLICA)
@@ -174,9 +178,11 @@ def namespace(grid):
     """The names of mpl_tf.models.layers for networks on a grid."""
 
     def on_grid(kind):
+        """The layer for this grid: networks name classes, and make their layers without knowing of it."""
         return type(kind.__name__, (kind,), {"grid": grid})
 
     def tiled_input(shape):
+        """keras.Input of images [H, W, C], cut into the cores' patches."""
         height, width, channels = shape
         if width % grid.cores:
             raise UsageError(
