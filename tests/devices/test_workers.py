@@ -150,6 +150,7 @@ def test_two_devices_go_on_after_a_kill_and_end_with_the_numbers_of_one(one_devi
     assert status == 0, lines
     check_equal(workdir, one_device)
     assert main.main(["--mode=evaluate", f"--workdir={workdir}"]) == 0
+    capsys.readouterr()  # What evaluation told of the data.
     for odd in (["--labeled_batch=5"], ["--accumulate=10"], ["--batch_norm_groups=3"]):
         assert main.main([*FLAGS, "--strategy=mirrored", *odd, f"--workdir={tmp_path / 'odd'}"]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
