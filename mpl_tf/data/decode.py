@@ -111,7 +111,7 @@ def _named(unreadable):
 def fault(error):
     """What is wrong with an image whose decoding raised this exception, in one line."""
     if isinstance(error, UnidentifiedImageError):  # Pillow's own text tells where in memory the bytes are.
-        return "none"
+        return "no image of these formats"
     return " ".join((reason(error) or type(error).__name__).split())[:200]
 
 

@@ -143,9 +143,10 @@ def _listed(config):
             f"--test_dir: class {', '.join(unknown)} {has} no folder in --labeled_dir {config.labeled_dir}"
         )
     test = _labeled(config.test_dir, names, "--test_dir", passed, present=tested)
-    test = test._replace(notes=test.notes + plausible.shared(train.paths, test.paths))
     more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
     unlabeled = _unlabeled(more) if more else _Part([], (), copies=np.ones([0], np.int32))
+    files = [path for path in unlabeled.paths if isinstance(path, Path)]  # The others are Records.
+    test = test._replace(notes=test.notes + plausible.shared(test.paths, train.paths, files))
     return _Listed(names, train, test, unlabeled)
 
 

@@ -86,29 +86,38 @@ def check_one_class_each(paths, labels, names):
             )
 
 
-def shared(labeled, test):
-    """How many test files have the bytes of a labeled one, to be told: a tuple of one line, or of none.
+def shared(test, labeled, unlabeled=()):
+    """How many test files have the bytes of a training file, to be told: tuple of lines for the user.
 
     Args:
-        labeled, test: paths.
+        test, labeled, unlabeled: lists of Path.
     Raises:
-        UsageError: all of them have, and there are no other labeled ones: the folders are the same.
+        UsageError: all of them have those of a labeled one, and there are no other labeled ones: the folders are the
+            same.
     """
-    by_size = [collections.defaultdict(list) for _ in range(2)]
-    for sizes, paths in zip(by_size, (labeled, test), strict=True):
-        for path in paths:
-            sizes[os.path.getsize(path)].append(path)
-    sizes = [size for size in by_size[1] if size and size in by_size[0]]
-    known = {_digest(path) for size in sizes for path in by_size[0][size]}
-    same = [path for size in sizes for path in by_size[1][size] if _digest(path) in known]
-    if not same:
-        return ()
-    if len(same) == len(test) == len(labeled):
-        raise UsageError(
-            f"--test_dir: expected other images than those of --labeled_dir, got a copy of each, {same[0]} for "
-            "example; give images that no training sees"
-        )
-    return (f"--test_dir: {len(same)} of {len(test)} images are copies of labeled ones, {same[0]} for example",)
+    lines = []
+    for kind, paths in (("labeled", labeled), ("unlabeled", unlabeled)):
+        same = _copies(test, paths)
+        if kind == "labeled" and len(same) == len(test) == len(labeled):
+            raise UsageError(
+                f"--test_dir: expected other images than those of --labeled_dir, got a copy of each, {same[0]} for "
+                "example; give images that no training sees"
+            )
+        if same:
+            lines.append(
+                f"--test_dir: {len(same)} of {len(test)} images are copies of {kind} ones, {same[0]} for example"
+            )
+    return tuple(lines)
+
+
+def _copies(paths, others):
+    """Those of some files that have the bytes of one of the others; reads only those of a size that both have."""
+    by_size = collections.defaultdict(list)
+    for path in others:
+        by_size[os.path.getsize(path)].append(path)
+    suspects = [path for path in paths if os.path.getsize(path) and os.path.getsize(path) in by_size]
+    known = {_digest(other) for size in {os.path.getsize(path) for path in suspects} for other in by_size[size]}
+    return [path for path in suspects if _digest(path) in known]
 
 
 def _digest(path):

@@ -89,7 +89,7 @@ def decode(data, background=decoding.WHITE):
         return refused("too_large", str(error)), None
     except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
         problem = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        return refused(problem, f"{type(error).__name__}: {error}"), None
+        return refused(problem, decoding.fault(error)), None
     return Decoded(problem=problem), upright
 
 

@@ -3,6 +3,7 @@
 import fnmatch
 import glob
 import os
+from pathlib import Path
 
 from mpl_tf.data import listing
 
@@ -10,8 +11,8 @@ from mpl_tf.data import listing
 def expand(pattern, flag, passed):
     """Paths (str) of the images and shards that a pattern names: *, ?, [abc] and, for folders at any depth, **.
 
-    As glob has it, but a real folder is listed once at each part of the pattern, so that loops end; hidden names
-    match a part that spells them alone.
+    As glob has it, but a real folder is listed once at each part of the pattern, so that loops end, and ** follows no
+    link to a folder that holds the pattern's own; hidden names match a part that spells them alone.
 
     Args:
         pattern: such as photos/**/*.jpg.
@@ -24,6 +25,7 @@ def expand(pattern, flag, passed):
     root = os.sep.join(parts[:fixed]) or os.sep * pattern.startswith(os.sep)
     parts = [part for part in parts[fixed:] if part]
     parts += ["*"] if parts[-1] == "**" else []
+    above = {str(parent) for parent in Path(root or os.curdir).resolve().parents}
     found, seen, waiting = [], set(), [(root, 0)]  # A folder, and the part that names in it are to match.
     while waiting:
         folder, at = waiting.pop()
@@ -38,7 +40,10 @@ def expand(pattern, flag, passed):
             files = [entry for entry in matching if not entry.is_dir() and listing.is_wanted(entry, passed)]
             found += [os.path.join(folder, entry.name) for entry in files]
             continue
-        waiting += [(os.path.join(folder, entry.name), deeper) for entry in reversed(matching) if entry.is_dir()]
+        for entry in reversed(matching):
+            path = os.path.join(folder, entry.name)
+            back = part == "**" and entry.is_symlink() and os.path.realpath(path) in above
+            waiting += [(path, deeper)] if entry.is_dir() and not back else []
         waiting += [(folder, at + 1)] if part == "**" else []
     return sorted(found)
 

@@ -75,7 +75,7 @@ def test_other_formats_reach_no_plugin(tmp_path, kind, monkeypatch):
     with pytest.raises(RunError) as caught:
         decode.decode_files([path], 8, False)
     assert str(caught.value).startswith(
-        f"{path}: expected a readable JPEG, PNG, WebP, BMP, GIF or TIFF image, got none;"
+        f"{path}: expected a readable JPEG, PNG, WebP, BMP, GIF or TIFF image, got no image of these formats;"
     )
 
 
@@ -244,7 +244,7 @@ def test_all_unreadable_files_are_told_at_once(tmp_path):
         decode.decode_files(paths, 8, False)
     message = str(caught.value)
     assert message.startswith("4 images: expected readable JPEG, PNG, WebP, BMP, GIF or TIFF files, got ")
-    assert all(f"{path} (none)" in message for path in paths[3:16:4]) and "more" not in message
+    assert all(f"{path} (no image of these formats)" in message for path in paths[3:16:4]) and "more" not in message
     assert message.endswith("; mend or remove them, or give --skip_bad_images")
 
 
@@ -257,12 +257,12 @@ def test_of_many_ten_are_named_and_a_file_has_all(tmp_path, monkeypatch):
         decode.decode_files(paths, 8, False)
     (written,) = tmp_path.glob("unreadable-images-*.txt")
     assert f"and 3 more, all of them in {written};" in str(caught.value)
-    assert written.read_text().splitlines() == [f"{path} (none)" for path in paths]
+    assert written.read_text().splitlines() == [f"{path} (no image of these formats)" for path in paths]
     assert str(paths[9]) in str(caught.value) and str(paths[10]) not in str(caught.value)
     # Left out, they are told the same way.
     decoded = decode.decode_files(paths, 8, True)
     assert not decoded.good.any() and not decoded.images.any()
-    assert decoded.notes[0].startswith(f"unreadable images left out: {paths[0]} (none), ")
+    assert decoded.notes[0].startswith(f"unreadable images left out: {paths[0]} (no image of these formats), ")
 
 
 def test_what_was_converted_is_counted(tmp_path):

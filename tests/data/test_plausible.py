@@ -79,15 +79,28 @@ def test_copies_of_labeled_images_in_the_test_are_counted(tmp_path):
     labeled = files(tmp_path / "labeled", a=b"one", b=b"two", c=b"three", d=b"")
     fresh = files(tmp_path / "test", e=b"six", f=b"four", g=b"")  # Some as long; an empty file is told elsewhere.
     copied = files(tmp_path / "test", h=b"two", i=b"three")
-    assert plausible.shared(labeled, fresh) == ()
-    assert plausible.shared(labeled, [*fresh, *copied]) == (
+    assert plausible.shared(fresh, labeled) == ()
+    assert plausible.shared([*fresh, *copied], labeled) == (
         f"--test_dir: 2 of 5 images are copies of labeled ones, {copied[0]} for example",
     )
-    assert plausible.shared(labeled, copied)[0].startswith("--test_dir: 2 of 2 images")
+    assert plausible.shared(copied, labeled)[0].startswith("--test_dir: 2 of 2 images")
     with pytest.raises(
         UsageError, match="^--test_dir: expected other images than those of --labeled_dir, got a copy of each"
     ):
-        plausible.shared(labeled[1:3], copied)
+        plausible.shared(copied, labeled[1:3])
+
+
+def test_copies_of_unlabeled_images_in_the_test_are_counted(tmp_path):
+    labeled = files(tmp_path / "labeled", a=b"one")
+    unlabeled = files(tmp_path / "more", a=b"two", b=b"three", c=b"four")
+    test = files(tmp_path / "test", a=b"three", b=b"five", c=b"one", d=b"ten")
+    assert plausible.shared(test, labeled, unlabeled) == (
+        f"--test_dir: 1 of 4 images are copies of labeled ones, {test[2]} for example",
+        f"--test_dir: 1 of 4 images are copies of unlabeled ones, {test[0]} for example",
+    )
+    assert (
+        len(plausible.shared(test[:1], labeled, unlabeled[1:2])) == 1
+    )  # The unlabeled may be the test's, and is told.
 
 
 def dataset(labeled, test, names):

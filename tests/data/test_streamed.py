@@ -337,10 +337,10 @@ def test_an_image_that_cannot_be_decoded_is_named_by_file_and_place(numbered):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"no image at all", "got none;"),
+        (b"no image at all", "got no image of these formats;"),
         (encoded(ramp(90, 90), "JPEG")[:-200], "jpeg"),
         (encoded(ramp(90, 90))[:-200], "truncated"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "got none;"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "got no image of these formats;"),
     ],
 )
 def test_an_image_that_is_none_is_named_though_its_record_is_whole(tmp_path, content, told):

@@ -70,6 +70,16 @@ def test_loops_multiply_nothing(place):
     assert found == [str(place / name) for name in ("1.jpg", "a/2.jpg", "a/b/3.jpg", "b/5.jpg", "x[1]/6.jpg")]
 
 
+def test_a_loop_leads_to_no_images_above(place):
+    """Such a link brought the test images in."""
+    (place / "a/up").symlink_to("..")
+    (place / "a/far").symlink_to("../..")
+    (place / "a/beside").symlink_to("../b")
+    found = expand(place / "a" / "**" / "*.jpg")[0]
+    assert found == [str(place / name) for name in ("a/2.jpg", "a/b/3.jpg", "a/beside/5.jpg")]
+    assert str(place / "a/up/1.jpg") in expand(place / "a" / "up" / "*.jpg")[0]  # It is spelled.
+
+
 def test_a_link_is_found_by_its_own_name_too(place):
     (place / "a/zzz").symlink_to("../b")
     assert expand(place / "**" / "zzz" / "*.jpg")[0] == [str(place / "a/zzz/5.jpg")]
