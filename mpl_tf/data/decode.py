@@ -34,7 +34,7 @@ CONVERSIONS = {  # What an image went through, and how it is told.
 warnings.filterwarnings("ignore", module=r"PIL\.")  # On large images and odd metadata: refused here, or harmless.
 
 
-class Decoded(NamedTuple):
+class DecodedFiles(NamedTuple):
     """Many files, decoded.
 
     Attributes:
@@ -57,7 +57,7 @@ def decode_files(sources, size, skip_bad, background=WHITE):
         skip_bad: leave an unreadable image black and mark it instead of raising.
         background: RGB, what transparent images are laid on.
     Returns:
-        Decoded.
+        DecodedFiles.
     Raises:
         RunError: naming all files that could not be read, unless `skip_bad`.
     """
@@ -86,7 +86,7 @@ def decode_files(sources, size, skip_bad, background=WHITE):
     converted = ", ".join(f"{count} {CONVERSIONS[kind]}" for kind, count in counts.most_common())
     notes = [f"images converted: {converted}"] * bool(converted)
     notes += [f"unreadable images left out: {_named(unreadable)}"] * bool(unreadable)
-    return Decoded(images, good, tuple(notes))
+    return DecodedFiles(images, good, tuple(notes))
 
 
 def _refusal(unreadable):

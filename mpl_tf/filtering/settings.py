@@ -104,7 +104,7 @@ def limits(per_class, classes, class_names=None):
     numbers = {name: number for number, name in enumerate(class_names or ())}
     numbers |= {str(number): number for number in range(classes)}
     result = np.zeros([classes], np.int64)
-    for line, text in enumerate(Path(per_class).read_text().splitlines(), 1):
+    for line, text in enumerate(Path(per_class).read_text("utf-8", "surrogateescape").splitlines(), 1):
         if not text.strip():
             continue
         name, _, count = (part.strip() for part in text.rpartition(","))

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import imagenet, shards, tfrecord
+from mpl_tf.data import imagenet, listing, shards, tfrecord
 from mpl_tf.settings import flags
 from tests import miniature
 
@@ -192,3 +192,22 @@ def test_other_peoples_shards_may_have_an_image_alone_or_its_copies_last(tmp_pat
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(UsageError, match="^--unlabeled_dir: expected images or TFRecord shards, found none"):
         imagenet.unlabeled_files(tmp_path, 8)
+
+
+def test_images_and_shards_together_are_refused_as_one_kind_would_be_left_out(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(shards.serialize(b"x", "x", 0, 0.5))
+    with pytest.raises(
+        UsageError, match="^--unlabeled_dir: expected TFRecord shards or images in .*, found 1 shards and 1 i"
+    ):
+        imagenet.unlabeled_files(tmp_path, 8)
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    for name in ("a.webp", "deep/b.jpg", ".c.jpg", "d.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    passed = listing.PassedOver()
+    assert len(imagenet.unlabeled_files(tmp_path, 8, passed=passed)) == 2
+    assert passed == {listing.HIDDEN: 1, ".heic": 1}
