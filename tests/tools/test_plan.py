@@ -74,7 +74,7 @@ def test_weights_slots_and_averages_are_the_bytes_that_a_mesh_holds():
     kind, replicas, cores, width = "efficientnet", 2, 2, 0.25
     values = types.SimpleNamespace(network=kind, width=width, stages=1, repeats=1, height=32, columns=64)
     with tf.Graph().as_default():
-        network = estimate.describe(mesh.build(values, None))
+        network = estimate.describe(mesh.build(values))
     parts = estimate.memory(network, cores, "mpl", held=1, size=4, average=True, remat=False)
     planned = parts["weights"] + parts["slots"] + parts["average"]
     # A device also holds the step (8 bytes) and the rate (4) of each of two optimizers.

@@ -21,7 +21,7 @@ def test_the_short_names_are_the_studies(study):
 def test_the_default_network_can_be_split_over_the_default_mesh():
     def split(flags):
         with tf.Graph().as_default():
-            estimate.check_strides(mesh.build(flags, None), flags.mesh)
+            estimate.check_strides(mesh.build(flags), flags.mesh)
 
     split(mesh.Flags())
     with pytest.raises(UsageError, match="cannot split images 64 pixels wide"):
