@@ -51,6 +51,7 @@ def finish(process):
 # ---- Layers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_layer_has_the_output_and_the_gradients_of_the_one_it_stands_for():
     layers = json.loads(finish(start("tests.devices.mesh.layers_on_mesh", "replica:2,core:2")).splitlines()[-1])
     assert len(layers) == 13

@@ -33,6 +33,7 @@ def narrow_efficientnet():
     return efficientnet.efficientnet("part", 0.25, 1.0, SHAPE, compare.CLASSES, blocks=blocks)
 
 
+@pytest.mark.slow
 def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
     def make(jit):
         options = {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft", "uda_threshold": 0.0}
@@ -51,6 +52,7 @@ def test_the_compiled_step_gives_the_numbers_of_the_plain_one():
     assert max(parts.values()) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_command_compares_the_configured_step(tmp_path, capsys):
     arguments = ["--model=small_cnn", "--method=supervised", "--image_size=8", "--labeled_batch=2", "--dropout=0"]
     assert compiled.main([*arguments, "--steps=1", "--teacher_warmup_steps=0", f"--json={tmp_path / 'step.json'}"]) == 0
