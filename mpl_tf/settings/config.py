@@ -202,13 +202,23 @@ class Config(RunSettings):
         """A flag's value as a method takes it: those of SHARES in steps."""
         return self.in_steps(name) if name in self.SHARES else getattr(self, name)
 
+    def problems(self, wrong=()):
+        """What is wrong with the values, by themselves and in combination.
+
+        Args:
+            wrong: names of the flags that were wrong on the command line and have a value of the flagfiles here.
+        Returns:
+            list of str, a line a problem.
+        """
+        told, found = fields.problems(type(self), dataclasses.asdict(self))
+        return told + checks.problems(self, {*found, *wrong})
+
     def validate(self):
         """Check every value by itself and in combination.
 
         Raises:
             UsageError: naming each flag that is wrong, what was expected, what came and what to do.
         """
-        problems, wrong = fields.problems(type(self), dataclasses.asdict(self))
-        problems += checks.problems(self, wrong)
+        problems = self.problems()
         if problems:
             raise together(problems)

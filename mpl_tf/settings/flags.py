@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags as absl_flags
 
 from mpl_tf.base.errors import UsageError, did_you_mean, together
-from mpl_tf.settings import checks, config_json, fields, help_text
+from mpl_tf.settings import config_json, fields, help_text
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag
 
@@ -120,7 +120,14 @@ def _collected(argv, classes, further=False):
 def _without(argv, name):
     """A command line without its flags of that name, in any of absl's spellings."""
     spelled = re.compile(rf"--?(no)?{re.escape(name)}(=.*)?", re.DOTALL)
-    return [argument for argument in argv if not spelled.fullmatch(argument)]
+    left, before = [], ""  # The flag before that was taken out.
+    for argument in argv:
+        # The word after a flag without "=" was its value: left alone, it would end the reading of the flags behind it.
+        value = before and "=" not in before and not re.match("--?[A-Za-z]", argument)
+        before = argument if spelled.fullmatch(argument) else ""
+        if not value and not before:
+            left.append(argument)
+    return left
 
 
 def defaults():
@@ -177,10 +184,9 @@ def parse(argv):
     config = Config(**values)
     if not config.workdir:
         config = config.replace(workdir=f"runs/{config.dataset}-{config.method}-seed{config.seed}")
-    problems += checks.problems(config, wrong)
+    problems += config.problems(wrong)
     if problems:
         raise together(problems)
-    config.validate()
     return config
 
 

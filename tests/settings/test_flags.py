@@ -433,6 +433,13 @@ def test_all_problems_of_a_command_line_are_told_at_once():
         assert part in message
 
 
+def test_a_wrong_value_of_its_own_word_hides_none_of_the_flags_behind_it():
+    message = refusal("--dataset=digits_50", "--seed", "one", "--mu", "0", "--no_such", "-5", "--schedule=linear")
+    assert message.startswith("4 problems: (1) ") and "expected flags only" not in message
+    for part in ("--seed=one", "--no_such: there is no such flag", "--mu: expected at least 1, got 0", "--schedule: "):
+        assert part in message
+
+
 def test_a_misspelt_data_set_comes_with_the_other_problems():
     message = refusal("--dataset=digit_50", "--scale=big", "--mu=0")
     assert "--mu: expected at least 1" in message
