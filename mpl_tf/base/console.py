@@ -1,4 +1,4 @@
-"""What is printed."""
+"""What is printed, and how a line of the program itself reads on stderr."""
 
 import sys
 
@@ -12,3 +12,8 @@ def take_any_name():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def tell(line):
+    """Say on stderr, at once, what went other than it should and was mended or left aside."""
+    print(f"mpl_tf: {line}", file=sys.stderr, flush=True)

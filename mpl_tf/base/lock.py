@@ -8,11 +8,10 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import time
 from pathlib import Path
 
-from mpl_tf.base import files
+from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, UsageError
 
 try:
@@ -64,7 +63,7 @@ def _taken(path):
                 file.close()
                 return None
             except OSError as error:  # A network disk without locks: the run goes on, told.
-                print(f"mpl_tf: {path} cannot be locked ({error}); start no second run there", file=sys.stderr)
+                console.tell(f"{path} cannot be locked ({error}); start no second run there")
         # Between the opening and the lock its holder may have ended and removed the file: then it locks nothing.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break

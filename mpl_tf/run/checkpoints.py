@@ -7,11 +7,11 @@ files, and starts anew where that is damaged or gone. The files carry checksums,
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import tensorflow as tf
 
+from mpl_tf.base import console
 from mpl_tf.base.errors import RunError, reason
 
 NAME = re.compile(r"ckpt-(\d+)\.index")
@@ -81,7 +81,7 @@ class Checkpoints:
                 return int(self.step.numpy())
             except Exception as error:  # A damaged file fails wherever its damage leads TensorFlow, protobuf or Python.
                 self._check_network(path)
-                print(f"mpl_tf: {path} is damaged and left out ({reason(error)})", file=sys.stderr, flush=True)
+                console.tell(f"{path} is damaged and left out ({reason(error)})")
         # To start anew over what may yet be mended is not for the program to decide.
         if steps:
             raise RunError(

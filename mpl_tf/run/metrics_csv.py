@@ -5,13 +5,12 @@ Keras' CSVLogger adds a column `val_NAME` full of NA for each quantity where fit
 
 import csv
 import io
-import sys
 import zlib
 from pathlib import Path
 
 import keras
 
-from mpl_tf.base import files
+from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError
 
 # The columns of every phase beside its method's log_names.
@@ -41,11 +40,7 @@ class MetricsCsv(keras.callbacks.Callback):
             self.path.unlink(missing_ok=True)
         # A table that a person edited, or that the disk lost: no reason to stop, but one to say so.
         if self.checksum() != crc:
-            print(
-                f"mpl_tf: {self.path} is not as the run had left it: {len(rows)} rows of it are kept",
-                file=sys.stderr,
-                flush=True,
-            )
+            console.tell(f"{self.path} is not as the run had left it: {len(rows)} rows of it are kept")
 
     def checksum(self):
         """CRC-32 of the file as it is, an int; -1 where there is none."""

@@ -10,13 +10,12 @@ import hashlib
 import itertools
 import json
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from mpl_tf.base import files, lock
+from mpl_tf.base import console, files, lock
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.run import evaluate
 
@@ -77,7 +76,7 @@ def _complete(path, belongs, load_model, source, shape, batch):
     missing = _missing(array, digests)
     damaged = [block for block in missing if block < len(digests) and digests[block]]
     if damaged:
-        print(f"mpl_tf: {file}: {len(damaged)} damaged blocks are computed again", file=sys.stderr, flush=True)
+        console.tell(f"{file}: {len(damaged)} damaged blocks are computed again")
     digests += [""] * (_blocks(len(array)) - len(digests))
 
     # A network is opened, which takes seconds, only for something to do.

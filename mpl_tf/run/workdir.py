@@ -13,10 +13,9 @@ Each of the JSON files has a checksum. One that is damaged or gone is made again
 import contextlib
 import hashlib
 import re
-import sys
 from pathlib import Path
 
-from mpl_tf.base import files, lock
+from mpl_tf.base import console, files, lock
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import config_json
 
@@ -70,7 +69,7 @@ def _check_flags(config, folder):
             raise UsageError(
                 f"--workdir: expected {stored} as it was written ({error}); give another --workdir"
             ) from error
-        _tell(f"{stored} is damaged or gone and is written again")
+        console.tell(f"{stored} is damaged or gone and is written again")
         return
     differing = config_json.differences(config, given)
     if differing:
@@ -108,9 +107,9 @@ def record(config, dataset, devices):
     before = _read(path)
     if before is None:
         if path.exists():
-            _tell(f"{path} is damaged and is written again; the data cannot be compared with what it was")
+            console.tell(f"{path} is damaged and is written again; the data cannot be compared with what it was")
         elif newest(config.workdir):
-            _tell(f"{path} is gone and is written again; the data cannot be compared with what it was")
+            console.tell(f"{path} is gone and is written again; the data cannot be compared with what it was")
     else:
         changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled"))
         changed += [f"another --{name}" for name in FILES if before["files"].get(name) != found["files"].get(name)]
@@ -120,7 +119,7 @@ def record(config, dataset, devices):
                 "run, or another --workdir"
             )
         for line in fingerprint.changes(before["data"], found["data"], ("test",)):
-            _tell(f"other test data than when the run began: {line}")
+            console.tell(f"other test data than when the run began: {line}")
     # Only now, when nothing has been refused: these files say whose folder it is.
     if devices.writes:
         files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config))
@@ -155,7 +154,7 @@ def compare(folder, dataset):
     if changed:
         raise UsageError(f"--workdir: {folder} was trained on other classes: {'; '.join(changed)}; give its own data")
     for line in fingerprint.changes(before["data"], now, ("test",)):
-        _tell(f"other test data than when the run was trained: {line}")
+        console.tell(f"other test data than when the run was trained: {line}")
 
 
 def results(folder):
@@ -215,7 +214,3 @@ def _read(path):
         return found if {"flags", "data", "files"} <= set(found) else None
     except (OSError, ValueError):
         return None
-
-
-def _tell(line):
-    print(f"mpl_tf: {line}", file=sys.stderr, flush=True)
