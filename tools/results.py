@@ -7,7 +7,6 @@ it to --output. Files that are no results of this program are named on stderr an
 """
 
 import dataclasses
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -121,8 +120,9 @@ def table(runs):
 
 
 def _read_run(path):
-    results = json.loads(path.read_text())
-    settings = json.loads((path.parent / "config.json").read_text())["flags"]
+    # A figure that was changed since is no figure; a config.json may have been edited by hand.
+    results = files.read_json(path)
+    settings = files.read_json(path.parent / "config.json", intact=False)["flags"]
     return {
         "dataset": str(results["dataset"]),
         "method": str(results["method"]),

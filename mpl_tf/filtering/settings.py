@@ -126,12 +126,12 @@ def of_model(scoring, classes):
         scoring: Scoring.
         classes: of the model, C.
     Raises:
-        UsageError: results.json beside the model names another number of classes.
+        UsageError: results.json beside the model is damaged or names another number of classes.
     """
     path = Path(scoring.model)
     names, results = None, path.parent / "results.json"
     if results.is_file():
-        names = json.loads(results.read_text()).get("class_names")
+        names = read(results, "model").get("class_names")
     if names is not None and len(names) != classes:
         raise UsageError(f"--model: {path} gives {classes} classes, {results} beside it names {len(names)}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -178,8 +178,8 @@ def _differences(before, record, name="settings"):
 
 
 def read(path, flag):
-    """A settings.json; UsageError where there is none."""
+    """The dict of a settings.json or results.json; UsageError where there is none that is whole."""
     try:
-        return json.loads(Path(path).read_text())
+        return files.read_json(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"--{flag}: expected {path}, cannot read it ({error})") from error

@@ -6,6 +6,7 @@ tables.py
 
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -279,6 +280,7 @@ BAD = {
     "--model=PLACE/points.keras": "--model: expected a model of images",
     "--model=PLACE/images.keras": "--model: expected a model that gives [batch, classes]",
     "--model=PLACE/named/model.keras": "--model: ",
+    "--model=PLACE/cut/model.keras": "results.json, cannot read it",
     "--model=PLACE/softmax.keras": "--outputs: ",
     "--outputs=probabilities": "--outputs: ",
     "--image_size=9": "--image_size: expected 8",
@@ -305,6 +307,8 @@ def bad_models(place):
     (place / "named").mkdir()
     colour_model().save(place / "named" / "model.keras")
     (place / "named" / "results.json").write_text('{"class_names": ["a", "b"]}')
+    shutil.copytree(place / "named", place / "cut")
+    (place / "cut" / "results.json").write_text('{"class_names": ["a"')
 
 
 @pytest.mark.parametrize("flag", BAD)

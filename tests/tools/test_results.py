@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mpl_tf.base import files
 from tools import results
 
 
@@ -31,6 +32,18 @@ def test_table_by_hand(tmp_path, capsys):
         "| cifar10_4k | mpl | --shift=0.1 --unlabeled_source=labeled | 1 | 83.00 | 83.71 ± 0.21 | MPL, Table 9 |",
         "| digits_50 | uda |  | 1 | 97.00 |  |  |",
     ]
+
+
+def test_a_figure_that_was_changed_since_is_left_out_and_told(tmp_path, capsys):
+    for name, top1 in (("good", 0.5), ("changed", 0.25)):
+        write_run(tmp_path / name, top1)
+        path = tmp_path / name / "results.json"
+        files.write_json(path, json.loads(path.read_text()))
+    path.write_text(path.read_text().replace("0.25", "0.95"))
+    assert results.main([f"--runs={tmp_path}"]) == 0
+    captured = capsys.readouterr()
+    assert "| cifar10_4k | mpl |  | 1 | 50.00 |" in captured.out
+    assert f"{path} left out" in captured.err and "changed or damaged" in captured.err
 
 
 def test_what_is_no_run_is_named_and_left_out(tmp_path, capsys):
