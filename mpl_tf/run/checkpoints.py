@@ -5,7 +5,6 @@ read is taken. Keras' BackupAndRestore keeps one backup and trusts it; tf.train.
 files, and starts anew where that is damaged or gone. The files carry checksums, so that damage is noticed.
 """
 
-import re
 import shutil
 from pathlib import Path
 
@@ -13,18 +12,9 @@ import tensorflow as tf
 
 from mpl_tf.base import console
 from mpl_tf.base.errors import RunError, reason
+from mpl_tf.run.workdir import listed
 
-NAME = re.compile(r"ckpt-(\d+)\.index")
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # How TensorFlow ends the name of a variable's value in a checkpoint.
-
-
-def listed(folder):
-    """Steps of the checkpoints that are whole in a folder, list of int, newest first.
-
-    TensorFlow writes the index of a checkpoint last: without it there is none.
-    """
-    found = (NAME.fullmatch(path.name) for path in Path(folder).glob("ckpt-*.index"))
-    return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 class Checkpoints:

@@ -20,6 +20,7 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import config_json
 
 IDENTITY = "identity.json"
+CHECKPOINT = re.compile(r"ckpt-(\d+)\.index")  # The file of a checkpoint that is written last.
 FILES = ("teacher", "init_from", "init_teacher_from")  # Flags of models whose content is part of the run.
 
 
@@ -186,14 +187,23 @@ def finished(folder):
     return found
 
 
+def listed(folder):
+    """Steps of the checkpoints that are whole in a phase's folder, list of int, newest first.
+
+    TensorFlow writes the index of a checkpoint last: without it there is none.
+    """
+    found = (CHECKPOINT.fullmatch(path.name) for path in Path(folder).glob("ckpt-*.index"))
+    return sorted((int(match[1]) for match in found if match), reverse=True)
+
+
 def newest(folder):
     """(phase, step) of the checkpoint that a run would go on from; None where there is none."""
     # Phases are told apart by time: the one that was written last is the one that goes on.
-    found = []
-    for path in Path(folder).glob("checkpoints/*/ckpt-*.index"):
-        match = re.fullmatch(r"ckpt-(\d+)", path.stem)
-        if match:
-            found.append((path.stat().st_mtime, path.parent.name, int(match[1])))
+    found = [
+        ((phase / f"ckpt-{step}.index").stat().st_mtime, phase.name, step)
+        for phase in Path(folder).glob("checkpoints/*")
+        for step in listed(phase)
+    ]
     return max(found)[1:] if found else None
 
 
