@@ -2,6 +2,10 @@
 
 Glossary: theta_T the network's weights; x_l, y_l the labeled batch; x_u^w, x_u^s the weak and the strong view of the
 unlabeled batch; z_l, z_w, z_s the logits on them; lambda(t) the ramped weight.
+
+Deviations from UDA's paper, as released with Meta Pseudo Labels, whose hyper-parameters these are: an example counts
+where the largest probability of the sharpened target, softmax(z_w / temperature), reaches the threshold (the paper: of
+softmax(z_w)); the weight has a ramp; no training signal annealing (the released program computes it and never uses it).
 """
 
 import contextlib
@@ -33,7 +37,7 @@ class TeacherObjective:
         label_smoothing: of the supervised part, in [0, 1].
         weight: lambda after its ramp, >= 0.
         temperature: of the weak view's distribution, > 0.
-        threshold: smallest confidence that counts, in [0, 1].
+        threshold: smallest confidence that counts, in [0, 1]; of the sharpened distribution.
         ramp_steps: length of the linear ramp of lambda, steps.
         passes: "joint": labeled, weak and strong images in one pass, which share its batch-norm statistics, as
             released; "split": the weak view in a pass of its own with its own statistics, which costs no backward

@@ -98,7 +98,10 @@ class Config(RunSettings):
         "sharpening of the weak view's distribution, > 0", low=1e-3, limit=LARGEST, source=f"{RELEASED}: 0.7"
     )
     uda_threshold: float = flag(
-        "smallest confidence that counts; 0: all count", low=0, high=1, source=f"{RELEASED}: 0.6; fixmatch: 0.95"
+        "smallest confidence that counts, with uda and mpl after the sharpening; 0: all count",
+        low=0,
+        high=1,
+        source=f"{RELEASED}: 0.6; fixmatch: 0.95",
     )
     uda_ramp_steps: float = flag(
         "ramp of --uda_weight, linear; mean_teacher: exp(-5 (1 - step / this)^2)",

@@ -31,10 +31,11 @@ def smooth(q, smoothing):
 
 
 def uda(z_weak, z_strong, temperature, threshold):
-    """Unsupervised data augmentation (Xie et al. 2020, section 3.3) of each example.
+    """Unsupervised data augmentation (Xie et al. 2020), as released with Meta Pseudo Labels, of each example.
 
     The target is the weak view's distribution, sharpened by the temperature, without gradient; an example counts where
-    the (unsharpened) largest probability of its weak view reaches the threshold.
+    the largest probability of that target reaches the threshold. UDA's own paper (section 3.3) asks this of the
+    distribution before it is sharpened, so that fewer examples count there.
 
     Args:
         z_weak, z_strong: float32 [B, C].
@@ -43,9 +44,9 @@ def uda(z_weak, z_strong, temperature, threshold):
     Returns:
         (loss, mask): float32 [B], 0 where masked out, and float32 [B] of 0 and 1. The mean is over all B.
     """
-    z_weak = tf.stop_gradient(z_weak)
-    mask = confident(z_weak, threshold)
-    return mask * soft_cross_entropy(tf.nn.softmax(z_weak / temperature), z_strong), mask
+    sharpened = tf.stop_gradient(z_weak) / temperature
+    mask = confident(sharpened, threshold)
+    return mask * soft_cross_entropy(tf.nn.softmax(sharpened), z_strong), mask
 
 
 def fixmatch(z_weak, z_strong, threshold):

@@ -158,7 +158,6 @@ class Step:
 
     def _uda(self, z_w, z_s):
         """UDA's mean loss: the sharpened weak views teach the strong ones where they are sure, as losses.uda."""
-        z_w = z_w.detach()
-        sure = torch.softmax(z_w, dim=-1).amax(dim=-1) >= self.config.uda_threshold
-        target = torch.softmax(z_w / self.config.uda_temperature, dim=-1)
+        target = torch.softmax(z_w.detach() / self.config.uda_temperature, dim=-1)
+        sure = target.amax(dim=-1) >= self.config.uda_threshold
         return (sure * functional.cross_entropy(z_s, target, reduction="none")).mean()
