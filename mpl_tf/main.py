@@ -141,8 +141,10 @@ def _train(config, devices, make):
 def score(config):
     """--mode=evaluate: score WORKDIR/student.keras on the test set again and print the figures as JSON.
 
+    No training data are read.
+
     Raises:
-        UsageError: no finished run in the workdir.
+        UsageError: no finished run in the workdir, or test data of other classes.
     """
     from mpl_tf import data
     from mpl_tf.models import saved
@@ -150,7 +152,7 @@ def score(config):
 
     # The data may have changed since: what is other is told, what makes the score meaningless refused.
     model = saved.load(Path(config.workdir) / "student.keras")
-    dataset = data.load(config)
+    dataset = data.load_test(config, workdir.class_names(config.workdir))
     workdir.compare(config.workdir, dataset)
     # stdout has the figures alone, for other programs.
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def run(tmp_path_factory):
         picture(root / "test" / name / "0.png", 50 + label)
     (root / "labeled" / CLASSES[0] / "notes.txt").write_text("no image")
     (root / "labeled" / ".ipynb_checkpoints").mkdir()
+    (root / "test" / "list.csv").write_text("no image")
     clear = Image.new("RGBA", (9, 11), (0, 0, 0, 0))
     clear.putpixel((3, 3), (9, 9, 9, 255))
     clear.save(root / "labeled" / CLASSES[0] / "clear.png")
@@ -72,7 +74,59 @@ def test_results_hold_the_names_as_they_are(finished):
 def test_evaluation_tells_beside_its_json(finished, capsys):
     assert main.main(["--mode=evaluate", f"--workdir={finished}"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["test"]["n"] == 3 and "passed over what is no image: 1 .txt, 1 hidden" in err
+    assert json.loads(out)["test"]["n"] == 3 and "--test_dir: passed over what is no image: 1 .csv" in err
+    assert "3 classes, test examples of each: US$ and C$ 1, " in err
+
+
+@pytest.fixture
+def alone(run, finished, tmp_path):
+    """A copy of the test folder, the training folder being away meanwhile."""
+    test = shutil.copytree(run / "test", tmp_path / "moved")
+    (run / "labeled").rename(run / "away")
+    yield test
+    (run / "away").rename(run / "labeled")
+
+
+def test_evaluation_needs_the_test_images_alone(finished, alone, capsys):
+    """The score is that of the end of training, and nothing is told but what the test folder holds."""
+    gone = ["--unlabeled_dir=gone", "--init_from=gone.keras"]
+    assert main.main(["--mode=evaluate", f"--workdir={finished}", f"--test_dir={alone}", *gone]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["test"] == json.loads((finished / "results.json").read_text())["test"]
+    assert "mpl_tf:" not in err
+    assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={alone}", "--init_from=gone.keras"]) == 0
+
+
+def test_evaluation_takes_the_classes_from_the_record_and_tells_other_images(finished, alone, capsys):
+    """A class without test images keeps its number, so that the other two are scored as before."""
+    shutil.rmtree(alone / CLASSES[0])
+    assert main.main(["--mode=evaluate", f"--workdir={finished}", f"--test_dir={alone}"]) == 0
+    out, err = capsys.readouterr()
+    rows = {Path(row["file"]).parent.name: row["class"] for row in predicted(finished, alone)}
+    right = [rows[name] == name for name in (CLASSES[1], CLASSES[2])]
+    assert json.loads(out)["test"]["top1"] == np.mean(right) and len(rows) == 2
+    assert "other test data than when the run was trained: test examples: 3 before, 2 now" in err
+    picture(alone / "zebra" / "0.png", 1)
+    assert main.main(["--mode=evaluate", f"--workdir={finished}", f"--test_dir={alone}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mpl_tf: error: --test_dir: class zebra has no place among the run's classes US$ and C$, ")
+
+
+def test_evaluation_without_the_record_of_the_classes(finished, alone, tmp_path, capsys):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    command = ["--mode=evaluate", f"--workdir={copy}", f"--test_dir={alone}"]
+    (copy / "identity.json").unlink()
+    assert main.main(command) == 0
+    assert json.loads(capsys.readouterr().out)["test"] == json.loads((copy / "results.json").read_text())["test"]
+    (copy / "results.json").unlink()
+    assert main.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"expected the run's classes in identity.json or results.json, found neither in {copy}; " in line
+
+
+def predicted(workdir, images):
+    assert main.main(["--mode=predict", f"--workdir={workdir}", f"--images={images}"]) == 0
+    return predictions(workdir)
 
 
 def predictions(workdir):

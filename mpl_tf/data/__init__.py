@@ -7,7 +7,7 @@ from mpl_tf.data import plausible
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.settings import catalogue
 
-__all__ = ["Dataset", "Source", "load"]
+__all__ = ["Dataset", "Source", "load", "load_test"]
 
 
 def load(config):
@@ -34,3 +34,20 @@ def load(config):
     if problems:
         raise together(problems)
     return dataset
+
+
+def load_test(config, class_names):
+    """Load what an evaluation needs: the test part, and none of the training data, which may be gone.
+
+    Args:
+        config: Config.
+        class_names: of the run that is evaluated, tuple of str in the order of its outputs; None: not known.
+    Returns:
+        Dataset without labeled and unlabeled examples; where nothing can be gone, the whole one.
+    Raises:
+        UsageError: unknown data set, or test examples of other classes.
+        RunError: data that cannot be read.
+    """
+    row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
+    dataset = row.resolve_test()(row, config, class_names) if row.test_path else row.resolve()(row, config)
+    return dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))

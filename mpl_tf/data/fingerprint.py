@@ -4,6 +4,8 @@ Two data sets with the same fingerprint have the same classes in the same order 
 in the same order, wherever their files lie and whatever flags name them.
 """
 
+from mpl_tf.data import listing
+
 PARTS = ("labeled", "unlabeled", "test")
 
 
@@ -57,10 +59,4 @@ def _class_changes(before, now):
     new = [name for name in now if name not in before]
     if not gone and not new:
         return [f"classes: {', '.join(before)} before, {', '.join(now)} now"]
-    return [f"classes gone: {_listed(gone)}"] * bool(gone) + [f"classes new: {_listed(new)}"] * bool(new)
-
-
-def _listed(names, most=5):
-    """A list in words, the rest of a long one counted."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return [f"classes gone: {listing.told(gone)}"] * bool(gone) + [f"classes new: {listing.told(new)}"] * bool(new)

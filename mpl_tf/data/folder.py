@@ -38,13 +38,11 @@ def load(row, config):
     ends = np.cumsum([len(train.paths), len(test.paths)])
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
     labeled = Source(images[: ends[0]][kept[0]], train.labels[kept[0]])
-    tested = Source(images[ends[0] : ends[1]][kept[1]], test.labels[kept[1]])
+    tested = _readable(config, images[ends[0] : ends[1]][kept[1]], test.labels[kept[1]])
     others, copies = images[ends[1] :][kept[2]], unlabeled.copies[kept[2]]
     counts = np.bincount(labeled.labels, minlength=len(names))
     if not counts.all():
         raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
-    if not len(tested):
-        raise UsageError(f"--test_dir: no image in {config.test_dir} could be read")
     if config.num_labels:
         chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
         others, labeled = np.concatenate([others, labeled.images[rest]]), labeled.take(chosen)
@@ -61,6 +59,44 @@ def load(row, config):
         fill=row.fill,
         skipped=tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine),
         notes=(*train.notes, *test.notes, *unlabeled.notes, *notes),
+    )
+
+
+def load_test(row, config, class_names):
+    """Read --test_dir alone, for a run whose classes are known: --labeled_dir and --unlabeled_dir may be gone.
+
+    Args:
+        row: catalogue.DataRow.
+        config: Config.
+        class_names: of the run, tuple of str in the order of its outputs; None: not known.
+    Returns:
+        Dataset without labeled and unlabeled examples.
+    Raises:
+        UsageError: no image, a class that the run does not have, or classes that are not known.
+        RunError: images that cannot be read, unless --skip_bad_images.
+    """
+    if class_names is None:
+        raise UsageError(
+            f"--workdir: expected the run's classes in identity.json or results.json, found neither in "
+            f"{config.workdir}; the command that trained the run writes them again"
+        )
+    unknown = f"no place among the run's classes {listing.told(class_names)}; give test images of these"
+    test = _tested(config, class_names, unknown)
+    _check_memory(len(test.paths), config.image_size)
+    background = decode.colour(config.background)
+    images, good, notes = decode.decode_files(test.paths, config.image_size, config.skip_bad_images, background)
+    return Dataset(
+        row.name,
+        None,
+        None,
+        _readable(config, images[good], test.labels[good]),
+        tuple(class_names),
+        row.mean,
+        row.std,
+        flip=config.flip,
+        fill=row.fill,
+        skipped=tuple(str(path) for path, fine in zip(test.paths, good, strict=True) if not fine),
+        notes=(*test.notes, *notes),
     )
 
 
@@ -134,20 +170,29 @@ def _listed(config):
     plausible.check_apart(config.labeled_dir, config.test_dir)
     train = _labeled(config.labeled_dir, names, "--labeled_dir", passed)
     plausible.check_one_class_each(train.paths, train.labels, names)
-    passed = listing.PassedOver()
-    tested = listing.class_folders(config.test_dir, "--test_dir", passed)
-    unknown = sorted(set(tested) - set(names))
-    if unknown:
-        has = "has" if len(unknown) == 1 else "have"
-        raise UsageError(
-            f"--test_dir: class {', '.join(unknown)} {has} no folder in --labeled_dir {config.labeled_dir}"
-        )
-    test = _labeled(config.test_dir, names, "--test_dir", passed, present=tested)
+    test = _tested(config, names, f"no folder in --labeled_dir {config.labeled_dir}")
     more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
     unlabeled = _unlabeled(more) if more else _Part([], (), copies=np.ones([0], np.int32))
     files = [path for path in unlabeled.paths if isinstance(path, Path)]  # The others are Records.
     test = test._replace(notes=test.notes + plausible.shared(test.paths, train.paths, files))
     return _Listed(names, train, test, unlabeled)
+
+
+def _tested(config, names, unknown):
+    """The images of --test_dir, whose classes are among `names`; one that is not has `unknown`, in words."""
+    passed = listing.PassedOver()
+    present = listing.class_folders(config.test_dir, "--test_dir", passed)
+    others = sorted(set(present) - set(names))
+    if others:
+        raise UsageError(f"--test_dir: class {listing.told(others)} {'has' if len(others) == 1 else 'have'} {unknown}")
+    return _labeled(config.test_dir, names, "--test_dir", passed, present=present)
+
+
+def _readable(config, images, labels):
+    """The test examples as a Source; UsageError where there is none."""
+    if not len(images):
+        raise UsageError(f"--test_dir: no image in {config.test_dir} could be read")
+    return Source(images, labels)
 
 
 def _labeled(folder, names, flag, passed, present=None):

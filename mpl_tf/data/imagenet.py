@@ -71,6 +71,17 @@ def load_jft(row, config):
     return dataclasses.replace(dataset, notes=passed.told("--unlabeled_dir"))
 
 
+def load_test(row, config, class_names=None):
+    """The validation images alone, and their ReaL labels where these are; the training images may be gone.
+
+    Args:
+        row: catalogue.DataRow.
+        config: Config.
+        class_names: not used, as the files have them.
+    """
+    return _dataset(row, config, _files(config, "validation"), None, None)
+
+
 def unlabeled_files(folder, size, background=decode.WHITE, passed=None):
     """The images of --unlabeled_dir: TFRecord shards, or image files, at any depth.
 
@@ -107,14 +118,14 @@ def unlabeled_files(folder, size, background=decode.WHITE, passed=None):
     return streamed.index(found.shards, parse, size, order=shards.order(copies), **options)
 
 
-def _files(config):
-    """TFDS' imagenet2012, or the folder of the usual shards."""
+def _files(config, split="train"):
+    """TFDS' imagenet2012, or the folder of the usual shards, which holds those of a split."""
     if config.num_labels:
         raise UsageError(
             f"--num_labels: expected 0, as {config.dataset} takes all of its labels, got {config.num_labels}"
         )
     folder = Path(config.data_dir) if config.data_dir else None
-    return folder if folder and any(folder.glob("train-*-of-*")) else TfdsData("imagenet2012", config.data_dir)
+    return folder if folder and any(folder.glob(f"{split}-*-of-*")) else TfdsData("imagenet2012", config.data_dir)
 
 
 def _split(row, files, split, config):

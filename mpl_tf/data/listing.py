@@ -64,6 +64,12 @@ class Found:
     passed: PassedOver
 
 
+def told(names, most=5):
+    """Names in words, the rest of a long list counted: "a, b, c, d, e and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def is_hidden(name):
     """Whether a file or a folder of this name belongs to the system: .DS_Store, ._x.jpg, .ipynb_checkpoints."""
     return name.startswith(".") or name.lower() in SYSTEM

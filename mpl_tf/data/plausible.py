@@ -130,19 +130,19 @@ def class_counts(dataset):
     Args:
         dataset: Dataset.
     """
-    if getattr(dataset.labeled, "labels", None) is None or getattr(dataset.test, "labels", None) is None:
+    parts = {"labeled": dataset.labeled, "test": dataset.test}
+    parts = {kind: part for kind, part in parts.items() if part is not None}  # An evaluation has the test part alone.
+    if any(getattr(part, "labels", None) is None for part in parts.values()):
         return ()  # Streamed ones are known when they are read.
     names = dataset.class_names
-    labeled, test = (np.bincount(part.labels, minlength=len(names)) for part in (dataset.labeled, dataset.test))
+    counts = [np.bincount(part.labels, minlength=len(names)) for part in parts.values()]
     if len(names) <= MOST_CLASSES:
-        each = ", ".join(f"{name} {n} + {m}" for name, n, m in zip(names, labeled, test, strict=True))
-        lines = [f"{len(names)} classes, labeled + test examples of each: {each}"]
+        each = ", ".join(f"{name} {' + '.join(map(str, n))}" for name, *n in zip(names, *counts, strict=True))
+        lines = [f"{len(names)} classes, {' + '.join(parts)} examples of each: {each}"]
     else:
-        ranges = [f"{counts.min()} to {counts.max()}" for counts in (labeled, test)]
-        lines = [
-            f"{len(names)} classes, {names[0]} to {names[-1]}, of {ranges[0]} labeled and {ranges[1]} test examples"
-        ]
-    absent = [names[label] for label in np.flatnonzero(test == 0)]
+        ranges = [f"{n.min()} to {n.max()} {kind}" for kind, n in zip(parts, counts, strict=True)]
+        lines = [f"{len(names)} classes, {names[0]} to {names[-1]}, of {' and '.join(ranges)} examples"]
+    absent = [names[label] for label in np.flatnonzero(counts[-1] == 0)]
     if absent:
         more = f" and {len(absent) - MOST_CLASSES} more" if len(absent) > MOST_CLASSES else ""
         lines.append(

@@ -91,7 +91,7 @@ class Dataset:
 
     Attributes:
         name: of its row in the catalogue.
-        labeled: Source or Streamed with labels, for training.
+        labeled: Source or Streamed with labels, for training; None where the test part alone was read.
         unlabeled: Source or Streamed without labels, for training; None where the method needs none.
         test: Source or Streamed with labels, for evaluation alone.
         class_names: tuple of str, one a class.
@@ -119,7 +119,7 @@ class Dataset:
     @property
     def shape(self):
         """Shape of one example: (H, W, 3), or (D,)."""
-        return self.labeled.shape
+        return (self.test if self.labeled is None else self.labeled).shape
 
     def normalisation(self):
         """(scale, offset), lists of three floats: x * scale + offset is (x / 255 - mean) / std, per channel."""

@@ -24,6 +24,25 @@ from mpl_tf.data.tfds import TfdsData
 TEST_PART, TEST_SEED = 5, 2**31  # One in five images of a class; no --seed is as large.
 
 
+def load_test(row, config, class_names=None):
+    """The test images alone, as `load` has them; where they are split off from the training images, these are read too.
+
+    Args:
+        row: as in `load`.
+        config: Config.
+        class_names: not used, as the files have them.
+    Returns:
+        Dataset without labeled and unlabeled examples.
+    Raises:
+        RunError: see TfdsData.
+    """
+    files, size = _files(row, config)
+    if row.tfds.test:
+        return _dataset(row, files, test=files.read(row.tfds.test, size))
+    train = files.read(row.tfds.train, size)
+    return _dataset(row, files, test=train.take(_test_of(train)[0]))
+
+
 def load(row, config):
     """Of the training images some held out, config.num_labels labeled, the others unlabeled; see the table.
 
@@ -34,26 +53,36 @@ def load(row, config):
         UsageError: --num_labels is no multiple of the classes, or larger than a class allows.
         RunError: see TfdsData.
     """
-    splits, size = row.tfds, None if row.shape else config.image_size
-    files = TfdsData(splits.builder, config.data_dir, label=splits.label)
+    splits, (files, size) = row.tfds, _files(row, config)
     names, train = files.class_names, files.read(splits.train, size)
-    tested, others = np.arange(0), np.arange(len(train))
-    if not splits.test:
-        tested, others = hold_out_of_each(train.labels, TEST_PART, TEST_SEED)
+    tested, others = (np.arange(0), np.arange(len(train))) if splits.test else _test_of(train)
     _, used = hold_out(len(others), min(splits.held_out, len(others) // 10), config.seed)
     used = others[used]
     chosen, rest = labeled_split(train.labels[used], config.num_labels, len(names), config.seed, names)
     unlabeled = train.images[used[rest]]
     if splits.extra and config.unlabeled_source == "rest":
         unlabeled = files.read(splits.extra, size, after=unlabeled).images
-    return Dataset(
-        row.name,
+    return _dataset(
+        row,
+        files,
         labeled=train.take(used[chosen]),
         unlabeled=Source(unlabeled) if len(unlabeled) else None,
         test=files.read(splits.test, size) if splits.test else train.take(tested),
-        class_names=names,
-        mean=row.mean,
-        std=row.std,
-        flip=row.flip,
-        fill=row.fill,
     )
+
+
+def _files(row, config):
+    """(TfdsData, side of the images after resizing, pixels; None: as they are)."""
+    files = TfdsData(row.tfds.builder, config.data_dir, label=row.tfds.label)
+    return files, None if row.shape else config.image_size
+
+
+def _test_of(train):
+    """Indices of the training images that are the test set where TFDS has none, and of the others."""
+    return hold_out_of_each(train.labels, TEST_PART, TEST_SEED)
+
+
+def _dataset(row, files, test, labeled=None, unlabeled=None):
+    """The Dataset of these parts."""
+    about = {"mean": row.mean, "std": row.std, "flip": row.flip, "fill": row.fill}
+    return Dataset(row.name, labeled, unlabeled, test, files.class_names, **about)

@@ -135,6 +135,17 @@ def _identity(config, dataset):
     return {"flags": config_json.fingerprint(config), "data": fingerprint.of(dataset), "files": digests}
 
 
+def class_names(folder):
+    """Tuple of the names of a run's classes, in the order of its outputs, as its record has them; None without one.
+
+    Raises:
+        UsageError: identity.json is damaged or gone, and results.json is damaged.
+    """
+    known = _read(Path(folder) / IDENTITY)
+    found = known["data"]["classes"] if known else (results(folder) or {}).get("class_names")
+    return None if found is None else tuple(found)
+
+
 def compare(folder, dataset):
     """Tell on stderr, a line each, what is other in the test data than in those of the finished run in a folder.
 

@@ -6,7 +6,7 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 from pathlib import Path
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
-from mpl_tf.settings.method_checks import feedback, mesh, methods, starts
+from mpl_tf.settings.method_checks import feedback, mesh, methods, models, starts
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
 
@@ -92,7 +92,7 @@ def networks(config):
 
 
 def folders(config):
-    """The folders that the data set takes exist, and no others are given."""
+    """The folders that the data set takes exist, and no others are given; an evaluation needs its test images alone."""
     row = DATASETS[config.dataset]
     labeled_alone = not METHODS[config.method].unlabeled or config.unlabeled_source == "labeled"
     optional = (*row.optional, "unlabeled_dir") if labeled_alone else row.optional
@@ -101,7 +101,8 @@ def folders(config):
         if given and name not in row.folders:
             takers = " or ".join(row.name for row in DATASETS.values() if name in row.folders)
             yield f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}"
-        if name in row.folders and (given or name not in optional):
+        needed = config.mode == "train" or name == "test_dir"
+        if needed and name in row.folders and (given or name not in optional):
             yield from folder(name, given)
     if config.skip_bad_images and row.streamed:
         yield (
@@ -146,9 +147,9 @@ CHECKS = (
         ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback"),
     ),
 )
-# Those of the data; --mode=predict needs none but its images.
-DATA_CHECKS = ((folders, ("dataset", "method", "unlabeled_source", "skip_bad_images")),)
-PREDICT_CHECKS = ((predicted, ()),)
+# Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.
+FOLDERS = (folders, ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images"))
+MODE_CHECKS = {"train": (FOLDERS, (models, ())), "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
 
 
 def problems(config, wrong=()):
@@ -160,9 +161,8 @@ def problems(config, wrong=()):
     Returns:
         list of str.
     """
-    own = PREDICT_CHECKS if config.mode == "predict" else DATA_CHECKS
     told = []
-    for check, names in CHECKS + own:
+    for check, names in CHECKS + MODE_CHECKS.get(config.mode, ()):
         if not set(names) & set(wrong):
             told.extend(check(config))
     return told

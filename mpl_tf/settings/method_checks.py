@@ -20,13 +20,20 @@ def feedback(config):
         )
 
 
+def models(config):
+    """Models that are given are there."""
+    student = "the student.keras of a finished run"
+    for name in ("init_from", "init_teacher_from", "teacher"):
+        given = getattr(config, name)
+        if given and not Path(given).is_file():
+            yield f"--{name}: expected {'' if name == 'teacher' else 'a Keras model, such as '}{student}, got {given}"
+
+
 def starts(config):
-    """Files of weights to start from are there, and the method has a network that takes them."""
+    """The method has a network that takes the weights to start from."""
     row = METHODS[config.method]
     for name in ("init_from", "init_teacher_from"):
         given = getattr(config, name)
-        if given and not Path(given).is_file():
-            yield f"--{name}: expected a Keras model, such as the student.keras of a run, got {given}"
         if given and config.pretrained != "none":
             yield f"--{name}: goes without --pretrained, got --pretrained={config.pretrained}; leave one of them out"
     if config.init_teacher_from and not (len(row.networks) > 1 or row.fixed_teacher):
@@ -65,8 +72,6 @@ def methods(config):
         if getattr(config, name) and not row.fixed_teacher:
             *takers, last = (row.name for row in METHODS.values() if row.fixed_teacher)
             yield f"--{name}: goes with {', '.join(takers)} and {last}, got --method={config.method}"
-    if config.teacher and not Path(config.teacher).is_file():
-        yield f"--teacher: expected the student.keras of a finished run, got {config.teacher}"
     if config.store and config.generations > 1:
         yield (
             "--store: one file cannot hold the labels of several teachers, got --generations="

@@ -49,6 +49,28 @@ def test_imagenet_10_has_the_subset_labeled_and_all_training_images_unlabeled(lo
     assert labels(dataset.labeled) == [known[image] for image in encoded(dataset.labeled)]
 
 
+def test_the_validation_images_alone_are_those_of_the_whole(load, imagenet_dir, tmp_path):
+    """From TFDS with ReaL, and from the usual shards: the training images and the subset are gone."""
+    whole = load("imagenet_10")
+    for name in ("imagenet2012", "imagenet2012_real"):
+        shutil.copytree(imagenet_dir / name, tmp_path / name)
+    for path in tmp_path.rglob("*-train.*"):
+        path.unlink()
+
+    def alone(data_dir):
+        parsed = flags.parse(["--dataset=imagenet_10", "--scale=smoke", f"--data_dir={data_dir}"])
+        return data.load_test(parsed, None)
+
+    found = alone(tmp_path)
+    assert (found.labeled, found.unlabeled, found.shape) == (None, None, (32, 32, 3))
+    assert found.class_names == whole.class_names
+    assert found.test.fingerprint() == whole.test.fingerprint() and encoded(found.test) == encoded(whole.test)
+    assert found.real.fingerprint() == whole.real.fingerprint()
+    (tmp_path / "usual").mkdir()
+    usual(tmp_path / "usual", "validation-00000-of-00001", [1, 1000, 500], True)
+    assert labels(alone(tmp_path / "usual").test) == [0, 999, 499]
+
+
 def test_imagenet_has_all_labels_and_imagenet_jft_holds_some_out(load, tmp_path):
     whole = load("imagenet")
     assert (len(whole.labeled), whole.unlabeled, len(whole.test), whole.real is None) == (48, None, 24, False)

@@ -1,5 +1,6 @@
 """Data sets of TFDS by their rows alone, whatever their splits are called: small ones written here."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -78,6 +79,32 @@ def test_without_test_images_a_fifth_of_each_class_is_split_off(train_alone, mak
     label = dict(zip(keys(images), classes, strict=True))
     for part in (dataset.test, dataset.labeled):
         assert [label[key] for key in keys(part.images)] == part.labels.tolist()
+
+
+def test_the_test_part_alone_is_that_of_the_whole_and_needs_no_labels(train_alone, make_config, monkeypatch):
+    """Also where it is split off; --num_labels that the data no longer allow is no matter."""
+    folder, row = train_alone[0], alone()
+    whole = load(make_config, monkeypatch, row, data_dir=folder, num_labels=9)
+    config = make_config("cifar10_4k", data_dir=folder, num_labels=7, mode="train").replace(dataset=row.name)
+    row_of_test = dataclasses.replace(row, test_path="mpl_tf.data.standard:load_test")
+    monkeypatch.setitem(DATASETS, row.name, row_of_test)
+    test = data.load_test(config, None)
+    assert (test.labeled, test.unlabeled, test.shape) == (None, None, (8, 8, 3))
+    assert test.class_names == whole.class_names and test.test.fingerprint() == whole.test.fingerprint()
+
+
+def test_training_images_may_be_gone_where_there_are_test_images(tmp_path, make_config, monkeypatch):
+    images = noise(20, (8, 8, 3), 3)
+    features = {"image": tfds.features.Image(shape=(8, 8, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
+    examples = [{"image": image, "label": number % 2} for number, image in enumerate(images)]
+    write(tmp_path, "two", features, {"train": examples[:12], "test": examples[12:]})
+    for path in (tmp_path / "two").rglob("*-train.*"):
+        path.unlink()
+    row = dataclasses.replace(alone(), test_path="mpl_tf.data.standard:load_test", tfds=TfdsSplits("two"))
+    monkeypatch.setitem(DATASETS, row.name, row)
+    dataset = data.load_test(make_config("cifar10_4k", data_dir=tmp_path).replace(dataset=row.name), None)
+    np.testing.assert_array_equal(dataset.test.images, images[12:])
+    assert dataset.test.labels.tolist() == [0, 1] * 4
 
 
 def test_the_seed_moves_the_labels_and_those_held_out_and_not_the_test(train_alone, make_config, monkeypatch):

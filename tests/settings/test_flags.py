@@ -610,6 +610,27 @@ def test_a_finished_run_is_described_by_the_config_in_its_workdir(stored, argume
     assert values(again, "workdir", "mode", "images") == values(config, "workdir", "mode", "images")
 
 
+def test_a_finished_run_needs_nothing_of_what_it_was_trained_from(tmp_path, make_config):
+    """Folders, weights and a teacher that are gone are refused for training alone."""
+    for name in ("labeled", "unlabeled", "test", "images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "model.keras").write_text("")
+    folders = {f"{name}_dir": tmp_path / name for name in ("labeled", "unlabeled", "test")}
+    models = {name: tmp_path / "model.keras" for name in ("init_from", "teacher")}
+    config = make_config("folder", method="pseudo_labels", workdir=tmp_path, **folders, **models)
+    (tmp_path / "config.json").write_text(config_json.to_json(config))
+    for name in ("labeled", "unlabeled"):
+        (tmp_path / name).rmdir()
+    (tmp_path / "model.keras").unlink()
+    told = refusal(f"--config={tmp_path / 'config.json'}")
+    assert all(f"--{name}: expected" in told for name in ("labeled_dir", "unlabeled_dir", "init_from", "teacher"))
+    assert flags.parse(["--mode=evaluate", f"--workdir={tmp_path}"]).mode == "evaluate"
+    (tmp_path / "test").rmdir()
+    assert refusal("--mode=evaluate", f"--workdir={tmp_path}").startswith("--test_dir: expected an existing folder")
+    images = f"--images={tmp_path / 'images'}"
+    assert flags.parse(["--mode=predict", f"--workdir={tmp_path}", images]).mode == "predict"
+
+
 def test_predict_needs_a_folder_of_images(stored):
     _, path = stored
     message = refusal("--mode=predict", f"--workdir={path.parent}", "--images=no_such")

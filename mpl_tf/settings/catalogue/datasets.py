@@ -8,7 +8,8 @@ from mpl_tf.settings.catalogue.rows import DataRow, TfdsSplits, table
 # Of each channel of ImageNet's training images. Own images are scaled by them too: nobody need measure theirs.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_HELD_OUT = 5000  # 45,000 for training, 5,000 kept for tuning (Oliver et al. 2018, paper section 3.2).
-STANDARD = "mpl_tf.data.standard:load"
+STANDARD = {"path": "mpl_tf.data.standard:load", "test_path": "mpl_tf.data.standard:load_test"}
+IMAGENET_TEST = "mpl_tf.data.imagenet:load_test"
 
 DATASETS = table(
     DataRow(
@@ -29,7 +30,7 @@ DATASETS = table(
     DataRow(
         "cifar10_4k",
         help="CIFAR-10, 4,000 labeled",
-        path=STANDARD,
+        **STANDARD,
         shape=(32, 32, 3),
         classes=10,
         mean=(0.4914, 0.4822, 0.4465),
@@ -40,7 +41,7 @@ DATASETS = table(
     DataRow(
         "cifar100_10k",
         help="CIFAR-100, 10,000 labeled",
-        path=STANDARD,
+        **STANDARD,
         shape=(32, 32, 3),
         classes=100,
         mean=(0.5071, 0.4867, 0.4408),
@@ -51,7 +52,7 @@ DATASETS = table(
     DataRow(
         "svhn_1k",
         help="SVHN, house numbers, 1,000 labeled",
-        path=STANDARD,
+        **STANDARD,
         shape=(32, 32, 3),
         classes=10,
         mean=(0.4376821, 0.4437697, 0.47280442),
@@ -61,7 +62,7 @@ DATASETS = table(
     DataRow(
         "stl10_1k",
         help="STL-10 of 96 x 96 pixels, 1,000 labeled",
-        path=STANDARD,
+        **STANDARD,
         shape=(96, 96, 3),
         classes=10,
         mean=(0.4467, 0.4398, 0.4066),
@@ -72,7 +73,7 @@ DATASETS = table(
     DataRow(
         "eurosat",
         help="EuroSAT, land use from Sentinel-2, 64 x 64 pixels, 1,000 labeled",
-        path=STANDARD,
+        **STANDARD,
         shape=(64, 64, 3),
         classes=10,
         mean=(0.344, 0.380, 0.408),
@@ -84,6 +85,7 @@ DATASETS = table(
         "folder",
         help="own images: --labeled_dir, --unlabeled_dir, --test_dir",
         path="mpl_tf.data.folder:load",
+        test_path="mpl_tf.data.folder:load_test",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         flip=None,
@@ -93,6 +95,7 @@ DATASETS = table(
         "imagenet_10",
         help="ImageNet, a tenth of it labeled",
         path="mpl_tf.data.imagenet:load_10",
+        test_path=IMAGENET_TEST,
         classes=1000,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -105,6 +108,7 @@ DATASETS = table(
         "imagenet",
         help="ImageNet, all of it labeled",
         path="mpl_tf.data.imagenet:load_whole",
+        test_path=IMAGENET_TEST,
         classes=1000,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -115,6 +119,7 @@ DATASETS = table(
         "imagenet_jft",
         help="ImageNet labeled, the images of --unlabeled_dir unlabeled",
         path="mpl_tf.data.imagenet:load_jft",
+        test_path=IMAGENET_TEST,
         classes=1000,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,

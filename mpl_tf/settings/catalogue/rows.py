@@ -20,8 +20,13 @@ class Row:
 
     def resolve(self):
         """The class or the function at `path`, its module imported now."""
-        module, name = self.path.split(":")
-        return getattr(importlib.import_module(module), name)
+        return _at(self.path)
+
+
+def _at(path):
+    """What is at "package.module:name"."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +90,8 @@ class DataRow(Row):
         optional: those of `folders` that may be left out.
         streamed: whether its images are read while it trains, so that none can be left out.
         tfds: its splits, where `path` is data.standard:load.
+        test_path: a function (row, config, class names) -> data.Dataset of the test part alone; empty: `path` reads
+            nothing that could be gone.
     """
 
     shape: tuple | None = None
@@ -97,6 +104,11 @@ class DataRow(Row):
     optional: tuple = ()
     streamed: bool = False
     tfds: TfdsSplits | None = None
+    test_path: str = ""
+
+    def resolve_test(self):
+        """The function at `test_path`, its module imported now."""
+        return _at(self.test_path)
 
     def example_shape(self, image_size):
         """Shape of one example where --image_size is so: (H, W, 3), or (D,)."""
