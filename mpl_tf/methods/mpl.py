@@ -173,18 +173,20 @@ class MetaPseudoLabels(uda.UDA):
         def labeled_loss(z):
             return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
 
-        # A number for each example and class. Smoothing stands between q and the student's targets.
-        if self.feedback == "exact":
-            coefficient = eta_S * (1 - self.objective.label_smoothing)
-            table = feedback.exact(student, labeled_loss, x_l, x_u, theta_S, new_S, coefficient, count)
-            h = -count * distribute.mean(tf.reduce_mean(tf.reduce_sum(q * table, axis=-1)))  # As the dot product's.
-            return feedback.Feedback(lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline)
-
-        # One number for the batch, which multiplies grad CE(y_u, T(x_u)).
+        # One number for the batch.
         if self.feedback == "taylor":
             h = feedback.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
-            h = feedback.dot_product(student, labeled_loss, x_l, new_S, g_S, eta_S)
+            v = feedback.labeled_gradient(student, labeled_loss, x_l, new_S)
+            h = feedback.dot_product(v, g_S, eta_S)
+
+        # A number for each example and class. Smoothing stands between q and the student's targets.
+        if self.feedback == "exact":
+            coefficient = eta_S * (1 - self.objective.label_smoothing)
+            table = feedback.exact(student, student_step.pulled_back(v), x_u, theta_S, coefficient, count)
+            return feedback.Feedback(lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline)
+
+        # The number multiplies grad CE(y_u, T(x_u)).
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)
         advantage = h - baseline
         return feedback.Feedback(lambda z: weight * feedback.scalar_loss(advantage, y_u, z, scale, count), h, baseline)

@@ -49,18 +49,18 @@ def taylor(student, labeled_loss, x_l, old, new):
     return distribute.mean(before - after)
 
 
-def dot_product(student, labeled_loss, x_l, new, pseudo_gradient, coefficient):
+def dot_product(direction, pseudo_gradient, coefficient):
     """h = eta_S <grad L_l(theta_S'), g_u> (Algorithm 1), a float32 scalar.
 
     Args:
-        student, labeled_loss, x_l, new: as in `taylor`.
+        direction: grad L_l(theta_S'), `labeled_gradient` at theta_S'.
         pseudo_gradient: g_u over the global batch, list of tensors.
         coefficient: eta_S, float32 scalar.
     """
-    return coefficient * distribute.dot(labeled_gradient(student, labeled_loss, x_l, new), pseudo_gradient)
+    return coefficient * distribute.dot(direction, pseudo_gradient)
 
 
-def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):
+def exact(student, direction, x_u, old, coefficient, batch):
     """dL_l(theta_S') / dq, per example and class, by one directional derivative of the student.
 
     The student's step with targets q and loss -(1/B) sum q log S(x_u; theta_S) gives
@@ -68,15 +68,17 @@ def exact(student, labeled_loss, x_l, x_u, old, new, coefficient, batch):
     REINFORCE without its sampling noise, for a network of any size.
 
     Args:
-        student, labeled_loss, x_l, old, new: as in `taylor`.
+        student: step.network.Learner.
+        direction: v, `labeled_gradient` at theta_S'; pulled back through the student's step where that clips its
+            gradient (network.Update), so that the table is the derivative through the factor of clipping too.
         x_u: this replica's unlabeled examples, as the student saw them, b of them.
+        old: theta_S, list of tensors.
         coefficient: eta_S (times any constant between q and the target), float32 scalar.
         batch: B, unlabeled examples over all replicas.
     Returns:
         float32 [b, C].
     """
     # v points where the labeled loss rises; the targets that draw the student there are the harmful ones.
-    direction = labeled_gradient(student, labeled_loss, x_l, new)
     return coefficient / batch * student.log_probability_derivative(old, direction, x_u)
 
 

@@ -1,5 +1,6 @@
 """A network run as a pure function of its weights: forward, backward and one step of its optimizer."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,13 +18,17 @@ class Update(NamedTuple):
         weights: the new trainable weights, list of tensors.
         assignments: [(variable, new value)] of the network and its optimizer.
         gradient_norm: global norm of the gradient with weight decay, before clipping; float32 scalar.
-        first_step_coefficient: minus the derivative of a new weight by this step's gradient (eta_S), float32 scalar.
+        first_step_coefficient: minus the derivative of a new weight by this step's gradient (eta_S), float32 scalar;
+            times the factor of clipping, as if that stayed when the gradient changes.
+        pulled_back: function of a direction v of weights, lists of tensors: u such that the new weights move along v
+            by -eta_S <u, dg> when the gradient g changes by dg; v itself unless clipping acts.
     """
 
     weights: list
     assignments: list
     gradient_norm: tf.Tensor
     first_step_coefficient: tf.Tensor
+    pulled_back: Callable
 
 
 class Learner:
@@ -181,9 +186,11 @@ class Learner:
         new, assignments = self.optimizer.new_values(weights, regular.gradients)
         assignments += zip(self.network.trainable_variables, new, strict=True)
         assignments += zip(self.network.non_trainable_variables, state, strict=True)
-        # Clipping takes part in the step, so it takes part in the step's derivative (its own is left out).
-        coefficient = self.optimizer.first_step_coefficient() * regular.clip_factor
-        return Update(new, assignments, regular.norm, coefficient)
+        # Clipping takes part in the step, so it takes part in the step's derivative.
+        coefficient = self.optimizer.first_step_coefficient()
+        if regular.clip_factor is not None:
+            coefficient *= regular.clip_factor
+        return Update(new, assignments, regular.norm, coefficient, regular.pulled_back)
 
 
 def _float_like(value):

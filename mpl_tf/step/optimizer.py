@@ -123,12 +123,31 @@ class Regularised(NamedTuple):
     Attributes:
         gradients: with weight decay, and clipped: list of float32 tensors.
         norm: their global norm before clipping, float32 scalar.
-        clip_factor: what clipping multiplied them by, float32 scalar in (0, 1].
+        clip_factor: what clipping multiplied them by, float32 scalar in (0, 1]; None where nothing is clipped.
     """
 
     gradients: list
     norm: tf.Tensor
-    clip_factor: tf.Tensor
+    clip_factor: tf.Tensor | None
+
+    def pulled_back(self, direction):
+        """How the gradients as taken change along a direction with those before clipping, over clip_factor.
+
+        Of k = (c / |r|) r the derivative is dk = (c / |r|) (dr - r <r, dr> / |r|^2), so <v, dk> = (c / |r|) <u, dr>
+        with u = v - r <r, v> / |r|^2: clipping that acts fixes the length, and what lies along r counts for nothing.
+
+        Args:
+            direction: v, list of tensors of the gradients' shapes.
+        Returns:
+            u, list of tensors: v itself where clipping does not act.
+        """
+        if self.clip_factor is None:
+            return direction
+        # The clipped gradients point as r does; their own lengths stand in for its.
+        k = self.gradients
+        share = tf.math.divide_no_nan(distribute.dot(k, direction), distribute.dot(k, k))
+        share = tf.where(self.clip_factor < 1, share, 0.0)
+        return [v - share * g for v, g in zip(direction, k, strict=True)]
 
 
 def regularised(gradients, weights, mask, weight_decay, clip_norm):
@@ -147,7 +166,7 @@ def regularised(gradients, weights, mask, weight_decay, clip_norm):
         gradients = [g + weight_decay * w if use else g for g, w, use in zip(gradients, weights, mask, strict=True)]
     norm = tf.sqrt(distribute.dot(gradients, gradients))
     if not clip_norm:
-        return Regularised(gradients, norm, tf.constant(1.0))
+        return Regularised(gradients, norm, None)
     # tf.clip_by_global_norm keeps its factor to itself, which the feedback needs: the student's step shrinks by it.
     factor = tf.minimum(1.0, clip_norm / norm)
     return Regularised([g * factor for g in gradients], norm, factor)

@@ -71,22 +71,38 @@ def test_flags_name_the_network_of_each_role_and_its_stochastic_depth(make_confi
     np.testing.assert_allclose(sorted(rates), sorted([0.1, *(0.05 * number for number in range(1, 13))]))
 
 
+def halves(strategy, batch):
+    """The batch for ever, each of two replicas getting its half."""
+    parts = {key: tf.reshape(value, [2, -1, *value.shape[1:]]) for key, value in batch.items()}
+    return strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensor_slices(parts).repeat())
+
+
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
     one_batch = tiny.batch(labeled=4, unlabeled=8)
     logs, numbers = run(tiny.shared(name, norm=True, **options), tiny.repeated(one_batch), 4)
-
-    def halves(_):
-        parts = {key: tf.reshape(value, [2, -1, *value.shape[1:]]) for key, value in one_batch.items()}
-        return tf.data.Dataset.from_tensor_slices(parts).repeat()
-
     with two_replicas.scope():
         method = tiny.make(name, norm=True, ema_decay=0.9, **options)
-    two_logs, two_numbers = run(method, two_replicas.distribute_datasets_from_function(halves), 4)
+    two_logs, two_numbers = run(method, halves(two_replicas, one_batch), 4)
     np.testing.assert_allclose(two_numbers, numbers, rtol=1e-4, atol=1e-5)
     assert logs.keys() == two_logs.keys()
     for quantity, value in logs.items():
         assert two_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
+
+
+def test_exact_feedback_through_clipping_is_that_of_one_device_and_of_one_part(two_replicas):
+    """The gradient's norm is far above the bound, so that clipping acts in each step."""
+    one_batch = tiny.batch(labeled=4, unlabeled=8)
+    batches = tiny.repeated(one_batch)
+    options, clipped = {"feedback": "exact", "feedback_scale": "sum", "ema_decay": 0.9}, {"clip_norm": 0.05}
+    logs, numbers = run(tiny.make("mpl", compiled=clipped, **options), batches, 3)
+    assert logs["student_gradient_norm"] > 0.1
+    in_parts = run(tiny.make("mpl", compiled=clipped | {"accumulate": 2}, **options), batches, 3)
+    with two_replicas.scope():
+        method = tiny.make("mpl", compiled=clipped, **options)
+    for other in (in_parts, run(method, halves(two_replicas, one_batch), 3)):
+        np.testing.assert_allclose(other[1], numbers, rtol=1e-4, atol=1e-6)
+        assert other[0]["norm_feedback"] == pytest.approx(logs["norm_feedback"], rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "options"), FEW)
@@ -236,13 +252,13 @@ def test_one_mpl_step_is_algorithm_1_by_hand():
 
 
 def test_exact_h_is_the_dot_products_h():
-    """-sum q dL/dq is eta <grad L_l(theta_S'), g_u> once label smoothing is off."""
+    """Which is minus sum q dL/dq once label smoothing is off and nothing is clipped."""
     batches = tiny.repeated(tiny.batch())
     values = [
-        run(tiny.make("mpl", feedback=form, label_smoothing=0.0), batches, 1)[0]["h"]
+        run(tiny.make("mpl", feedback=form, compiled={"clip_norm": 0.5}), batches, 1)[0]["h"]
         for form in ("exact", "dot_product")
     ]
-    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
 def test_students_statistics_move_by_its_own_pass_alone():

@@ -46,17 +46,20 @@ class Setting:
             return [w - coefficient * g for w, g in zip(self.theta, gradient, strict=True)], gradient
         return self.student.optimizer.new_values(self.theta, gradient)[0], gradient
 
+    def direction(self, new):
+        return feedback.labeled_gradient(self.student, self.loss_of_logits, self.batch["x_l"], new)
+
     def table(self, q):
         new, _ = self.student_step(q)
         coefficient = self.student.optimizer.first_step_coefficient()
-        x_l, x_u = self.batch["x_l"], self.batch["x_u_strong"]
-        return feedback.exact(self.student, self.loss_of_logits, x_l, x_u, self.theta, new, coefficient, self.count)
+        x_u = self.batch["x_u_strong"]
+        return feedback.exact(self.student, self.direction(new), x_u, self.theta, coefficient, self.count)
 
     def taylor(self, new):
         return feedback.taylor(self.student, self.loss_of_logits, self.batch["x_l"], self.theta, new)
 
     def dot_product(self, new, gradient, rate):
-        return feedback.dot_product(self.student, self.loss_of_logits, self.batch["x_l"], new, gradient, rate)
+        return feedback.dot_product(self.direction(new), gradient, rate)
 
 
 def gradient_at(z, loss):
@@ -94,6 +97,53 @@ def test_exact_table_matches_finite_differences_of_the_labeled_loss():
             float(setting.labeled_loss(setting.student_step(tf.constant(q + sign * change))[0])) for sign in (1, -1)
         ]
         assert table[example, label] == pytest.approx((after[0] - after[1]) / (2 * width), abs=2e-5, rel=0.01)
+
+
+def in_float64(setting, q, weight_decay, clip_norm):
+    """L_l after a student's step of weight decay and clipping by q, written out; and the factor of clipping."""
+    x_u, x_l = (tf.cast(setting.batch[key], tf.float64) for key in ("x_u_strong", "x_l"))
+    theta = [tf.cast(w, tf.float64) for w in setting.theta]
+
+    def log_p(w, x):
+        return tf.nn.log_softmax(tf.tanh(x @ w[0] + w[1]) @ w[2] + w[3])
+
+    with tf.GradientTape() as tape:
+        tape.watch(theta)
+        loss = -tf.reduce_sum(q * log_p(theta, x_u)) / setting.count
+    gradient = [g + weight_decay * w for g, w in zip(tape.gradient(loss, theta), theta, strict=True)]
+    clipped, norm = tf.clip_by_global_norm(gradient, clip_norm)
+    after = log_p([w - RATE * g for w, g in zip(theta, clipped, strict=True)], x_l)
+    labels = tf.one_hot(setting.batch["y_l"], tiny.CLASSES, dtype=tf.float64)
+    return float(-tf.reduce_mean(tf.reduce_sum(labels * after, -1))), float(clip_norm / norm)
+
+
+@pytest.mark.parametrize("factor", [0.07, 0.3, 0.6, 1.5])
+def test_exact_is_the_derivative_of_the_step_through_clipping_and_weight_decay(factor):
+    """Against finite differences in float64; frozen, the factor would be wrong by more than a tenth."""
+    setting, decay = Setting(), 0.1
+    q = tf.nn.softmax(tf.cast(setting.z, tf.float64))
+    bound = factor / in_float64(setting, q, decay, 1.0)[1]
+    setting.student.weight_decay, setting.student.clip_norm = decay, bound
+    _, gradient = setting.student_step(setting.q)
+    step = setting.student.update(setting.theta, gradient, [])
+    direction = setting.direction(step.weights)
+    tables = [
+        feedback.exact(
+            setting.student, v, setting.batch["x_u_strong"], setting.theta, step.first_step_coefficient, setting.count
+        ).numpy()
+        for v in (step.pulled_back(direction), direction)
+    ]
+    expected, width = np.zeros_like(tables[0]), 1e-6
+    for place in np.ndindex(expected.shape):
+        change = width * np.eye(expected.size)[np.ravel_multi_index(place, expected.shape)].reshape(expected.shape)
+        above, below = (in_float64(setting, q + sign * change, decay, bound)[0] for sign in (1, -1))
+        expected[place] = (above - below) / (2 * width)
+    errors = [np.linalg.norm(table - expected) / np.linalg.norm(expected) for table in tables]
+    assert errors[0] < 1e-4
+    if factor < 1:
+        assert errors[1] > 0.1
+    else:
+        np.testing.assert_array_equal(tables[0], tables[1])  # To the bit: clipping does not act.
 
 
 @pytest.mark.parametrize("form", ["taylor", "dot_product"])

@@ -41,6 +41,7 @@ class Flags:
     )
     feedback: str = like(Config, "feedback", "taylor")
     precision: str = like(Config, "precision", "float32")
+    clip_norm: float = like(Config, "clip_norm", 5.0)
     batch: int = flag("labeled images a step, and as many unlabeled ones", 4, unit="images", low=1)
     steps: int = flag("steps to compare; 0: the bytes alone", 5, unit="steps", low=0)
     network: str = flag(
@@ -159,7 +160,7 @@ def make(values, devices=None):
         else:
             kind, options = (Supervised, {}) if values.method == "supervised" else (UDA, objective)
             method = kind(build(values), **options, **rates)
-        method.compile(**optimizers, weight_decay=1e-4, clip_norm=5.0)
+        method.compile(**optimizers, weight_decay=1e-4, clip_norm=values.clip_norm)
         return method.devices.place(method)
 
 
