@@ -1,8 +1,12 @@
 """Weak and strong random views of a batch, as pure functions of (images, seed): same seed, same bits.
 
-Sources: RandAugment (Cubuk et al. 2020) as released with Meta Pseudo Labels: `num_ops` slots; in each, every image
-draws one of the operations, applied with a probability itself drawn in [0.2, 0.8]; then a cutout square, a horizontal
-flip and a shift. The released code's wrapped values (blend, solarize) are not copied: see operations.py.
+Sources: RandAugment (Cubuk et al. 2020) as released with Meta Pseudo Labels: every image draws a probability in
+[0.2, 0.8]; in each of `num_ops` slots it draws one of the operations, applied with that probability; then a cutout
+square, a horizontal flip and a shift.
+
+Deviations from the released code: its wrapped values (blend, solarize) are not copied, see operations.py. It flips and
+shifts an image before RandAugment too, so that places are up to twice the shift away; two flips are one in law, and the
+second shift alone is drawn here, as RandAugment's translations shift too.
 
 A batch is split by operation, so an image pays for its own operation alone. Keras' and keras_cv's RandAugment draw
 from a stateful generator, so a resumed run would not repeat itself.
@@ -24,21 +28,24 @@ def _checked(images):
     return images
 
 
-def _one_operation_each(images, draws, magnitude, fill):
-    """One slot of RandAugment. draws: float32 [N, 5] in [0, 1): operation, its probability, applied or not, its own."""
-    operation = tf.cast(draws[:, 0] * len(OPERATIONS), tf.int32)
-    applied = draws[:, 2] < 0.2 + 0.6 * draws[:, 1]
-    group = tf.where(applied, operation, len(OPERATIONS))  # the last group stays as it is
+def _one_operation_each(images, draws, chance, operations, magnitude, fill):
+    """One slot of RandAugment.
+
+    draws: float32 [N, 5] in [0, 1): operation, one that is not used, applied or not, the operation's own two.
+    chance: float32 [N], of applying it. operations: dict of functions as OPERATIONS.
+    """
+    operation = tf.cast(draws[:, 0] * len(operations), tf.int32)
+    group = tf.where(draws[:, 2] < chance, operation, len(operations))  # the last group stays as it is
 
     def split(values):
-        return tf.dynamic_partition(values, group, len(OPERATIONS) + 1)
+        return tf.dynamic_partition(values, group, len(operations) + 1)
 
     *parts, untouched = split(images)
     *own_draws, _ = split(draws[:, 3:])
     places = split(tf.range(tf.shape(images)[0]))
     done = [
         operate(part, magnitude, own, fill)
-        for operate, part, own in zip(OPERATIONS.values(), parts, own_draws, strict=True)
+        for operate, part, own in zip(operations.values(), parts, own_draws, strict=True)
     ]
     return tf.ensure_shape(tf.dynamic_stitch(places, [*done, untouched]), images.shape)
 
@@ -69,7 +76,7 @@ def weak_view(images, seed, *, flip, shift, fill=128):
     return _cut_flip_shift(_checked(images), seed, size=0, flip=flip, shift=shift, fill=fill)
 
 
-def strong_view(images, seed, *, flip, shift, num_ops, magnitude, cutout, fill=128):
+def strong_view(images, seed, *, flip, shift, num_ops, magnitude, cutout, fill=128, operations=OPERATIONS):
     """RandAugment, then a cutout square, then the flip and shift of weak_view.
 
     images, seed, flip, shift: as in weak_view.
@@ -77,13 +84,16 @@ def strong_view(images, seed, *, flip, shift, num_ops, magnitude, cutout, fill=1
     cutout: side of the square, a fraction 0..1 of the image's shorter side, 0 for none; its centre is uniform over
     the image and what lies outside is cut off.
     fill: grey level 0..255 of every uncovered pixel, those of geometric operations and cutouts included.
+    operations: what a slot draws from, dict of functions as OPERATIONS.
     Returns uint8 [N, H, W, 3]. Raises ValueError for images of another dtype or shape.
     """
     images = _checked(images)
     slots_seed, end_seed = tf.unstack(tf.random.split(tf.cast(seed, tf.int64), 2))
     draws = tf.random.stateless_uniform([num_ops, tf.shape(images)[0], 5], slots_seed)
     for slot in range(num_ops):
-        images = _one_operation_each(images, draws[slot], magnitude, fill)
+        # One chance an image, for all its slots: that of the first.
+        chance = 0.2 + 0.6 * draws[0, :, 1]
+        images = _one_operation_each(images, draws[slot], chance, operations, magnitude, fill)
     size = int(cutout * min(images.shape[1:3]))
     return _cut_flip_shift(images, end_seed, size=size, flip=flip, shift=shift, fill=fill)
 

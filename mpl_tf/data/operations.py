@@ -205,11 +205,24 @@ def _factor(magnitude):
     return 0.1 + 1.8 * magnitude / 10
 
 
+def reaching(translate, half_side):
+    """The operations that a data set's size scales; see OPERATIONS.
+
+    Args:
+        translate: length of a translation at magnitude 10, a fraction of the side along it.
+        half_side: half the side of a cutout at magnitude 10, a fraction of the shorter side; cut to whole pixels.
+    """
+    return {
+        "TranslateX": lambda x, m, u, fill: translate_x(x, x.shape[2] * translate * m / 10, u[:, 0] < 0.5, fill),
+        "TranslateY": lambda x, m, u, fill: translate_y(x, x.shape[1] * translate * m / 10, u[:, 0] < 0.5, fill),
+        "Cutout": lambda x, m, u, fill: cutout(x, 2 * int(min(x.shape[1:3]) * half_side * m / 10), u, fill),
+    }
+
+
 # Name -> function of x: images; m: magnitude, a Python number >= 0 on the 0..10 scale, where geometry and blends
 # extrapolate above 10 (rotation is 48 degrees at 16) and the rest saturates; u: draws in [0, 1), float32 [N, 2], of
 # which the first, below 1/2, negates geometry and both place the cutout; fill: grey level of uncovered pixels.
-# Translations, and half the cutout's side, are one eighth of the image's side at 10. Posterize keeps at least one
-# bit, as Pillow demands.
+# Posterize keeps at least one bit, as Pillow demands.
 OPERATIONS = {
     "AutoContrast": lambda x, m, u, fill: auto_contrast(x),
     "Equalize": lambda x, m, u, fill: equalize(x),
@@ -223,7 +236,10 @@ OPERATIONS = {
     "Sharpness": lambda x, m, u, fill: sharpness(x, _factor(m)),
     "ShearX": lambda x, m, u, fill: shear_x(x, 0.3 * m / 10, u[:, 0] < 0.5, fill),
     "ShearY": lambda x, m, u, fill: shear_y(x, 0.3 * m / 10, u[:, 0] < 0.5, fill),
-    "TranslateX": lambda x, m, u, fill: translate_x(x, x.shape[2] / 8 * m / 10, u[:, 0] < 0.5, fill),
-    "TranslateY": lambda x, m, u, fill: translate_y(x, x.shape[1] / 8 * m / 10, u[:, 0] < 0.5, fill),
-    "Cutout": lambda x, m, u, fill: cutout(x, 2 * int(min(x.shape[1:3]) / 8 * m / 10), u, fill),
-}
+} | reaching(1 / 8, 1 / 8)  # Of the image's side at magnitude 10, as released for CIFAR and SVHN.
+
+
+def chosen(translate, half_side, without):
+    """OPERATIONS with the reaches of `reaching` and not those whose names are in `without`."""
+    found = OPERATIONS | reaching(translate, half_side)
+    return {name: operation for name, operation in found.items() if name not in without}

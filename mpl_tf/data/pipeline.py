@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from mpl_tf.data import augment
+from mpl_tf.data import augment, operations
 from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, Source, targets_at
 
 # Streams of randomness, of views, of crops and of the data's order.
@@ -58,6 +58,8 @@ def make_views(dataset, config):
         )
     plain = {"flip": dataset.flip, "shift": round(config.shift * dataset.shape[0]), "fill": dataset.fill}
     strong = {"num_ops": config.randaugment_ops, "magnitude": config.randaugment_magnitude, "cutout": config.cutout}
+    without = config.randaugment_without.split(",")
+    strong["operations"] = operations.chosen(config.randaugment_translate, config.randaugment_cutout, without)
     scale, offset = dataset.normalisation()
     return Views(
         weak=lambda x, seed: augment.weak_view(x, seed, **plain),

@@ -4,6 +4,10 @@ A 3 x 3 stem of 16 k channels, three groups of four pre-activation blocks of 16 
 slope 0.2, batch norm of decay 0.99 and epsilon 1e-3. Where the shape changes, the activated input is projected by a
 1 x 1 convolution. The original's stem has 16 channels whatever k; the released code's 16 k spares one projection.
 
+Deviation: convolutions start from he_normal, which counts the inputs, the classifier from Glorot's uniform; released
+are normal weights by the number of outputs and uniform ones within 1 / sqrt(classes). Batch norm takes most of the
+scale of a convolution's weights away again.
+
 Stochastic depth (Huang et al. 2016): in training an example skips the residual branch of block l of L with chance
 stochastic_depth * l / L; a branch that is not skipped is divided by the chance that it is not, so that inference takes
 it as it is.

@@ -11,34 +11,20 @@ from mpl_tf.base.errors import together
 from mpl_tf.settings import checks, fields
 from mpl_tf.settings.catalogue import METHODS, takers
 from mpl_tf.settings.fields import flag
-from mpl_tf.settings.run_settings import EXAMPLES, RELEASED, STEPS, RunSettings
+from mpl_tf.settings.run_settings import EXAMPLES, RELEASED, STEPS
+from mpl_tf.settings.view_settings import LARGEST, ViewSettings
 
 PAPER = "paper section 3.2"
 SHARE = "steps; below 1: share of the run"
 BELOW_1 = 1 - 1e-6  # Of averages: at 1 they would never move.
-LARGEST = 1e3  # Of rates and weights; float32 overflows in the squares of far larger ones.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(RunSettings):
+class Config(ViewSettings):
     """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
 
     # Flags in steps that may also be a share of the run, so that a recipe keeps its form where a run is short.
     SHARES: ClassVar = ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps", "uda_ramp_steps")
-
-    randaugment_ops: int = flag(
-        "RandAugment operations an image", low=0, limit=100, source=f"{RELEASED}: 2", topic="Views"
-    )
-    randaugment_magnitude: float = flag(
-        "RandAugment magnitude, 10 = full range", low=0, high=30, source=f"{RELEASED}: 16"
-    )
-    cutout: float = flag(
-        "side of the strong view's cutout as a fraction of the image's", low=0, high=1, source=f"{RELEASED}: 0.5"
-    )
-    shift: float = flag("largest random shift as a fraction of the side", low=0, high=0.5, source=f"{RELEASED}: 0.125")
-    noise: float = flag(
-        "strong view of points: standard deviation of the added noise", unit="that of the data", low=0, limit=LARGEST
-    )
 
     teacher_learning_rate: float = flag(
         "peak rate of the teacher, and of a method's only network",

@@ -31,4 +31,25 @@ class Form:
 
 
 MESH = Form("replica:R,core:S, as in replica:2,core:4", r"replica:([1-9]\d*),core:([1-9]\d*)")
+_OPERATIONS = (
+    "AutoContrast",
+    "Equalize",
+    "Invert",
+    "Rotate",
+    "Posterize",
+    "Solarize",
+    "Color",
+    "Contrast",
+    "Brightness",
+    "Sharpness",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "Cutout",
+)  # Those of data/operations.py, which a test compares.
+_ONE = f"(?:{'|'.join(_OPERATIONS)})"
+OPERATIONS = Form(
+    f"some of {', '.join(_OPERATIONS)}, separated by commas, as in Rotate,TranslateX", rf"{_ONE}(?:,{_ONE})*"
+)
 BACKGROUND = Form("white, black or #rrggbb, as in #ff8000", r"(white|black|#[0-9a-fA-F]{6})")

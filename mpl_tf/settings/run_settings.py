@@ -1,6 +1,6 @@
 """The first half of a run's configuration: what to run, on which data, how long and on which devices.
 
-The flags of what it learns by, from the views to the finetuning, are in config.py.
+The flags of the views are in view_settings.py, those of what it learns by, to the finetuning, in config.py.
 """
 
 import dataclasses

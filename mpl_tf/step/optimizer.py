@@ -10,19 +10,24 @@ from mpl_tf.models.layers import BatchNorm
 
 
 @keras.saving.register_keras_serializable("mpl_tf")
-class WaitThen(keras.optimizers.schedules.LearningRateSchedule):
-    """Rate 0 for `wait` steps, then another schedule from its own step 0."""
+class WaitThenWarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rate 0 for `wait` steps, `warmup` steps of a linear rise, then another schedule from its own step 0.
 
-    def __init__(self, wait, schedule):
-        self.wait, self.schedule = wait, schedule
+    The k-th step of the rise, from 0, has (k + 1) / warmup of the peak, as released: none is at rate 0. Keras' own
+    warm-up has k / warmup.
+    """
+
+    def __init__(self, wait, warmup, schedule):
+        self.wait, self.warmup, self.schedule = wait, warmup, schedule
 
     def __call__(self, step):
         """The rate at an int or float scalar step, float32."""
-        step = tf.cast(step, tf.float32)
-        return tf.where(step < self.wait, 0.0, self.schedule(tf.maximum(step - self.wait, 0.0)))
+        since = tf.cast(step, tf.float32) - self.wait
+        risen = tf.clip_by_value((since + 1.0) / max(self.warmup, 1), 0.0, 1.0)
+        return risen * self.schedule(tf.maximum(since - self.warmup, 0.0))
 
     def get_config(self):
-        return {"wait": self.wait, "schedule": self.schedule}
+        return {"wait": self.wait, "warmup": self.warmup, "schedule": self.schedule}
 
 
 def learning_rate_schedule(peak, kind, steps, wait=0, warmup=0):
@@ -38,11 +43,7 @@ def learning_rate_schedule(peak, kind, steps, wait=0, warmup=0):
     """
     after = max(steps - wait - warmup, 1)
     alpha = 0.0 if kind == "cosine" else 1.0  # At alpha 1 the cosine is flat.
-    cosine = keras.optimizers.schedules.CosineDecay
-    # Keras' cosine takes no warm-up of 0 steps.
-    if not warmup:
-        return WaitThen(wait, cosine(peak, after, alpha))
-    return WaitThen(wait, cosine(0.0, after, alpha, warmup_target=peak, warmup_steps=warmup))
+    return WaitThenWarmUp(wait, warmup, keras.optimizers.schedules.CosineDecay(peak, after, alpha))
 
 
 @keras.saving.register_keras_serializable("mpl_tf")
@@ -50,6 +51,10 @@ class SGD(keras.optimizers.SGD):
     """Keras' SGD, its rule a pure function of values, so that a step can use its result before it is assigned.
 
     With velocity v: v' = momentum v - rate g; value' = value + v', or with Nesterov value + momentum v' - rate g.
+
+    Deviation from the released program: TF1's velocity has no rate in it (v' = momentum v + g, value' = value - rate
+    v'), so that it gathers gradients during the waiting steps, and what it holds is rescaled when the rate changes.
+    This is Keras' rule, for which there are optimizers and checkpoints. At a constant rate the two are the same.
     """
 
     def rule(self, value, velocity, gradient, rate):

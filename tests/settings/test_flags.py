@@ -1,6 +1,6 @@
 """From a command line to a Config: what is read over what, the recipes, config.json, and every refusal.
 
-Covers: checks.py, config.py, config_json.py, method_checks.py, run_settings.py
+Covers: checks.py, config.py, config_json.py, method_checks.py, run_settings.py, view_settings.py
 """
 
 import dataclasses
@@ -42,6 +42,8 @@ RELEASED = {
     "uda_ramp_steps": 5000,
     "randaugment_ops": 2,
     "randaugment_magnitude": 16,
+    "randaugment_translate": 0.125,
+    "randaugment_cutout": 0.125,
     "cutout": 0.5,
     "shift": 0.125,
     "method": "mpl",
@@ -76,6 +78,8 @@ IMAGENET = {  # The authors' README for ImageNet-10%; finetuning: paper, section
     "labeled_batch": 1024,
     "mu": 15,
     "randaugment_magnitude": 17,
+    "randaugment_translate": 0.4465,
+    "randaugment_cutout": 0.1786,
     "teacher_learning_rate": 0.15,
     "teacher_warmup_steps": 5000,
     "student_learning_rate": 0.1,
@@ -340,6 +344,10 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
         (["--dataset=digits_50", "--stochastic_depth=1"], ["--stochastic_depth", "0 to 0.99", "1.0"]),
         (["--dataset=digits_50", "--unlabeled_source=all"], ["--unlabeled_source", "rest, labeled", "all"]),
         (["--dataset=digits_50", "--randaugment_magnitude=31"], ["--randaugment_magnitude", "0 to 30", "31"]),
+        (
+            ["--dataset=digits_50", "--randaugment_without=Rotate,Turn"],
+            ["--randaugment_without", "TranslateY, Cutout, separated by commas", "Rotate,Turn"],
+        ),
         (["--dataset=digits_50", "--uda_temperature=0"], ["--uda_temperature", "0.0"]),
         (["--dataset=digits_50", "--momentum=nan"], ["--momentum", "0 to 1", "nan"]),
         (["--dataset=digits_50", "--weight_decay=nan"], ["--weight_decay", "at least 0", "nan"]),

@@ -43,10 +43,11 @@ def test_first_step_coefficient_is_the_derivative_of_the_step(momentum, nesterov
 
 
 def test_schedule_waits_warms_up_and_decays_as_released():
+    """The k-th step of the warm-up has (k + 1) / 20 of the peak; the cosine is at its half after 35 of 70 steps."""
     rate = learning_rate_schedule(0.4, "cosine", steps=100, wait=10, warmup=20)
-    assert [float(rate(step)) for step in (0, 9, 10)] == [0, 0, 0]
-    assert float(rate(20)) == pytest.approx(0.2)
-    assert float(rate(30)) == pytest.approx(0.4)
+    assert [float(rate(step)) for step in (0, 9)] == [0, 0]
+    warm = [float(rate(step)) for step in (10, 11, 19, 28, 29, 30)]
+    assert warm == pytest.approx([0.02, 0.04, 0.2, 0.38, 0.4, 0.4])
     assert float(rate(65)) == pytest.approx(0.2)
     assert float(rate(100)) == pytest.approx(0, abs=1e-7)
     flat = learning_rate_schedule(0.4, "constant", steps=100)

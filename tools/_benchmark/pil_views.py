@@ -21,9 +21,10 @@ class Policy:
 
     def __call__(self, array):
         image = Image.fromarray(array)
+        chance = random.uniform(0.2, 0.8)
         for _ in range(self.num_ops):
             operation = random.choice(list(OPERATIONS.values()))
-            if random.random() < random.uniform(0.2, 0.8):
+            if random.random() < chance:
                 image = operation(image, self.magnitude, random.choice((-1, 1)))
         width, height = image.size
         half = int(self.cutout * min(width, height)) // 2
