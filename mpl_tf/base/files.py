@@ -49,7 +49,7 @@ def write(path, save):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
-        _to_disk(temporary)
+        to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise RunError(f"{path}: expected to write it, got {error}; {remedy(error)}") from error
@@ -117,7 +117,7 @@ def sweep(folder):
             left.unlink(missing_ok=True)
 
 
-def _to_disk(path):
+def to_disk(path):
     """Wait until a file's bytes are on the disk; some network file systems cannot tell and are believed."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         os.fsync(file.fileno())

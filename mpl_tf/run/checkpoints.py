@@ -5,12 +5,13 @@ read is taken. Keras' BackupAndRestore keeps one backup and trusts it; tf.train.
 files, and starts anew where that is damaged or gone. The files carry checksums, so that damage is noticed.
 """
 
+import os
 import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
-from mpl_tf.base import console
+from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.run.workdir import listed
 
@@ -111,9 +112,7 @@ class Checkpoints:
                 if self.writes:
                     self._write(step)
         except (tf.errors.OpError, OSError) as error:
-            # Half a checkpoint would take the room that the next one needs.
-            for leftover in [*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_*")]:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            self._sweep()  # Half a checkpoint would take the room that the next one needs.
             kept = "the one before it is kept" if listed(self.folder) else "there is none before it"
             raise RunError(
                 f"{self.folder}: expected to write the checkpoint of step {step}, got {reason(error)}; {kept}: "
@@ -122,7 +121,16 @@ class Checkpoints:
 
     def _write(self, step):
         """A checkpoint and, for TensorFlow's own tools, the list of them; then the oldest go, their index first."""
-        self._checkpoint.write(self._prefix(step))
+        # TensorFlow writes the index, which says that a checkpoint is there, piece by piece: under another name first.
+        temporary = self.folder / f"{files.PARTIAL}ckpt-{step}"
+        temporary.mkdir(parents=True, exist_ok=True)
+        self._checkpoint.write(str(temporary / f"ckpt-{step}"))
+        # An earlier one of the same step must never stand over other data; of the new one the index comes last.
+        Path(f"{self._prefix(step)}.index").unlink(missing_ok=True)
+        for path in sorted(temporary.iterdir(), key=lambda path: path.suffix == ".index"):
+            files.to_disk(path)
+            os.replace(path, self.folder / path.name)
+        temporary.rmdir()
 
         # Newer ones are there where the run went on from an older one; their time comes when they are written anew.
         older = [found for found in listed(self.folder) if found <= step]
@@ -143,7 +151,10 @@ class Checkpoints:
         return str(self.folder / f"ckpt-{step}")
 
     def _sweep(self):
-        """Remove what a killed process left of a checkpoint that it had not finished."""
+        """Remove what a killed process left of a checkpoint, or of TensorFlow's list, that it had not finished."""
+        files.sweep(self.folder)
+        for path in self.folder.glob("checkpoint.tmp*"):
+            path.unlink(missing_ok=True)
         whole = {f"ckpt-{step}" for step in listed(self.folder)}
         for path in self.folder.glob("ckpt-*"):
             if path.is_dir():

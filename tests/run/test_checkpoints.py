@@ -1,5 +1,7 @@
 """Checkpoints: found on the disk whatever lists them, passed over where damaged, refused where of another network."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -118,3 +120,36 @@ def test_after_going_on_from_an_older_one_its_successors_are_written_anew(saved)
     checkpoints.save(12, 1.0)
     assert restored(saved) == (12, 12)
     np.testing.assert_array_equal(listed(saved), [12, 11])
+
+
+@pytest.mark.parametrize("step", [12, 16])
+@pytest.mark.parametrize("files_named", [0, 1])
+def test_a_kill_while_one_is_written_leaves_those_before_it(saved, monkeypatch, capsys, step, files_named):
+    fresh = method()
+    checkpoints = Checkpoints(fresh, saved, keep=3)
+    checkpoints.restore()
+    fresh.seed.assign(99)
+    named, replace = [], os.replace
+
+    def killed(source, target):
+        if len(named) == files_named:
+            raise SystemExit
+        named.append(target.name)
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(SystemExit):
+            checkpoints.save(step, 1.0)
+    # The step that was written again is the one before it no more: its old index is not to stand over new data.
+    newest = 8 if step == 12 else 12
+    assert listed(saved)[0] == newest
+    assert restored(saved) == (newest, newest)
+    assert capsys.readouterr().err == ""
+    assert not list(saved.glob(f"*ckpt-{step}*"))
+
+
+def test_what_a_kill_left_of_tensorflows_list_is_swept(saved):
+    (saved / "checkpoint.tmp0123").write_text("half")
+    restored(saved)
+    assert not (saved / "checkpoint.tmp0123").exists()
