@@ -65,9 +65,9 @@ def train(config, make=None):
     # Of several workers, which share the folder, the first one holds it.
     joined = cluster.wanted(config.strategy)
     with workdir.claimed(config, writes=not (joined and joined.index)):
-        # The same command again changes nothing.
+        # The same command again changes nothing, unless the outcome was lost since.
         found = workdir.results(config.workdir)
-        if found is not None:
+        if found is not None and _has_student(config.workdir):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
             return
 
@@ -83,6 +83,18 @@ def train(config, make=None):
                 )
             _train(config, devices, make)
             devices.meet()  # No worker leaves while another still needs it.
+
+
+def _has_student(folder):
+    """Whether the student of a finished run is as it was written; if not, what happens now is told."""
+    from mpl_tf.models import saved
+
+    path = Path(folder) / "student.keras"
+    damage = saved.damaged(path)
+    if damage:
+        source = "from the last checkpoint" if workdir.newest(folder) else "from the start, as no checkpoint is left"
+        console.tell(f"{path} is not as it was written ({damage}); it is made again {source}")
+    return damage is None
 
 
 def _train(config, devices, make):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,27 @@ def test_the_same_command_again_changes_nothing(finished, capsys):
     assert main.main([*TINY, f"--workdir={finished}"]) == 0
     assert "holds the finished run: test top-1" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_lost_student_is_made_again_from_the_checkpoints(finished, tmp_path, traced, capsys, damage):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    path = run / "student.keras"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:1000])
+    # What the refusal advises is what helps.
+    assert main.main(["--mode=evaluate", f"--workdir={run}"]) == 2
+    told = capsys.readouterr().err
+    assert damage == "gone" or "the command that trained the run makes it again" in told
+    assert main.main([*TINY, f"--workdir={run}"], traced) == 0
+    assert f"{path} is not as it was written" in capsys.readouterr().err
+    np.testing.assert_array_equal(weights(run), weights(finished))
+    assert main.main(["--mode=evaluate", f"--workdir={run}"]) == 0
+    results = json.loads((finished / "results.json").read_text())
+    assert json.loads(capsys.readouterr().out)["test"] == pytest.approx(results["test"])
 
 
 def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path, traced):

@@ -28,11 +28,14 @@ def load(path, flag="workdir", missing="expected a finished run with {path}, fou
             return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras passes on whatever the file's parts lead it to.
         damage = f"{type(error).__name__}: {reason(error)}"
-    raise UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage})")
+    remedy = "the command that trained the run makes it again" if flag == "workdir" else f"give another --{flag}"
+    raise UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage}); {remedy}")
 
 
 def damaged(path):
     """Why a .keras file is not as it was written, by its parts' checksums, which Keras does not look at; or None."""
+    if not Path(path).exists():
+        return "it is gone"
     if Path(path).suffix != ".keras":
         return None
     try:

@@ -53,8 +53,10 @@ def test_every_flipped_byte_of_the_weights_is_noticed(path):
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive", None])
 def test_a_file_that_is_no_model_is_one_line(path, content):
     path.write_bytes(path.read_bytes()[:-200] if content is None else content)
-    with pytest.raises(UsageError, match="cannot read it") as told:
+    with pytest.raises(UsageError, match="cannot read it.*; give another --teacher$") as told:
         saved.load(path, "teacher")
+    with pytest.raises(UsageError, match="; the command that trained the run makes it again$"):
+        saved.load(path)
     assert "\n" not in str(told.value)
 
 
