@@ -29,7 +29,7 @@ def resnet_50(shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers=plai
         keras.Model, float32 [B, H, W, 3] -> logits float32 [B, num_classes].
     """
     inputs = layers.Input(shape)
-    x = _conv_norm(layers, inputs, stem, 7, 2)
+    x = conv_norm(layers, inputs, stem, 7, 2)
     x = layers.MaxPooling2D(3, 2, padding="same")(layers.Activation("relu")(x))
     total, done = sum(blocks for _, blocks in stages), 0
     for stage, (width, blocks) in enumerate(stages):
@@ -42,15 +42,26 @@ def resnet_50(shape, num_classes, dropout=0.0, stochastic_depth=0.0, layers=plai
 
 
 def _block(layers, x, width, stride, project, skip):
-    shortcut = _conv_norm(layers, x, 4 * width, 1, stride) if project else x
-    y = layers.Activation("relu")(_conv_norm(layers, x, width, 1, 1))
-    y = layers.Activation("relu")(_conv_norm(layers, y, width, 3, stride))
-    y = _conv_norm(layers, y, 4 * width, 1, 1)
+    shortcut = conv_norm(layers, x, 4 * width, 1, stride) if project else x
+    y = layers.Activation("relu")(conv_norm(layers, x, width, 1, 1))
+    y = layers.Activation("relu")(conv_norm(layers, y, width, 3, stride))
+    y = conv_norm(layers, y, 4 * width, 1, 1)
     if skip:
         y = layers.StochasticDepth(skip)(y)
     return layers.Activation("relu")(layers.Add()([shortcut, y]))
 
 
-def _conv_norm(layers, x, width, size, stride):
+def conv_norm(layers, x, width, size, stride):
+    """A convolution without bias, then batch norm.
+
+    Args:
+        layers: namespace of the layers.
+        x: [B, H, W, C].
+        width: its channels.
+        size: side of its kernel.
+        stride: its stride.
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), width].
+    """
     conv = layers.Conv2D(width, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")
     return layers.BatchNorm()(conv(x))

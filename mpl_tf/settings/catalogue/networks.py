@@ -11,6 +11,20 @@ NETWORKS = table(
     NetworkRow("mlp", "two hidden layers of 8 units, for points", "mpl_tf.models.mlp:mlp", smallest=0),
     NetworkRow("small_cnn", "four convolutions, 32 to 64 channels", "mpl_tf.models.small_cnn:small_cnn", smallest=8),
     NetworkRow("narrow_cnn", "small_cnn at half its width", "mpl_tf.models.small_cnn:narrow_cnn", smallest=8),
+    NetworkRow(
+        "fast_resnet",
+        help="small residual network for CPUs, strides before its blocks; 0.5 M weights",
+        path="mpl_tf.models.fast_resnet:fast_resnet",
+        smallest=8,
+        residual=True,
+    ),
+    NetworkRow(
+        "fast_resnet_wide",
+        help="fast_resnet at twice its width; 1.9 M weights",
+        path="mpl_tf.models.fast_resnet:fast_resnet_wide",
+        smallest=8,
+        residual=True,
+    ),
     NetworkRow("cnn13", "nine convolutions, that of Mean Teacher; 3.1 M weights", "mpl_tf.models.cnn13:cnn13", 12),
     NetworkRow(
         "wide_resnet_28_2",
