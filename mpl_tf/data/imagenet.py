@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError, reason
-from mpl_tf.data import decode, listing, shards, streamed, tfrecord
+from mpl_tf.data import decode, listing, nearby, shards, streamed, tfrecord
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.tfds import TfdsData
@@ -124,8 +124,16 @@ def _files(config, split="train"):
         raise UsageError(
             f"--num_labels: expected 0, as {config.dataset} takes all of its labels, got {config.num_labels}"
         )
+
+    def usual(folder):
+        return any(folder.glob(f"{split}-*-of-*"))
+
     folder = Path(config.data_dir) if config.data_dir else None
-    return folder if folder and any(folder.glob(f"{split}-*-of-*")) else TfdsData("imagenet2012", config.data_dir)
+    if folder and usual(folder):
+        return folder
+    if folder and not (folder / "imagenet2012").is_dir():
+        nearby.refuse_misplaced("ImageNet's usual shards", folder, usual)
+    return TfdsData("imagenet2012", config.data_dir)
 
 
 def _split(row, files, split, config):

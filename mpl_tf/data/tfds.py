@@ -5,12 +5,14 @@ import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import decode, streamed
+from mpl_tf.data import decode, nearby, streamed
 from mpl_tf.data.source import Source
 
 READ_BATCH = 256  # Images decoded before they are copied to their place.
@@ -25,29 +27,59 @@ class TfdsData:
         wanted: whether it is downloaded; one that is not tells by `there` whether it is in the folder.
         label: feature with the label.
     Raises:
-        RunError: it is not there and cannot be downloaded; on reading: its files are damaged.
+        UsageError: it is not there but in a folder near it, which is named.
+        RunError: it is not there and cannot be downloaded, after which no new folder is left; on reading: its files
+            are damaged.
     """
 
     def __init__(self, name, data_dir, wanted=True, label="label"):
         import tensorflow_datasets as tfds
 
-        self._label = label
+        self._label, self._builder = label, None
         tfds.disable_progress_bar()
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its retries; the last failure is told below.
         try:
             self._builder = tfds.builder(name, data_dir=data_dir or None)
             self.there = self._builder.data_path.exists()
-            if not wanted:
-                return
-            if not self.there:
-                print(f"{name} is not in {self._builder.data_path.parent}; downloading it", flush=True)
-            with contextlib.redirect_stdout(io.StringIO()):
-                self._builder.download_and_prepare()
+            if wanted and not self.there:
+                self._download(name, data_dir)
+        except UsageError:
+            raise
         except Exception as error:  # TFDS passes on whatever its downloader, file system or network raised.
             raise RunError(
                 f"--data_dir: {name} is not in {data_dir or '~/tensorflow_datasets'} and its download failed "
-                f"({type(error).__name__}: {_first_line(error)}); connect to the network, or give its folder"
+                f"({type(error).__name__}: {_first_line(error)}); {self._how(name, data_dir)}"
             ) from error
+
+    def _download(self, name, data_dir):
+        """Download and prepare the data set, unless it lies where the user did not mean to point."""
+        place, local = self._place(), "://" not in data_dir
+        if data_dir and local:
+            nearby.refuse_misplaced(name, data_dir, lambda folder: (folder / place).is_dir(), len(place.parts))
+        print(f"{name} is not in {self._builder.data_path.parent}; downloading it", flush=True)
+        root = Path(os.fspath(self._builder.data_path)).parents[len(place.parts) - 1]
+        kept = nearby.swept(root, ("downloads", place.parts[0])) if local else contextlib.nullcontext()
+        with kept, contextlib.redirect_stdout(io.StringIO()):
+            self._builder.download_and_prepare()
+
+    def _place(self):
+        """Its Path in a folder of TFDS data sets: NAME/VERSION or NAME/CONFIG/VERSION."""
+        return Path(*self._builder.info.full_name.split("/"))
+
+    def _how(self, name, data_dir):
+        """How to get the data set, in words: with a network, and without one."""
+        if self._builder is None:
+            return "connect to the network, or give its folder"
+        folder, base = data_dir or "~/tensorflow_datasets", name.partition("/")[0]
+        place = self._place()
+        others = [path.parent.name for path in Path(folder).expanduser().glob(f"{name}/*/dataset_info.json")]
+        told = f"there is version {', '.join(sorted(others))}, wanted is {place}; " if others else ""
+        elsewhere = nearby.hint(folder, lambda folder: (folder / place).is_dir())
+        return (
+            f"{told}{elsewhere}connect to the network, or on a machine that has one, with tensorflow-datasets "
+            f'{metadata.version("tensorflow-datasets")}, run python -c "import tensorflow_datasets as tfds; '
+            f"tfds.builder('{name}', data_dir='DIR').download_and_prepare()\" and copy DIR/{base} to {folder}/{base}"
+        )
 
     @property
     def class_names(self):
