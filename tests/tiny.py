@@ -20,7 +20,7 @@ PLAIN = {"ema_decay": 0.0}
 SOFT = {"pseudo_labels": "soft", "label_smoothing": 0.0}
 PLAIN_OF = {
     "pseudo_labels": SOFT,
-    "noisy_student": SOFT,
+    "noisy_student": SOFT,  # With its filter and its balance.
     "mean_teacher": {"ema_decay": 0.999},
     "meta_semi": {"ema_decay": 0.99},
 }

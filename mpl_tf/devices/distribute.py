@@ -43,6 +43,11 @@ def mean(values):
     return current().mean(values)
 
 
+def batch_mean(values):
+    """Mean over the examples of the whole batch, float32 [b, ...] -> [...]; as Devices.batch_mean has it."""
+    return current().batch_mean(values)
+
+
 def gather(values):
     """A copy's numbers [b] with those of all others, [copies * b] in the order of the global batch."""
     return current().gather(values)

@@ -136,6 +136,18 @@ class Devices(abc.ABC):
     def mean(self, values):
         """Mean of a nest of tensors over the copies, on each of them."""
 
+    def batch_mean(self, values):
+        """Mean over the examples of the whole batch, equal on all devices.
+
+        Args:
+            values: float32 [b, ...] of this copy's examples.
+        Returns:
+            float32 [...]; its gradient is that of this copy's mean, so that the mean over the copies, as the steps take
+            it of their gradients, is that of the whole batch.
+        """
+        own = tf.reduce_mean(values, axis=0)
+        return own if self.copies == 1 else own + tf.stop_gradient(self.mean(own) - own)
+
     @abc.abstractmethod
     def gather(self, values):
         """A copy's numbers [b] with those of all others, [copies * b] in the order of the global batch."""

@@ -2,6 +2,12 @@
 
 Glossary: theta_S the student's weights; x_u^w the weak view of the unlabeled batch; q the fixed teacher's distributions
 on its images, as they are, in inference mode; y_u the targets made of q; x_l, y_l the labeled batch.
+
+Lee's labels are the largest class, without smoothing, as flags/method_pseudo_labels.flags has them; Meta Pseudo Labels'
+own (sampled, smoothing 0.15) are --pseudo_labels=sampled --label_smoothing=0.15.
+
+Deviations from Lee: the teacher is fixed, as in equation 1 of Meta Pseudo Labels (his network labels for itself, anew
+in each step); so the unlabeled loss has no ramp, and the labeled images take part on request alone (--with_labels).
 """
 
 import tensorflow as tf
@@ -27,7 +33,7 @@ class PseudoLabels(SingleNetwork):
     log_names = ("loss", "student_loss", "student_agreement", "accuracy", "gradient_norm", "learning_rate")
     labeled_view, unlabeled_view = "x_l", "x_u_weak"
 
-    def __init__(self, network, pseudo_labels="sampled", label_smoothing=0.15, with_labels=False, **kwargs):
+    def __init__(self, network, pseudo_labels="argmax", label_smoothing=0.0, with_labels=False, **kwargs):
         super().__init__(network, **kwargs)
         self.pseudo_labels, self.label_smoothing, self.with_labels = pseudo_labels, label_smoothing, with_labels
         self.batch_keys = (self.labeled_view, "y_l", self.unlabeled_view, "q_u")
@@ -40,22 +46,23 @@ class PseudoLabels(SingleNetwork):
         # The fixed teacher's word, as targets: y_u of q. With the labels, both batches are one.
         y_u = pseudo_targets(batch["q_u"], self.pseudo_labels, self.seed, t)
         targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u  # [b, C]
+        w, remembered, told = self.counted(batch["q_u"], t)
         with tf.GradientTape() as tape:
             tape.watch(theta_S)
             zs, state = student.forward(theta_S, [x_u, x_l] if self.with_labels else [x_u])
 
         # theta_S' = theta_S - eta grad CE(targets, S), and the average of the weights follows.
-        at_logits = logit_gradient(zs, lambda *zs: self._loss(targets, tf.concat(zs, axis=0)))  # [b, C], as the targets
+        at_logits = logit_gradient(zs, lambda *zs: self._loss(targets, tf.concat(zs, axis=0), w))  # [b, C], as targets
         g_S = student.backward(tape, zs, theta_S, at_logits)
         update = student.update(theta_S, g_S, state)
-        assignments = update.assignments + self.average(update.weights, state, t)
+        assignments = update.assignments + self.average(update.weights, state, t) + remembered
 
         # A student that sees no labels is asked about them all the same, for the logs alone.
         z_u = zs[0]
         z_l = zs[1] if self.with_labels else student.forward(theta_S, [x_l])[0][0]
-        logs = {
+        logs = told | {
             "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l)),
-            "student_loss": self._loss(y_u, z_u),
+            "student_loss": self._loss(y_u, z_u, w),
             "student_agreement": losses.accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
             "accuracy": losses.accuracy(y_l, z_l),
             "gradient_norm": update.gradient_norm,
@@ -63,6 +70,22 @@ class PseudoLabels(SingleNetwork):
         }
         return StepResult(assignments, logs, [update.gradient_norm])
 
-    def _loss(self, targets, z):
-        """Mean CE of logits float32 [b, C] against smoothed distributions [b, C], a scalar."""
-        return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(targets, self.label_smoothing), z))
+    def counted(self, q, t):
+        """How much each unlabeled example counts; here all do alike.
+
+        Args:
+            q: float32 [b, C].
+            t: the step, from 0.
+        Returns:
+            (w, remembered, logs): float32 [b], 1 in the mean, or None for ones; [(variable, new
+            value)] of what the method remembers; quantities of `log_names` that the method adds.
+        """
+        return None, [], {}
+
+    def _loss(self, targets, z, w):
+        """Mean CE of logits float32 [b, C] against smoothed distributions [b, C], a scalar; the first by `counted`."""
+        each = losses.soft_cross_entropy(losses.smooth(targets, self.label_smoothing), z)
+        if w is not None:
+            # Labeled examples, if there are any, come after those that are weighted.
+            each = tf.concat([w * each[: tf.shape(w)[0]], each[tf.shape(w)[0] :]], axis=0)  # [b]
+        return tf.reduce_mean(each)

@@ -136,7 +136,7 @@ CHECKS = (
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
     (networks, ("dataset", "image_size", "model", "teacher_model")),
-    (feedback, ("pseudo_labels", "feedback", "baseline")),
+    (feedback, ("method", "pseudo_labels", "feedback", "baseline")),
     (
         methods,
         ("method", "teacher", "store", "generations", "label_smoothing", "ema_decay", "reweighting", "with_labels"),

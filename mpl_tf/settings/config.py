@@ -149,6 +149,13 @@ class Config(ViewSettings):
     generations: int = flag(
         "noisy_student: students trained one after the other, each the next one's teacher", low=0, limit=1000
     )
+    label_confidence: float = flag(
+        "noisy_student: smallest confidence of a teacher's label that counts; 0: all do",
+        low=0,
+        high=1,
+        source="Noisy Student paper: 0.3",
+    )
+    balance_classes: bool = flag("noisy_student: labels count by how rare their class is, so that classes are alike")
     with_labels: bool = flag(f"{takers('with_labels')}: the student learns from the labeled data too")
 
     reweighting: str = flag(

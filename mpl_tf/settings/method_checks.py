@@ -7,7 +7,9 @@ from mpl_tf.settings.forms import MESH
 
 
 def feedback(config):
-    """The form of the feedback goes with the pseudo labels and the baseline."""
+    """The form of the feedback, in methods that have one, goes with the pseudo labels and the baseline."""
+    if "feedback" not in METHODS[config.method].options:
+        return
     if config.pseudo_labels == "soft" and config.feedback in ("taylor", "dot_product"):
         yield (
             f"--feedback: {config.feedback} with --pseudo_labels=soft has a gradient of exactly zero at the teacher; "

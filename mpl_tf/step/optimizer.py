@@ -186,7 +186,14 @@ def moving_average(old, new, decay, step):
         step: int scalar tensor.
     Keras' SwapEMAWeights has neither the warm-up nor the batch-norm statistics, which the released code averages too.
     """
-    # Without its warm-up the average would hold the first, random weights for some 1 / (1 - decay) steps.
-    t = tf.cast(step, tf.float32)
-    rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
+    rate = 1.0 - warmed_up(decay, step)
     return [o + rate * (n - o) if n.dtype.is_floating else n for o, n in zip(old, new, strict=True)]
+
+
+def warmed_up(decay, step):
+    """A moving average's decay at step t from 0, min(decay, (1 + t) / (10 + t)), float32 scalar.
+
+    Without it the average would hold what it started with for some 1 / (1 - decay) steps.
+    """
+    t = tf.cast(step, tf.float32)
+    return tf.minimum(decay, (1.0 + t) / (10.0 + t))

@@ -42,7 +42,7 @@ METHODS = table(
         "noisy_student",
         help="pseudo labels with a noised student, which becomes the next teacher (Xie et al. 2020)",
         path="mpl_tf.methods.noisy_student:NoisyStudent",
-        options=("pseudo_labels", "label_smoothing"),
+        options=("pseudo_labels", "label_smoothing", "label_confidence", "balance_classes"),
         fixed_teacher="supervised",
         generations=True,
     ),
