@@ -127,7 +127,7 @@ def _train(config, devices, make):
     # The main phase. The seed is set anew: weights do not depend on what drew random numbers before.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
-        method = (make or methods.make)(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
+        method = (make or methods.make)(config, dataset.shape, dataset.num_classes, **dataset.facts)
     trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config)
 
     def exported(network):

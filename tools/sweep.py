@@ -60,11 +60,11 @@ class Traced:
     def __init__(self):
         self.method = None
 
-    def __call__(self, config, shape, num_classes, num_unlabeled):
+    def __call__(self, config, shape, num_classes, **facts):
         """As methods.make; all calls must differ in config.seed and config.workdir alone."""
         from mpl_tf import methods
 
-        fresh = methods.make(config, shape, num_classes, num_unlabeled)
+        fresh = methods.make(config, shape, num_classes, **facts)
         if self.method is None:
             self.method = fresh
         old, new = self.method.state(), fresh.state()

@@ -137,6 +137,22 @@ class Dataset:
         return 0 if self.unlabeled is None else len(self.unlabeled)
 
     @property
+    def class_prior(self):
+        """Shares of the classes among the labeled examples, list of floats; None where these are read as they train.
+
+        ImageNet, which is, has near as many of each class.
+        """
+        labels = getattr(self.labeled, "labels", None)
+        if labels is None:
+            return None
+        return (np.bincount(labels, minlength=self.num_classes) / len(labels)).tolist()
+
+    @property
+    def facts(self):
+        """What a method may have to know of the data: arguments of methods.make by name."""
+        return {"num_unlabeled": self.num_unlabeled, "class_prior": self.class_prior}
+
+    @property
     def num_classes(self):
         """Number of classes."""
         return len(self.class_names)

@@ -41,7 +41,7 @@ def count_weights(config, shape, num_classes):
         return _network(config, "student", shape, num_classes).count_params()
 
 
-def make(config, shape, num_classes, num_unlabeled=0):
+def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=None):
     """The configured method on new networks, compiled.
 
     Args:
@@ -49,6 +49,9 @@ def make(config, shape, num_classes, num_unlabeled=0):
         shape: of one example.
         num_classes: number of logits.
         num_unlabeled: of examples; methods whose batches hold the examples' numbers (`i_u`) are told.
+        class_prior: shares of the classes in the labeled set, list of num_classes floats; None: uniform. Methods that
+            balance classes are told.
+        kind: class to make in the place of the configured method's, a subclass of it; None: its own.
     Raises:
         UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
         RunError: --pretrained weights that cannot be downloaded.
@@ -66,10 +69,12 @@ def make(config, shape, num_classes, num_unlabeled=0):
             saved.start_from(network, getattr(config, start), start)
 
     # A method is told the flags that its row names, and of the data only what it has to remember.
-    kind = row.resolve()
+    kind = kind or row.resolve()
     options = {name: config.option(name) for name in row.options}
     if "i_u" in kind.batch_keys:
         options["num_unlabeled"] = num_unlabeled
+    if "balance_weight" in row.options:
+        options["class_prior"] = class_prior
     method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
 
     # The teacher's rate is also that of a method's only network.

@@ -28,7 +28,7 @@ class FixMatch(uda.UDA):
         network: keras.Model of logits.
         label_smoothing, uda_weight (lambda_u), uda_threshold (tau), uda_ramp_steps, teacher_passes: as in
             uda.TeacherObjective; defaults are the paper's.
-        **kwargs: ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class FlexMatch(uda.UDA):
         num_unlabeled: N, at least 1; a batch's `i_u` are numbers from 0 to N - 1.
         label_smoothing, uda_weight (lambda_u), uda_threshold (tau), uda_ramp_steps, teacher_passes: as in
             fixmatch.FixMatch; defaults are the paper's.
-        **kwargs: ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
     Raises:
         UsageError: num_unlabeled is less than 1.
     """

@@ -98,7 +98,7 @@ class FreeMatch(uda.UDA):
         label_smoothing, uda_weight (w_u), uda_ramp_steps, teacher_passes: as in fixmatch.FixMatch.
         fairness_weight: w_f, >= 0; as released for CIFAR-10.
         threshold_decay: lambda, in [0, 1]; the paper's.
-        **kwargs: ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
     """
 
     log_names = (*uda.UDA.log_names, "norm_fairness", "fairness_loss", "threshold")

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
-from mpl_tf.step import feedback, losses
+from mpl_tf.step import balance, feedback, losses
 from mpl_tf.step.fit import StepResult
 from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
 from mpl_tf.step.network import Learner
@@ -34,7 +34,8 @@ class MetaPseudoLabels(uda.UDA):
         feedback_scale: "mean" or "sum" over the batch; see feedback.scalar_loss.
         feedback_weight: factor of the feedback, >= 0.
         baseline: "none" or "moving_average", subtracted from a scalar h.
-        **kwargs: as in uda.UDA; label_smoothing goes for the student's loss too, seed for the labels' sampling.
+        **kwargs: as in uda.UDA; label_smoothing goes for the student's loss too, seed for the labels' sampling; the
+            balance is that of the view the teacher labels.
     """
 
     log_names = (
@@ -49,6 +50,7 @@ class MetaPseudoLabels(uda.UDA):
         "norm_supervised",
         "norm_uda",
         "feedback_share",
+        *balance.LOGS,
     )
 
     def __init__(
@@ -114,11 +116,13 @@ class MetaPseudoLabels(uda.UDA):
         # All new values together: both networks, the student's average, the baseline.
         assignments = student_step.assignments + teacher_step.assignments
         assignments += self.average(student_step.weights, student_state, t)
+        assignments += self.balance.remembered(self.labeling(zs), t)
         if self.baseline is not None:
             b, h = from_student.baseline, from_student.h
             assignments.append((self.baseline, BASELINE_DECAY * b + (1 - BASELINE_DECAY) * h))
 
-        logs = self.teacher_logs(zs, batch) | _norm_logs(at_logits)
+        part_norms = _norm_logs(at_logits)
+        logs = self.teacher_logs(zs, batch) | part_norms | self.balance.logs(self.labeling(zs), t, part_norms)
         logs |= {
             "gradient_norm": teacher_step.gradient_norm,
             "learning_rate": teacher.optimizer.learning_rate,
@@ -142,7 +146,9 @@ class MetaPseudoLabels(uda.UDA):
 
     def teacher_parts(self, zs, batch, t, feedback_loss):
         """The parts of the teacher's loss, functions of its logits: dict of str to scalars."""
-        return self.objective.parts(*zs, batch["y_l"], t) | {"feedback": feedback_loss(self.labeling(zs))}
+        labeling = self.labeling(zs)
+        parts = self.objective.parts(*zs, batch["y_l"], t) | self.balance.parts(labeling, t)
+        return parts | {"feedback": feedback_loss(labeling)}
 
     def teacher_logs(self, zs, batch):
         """What the teacher's own objective logs."""

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.methods.mpl import MetaPseudoLabels
+from mpl_tf.step import balance
 
 HIDDEN = 64  # Small beside any student; one layer calibrates each class by all the others.
 SMALLEST = 1e-7  # Probability that log takes for 0, near float32's resolution at 1.
@@ -32,8 +33,8 @@ class ReducedMPL(MetaPseudoLabels):
 
     Args:
         student: keras.Model of logits.
-        **kwargs: pseudo_labels, feedback, feedback_scale, feedback_weight, baseline, label_smoothing, ema_decay and
-            seed as in MetaPseudoLabels.
+        **kwargs: pseudo_labels, feedback, feedback_scale, feedback_weight, baseline, label_smoothing, balance_weight,
+            balance_momentum, class_prior, ema_decay and seed as in MetaPseudoLabels.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_strong", "q_u")
@@ -48,6 +49,7 @@ class ReducedMPL(MetaPseudoLabels):
         "h",
         "baseline",
         "norm_feedback",
+        *balance.LOGS,
     )
 
     def __init__(self, student, **kwargs):
@@ -66,8 +68,8 @@ class ReducedMPL(MetaPseudoLabels):
         return zs[0]
 
     def teacher_parts(self, zs, batch, t, feedback_loss):
-        """The feedback alone; see MetaPseudoLabels.teacher_parts."""
-        return {"feedback": feedback_loss(self.labeling(zs))}
+        """The feedback and, where asked for, the balance; see MetaPseudoLabels.teacher_parts."""
+        return {"feedback": feedback_loss(self.labeling(zs))} | self.balance.parts(self.labeling(zs), t)
 
     def teacher_logs(self, zs, batch):
         """teacher_shift: how far T' has moved the distributions, the mean total variation, in [0, 1]."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from mpl_tf.step import losses
+from mpl_tf.step import balance, losses
 from mpl_tf.step.fit import StepResult
 from mpl_tf.step.gradients import logit_gradients, norms, summed
 from mpl_tf.step.method import Method
@@ -109,17 +109,19 @@ class TeacherObjective:
 
 
 class UDA(Method):
-    """theta_T' = theta_T - eta grad (CE(y_l, T(x_l)) + lambda(t) UDA(T; x_u^w, x_u^s)).
+    """theta_T' = theta_T - eta grad (CE(y_l, T(x_l)) + lambda(t) UDA(T; x_u^w, x_u^s) + lambda_b balance).
 
     Args:
         network: keras.Model of logits.
         label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes: as in
             TeacherObjective; defaults are the released CIFAR-10-4K values.
+        balance_weight, balance_momentum, class_prior: weight, momentum and prior of step.balance.Balance, on the strong
+            view; no part of the released program.
         **kwargs: ema_decay and seed, as in Method.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_weak", "x_u_strong")
-    log_names = (*LOGS, "norm_supervised", "norm_uda")
+    log_names = (*LOGS, "norm_supervised", "norm_uda", *balance.LOGS)
 
     def __init__(
         self,
@@ -130,9 +132,13 @@ class UDA(Method):
         uda_threshold=0.6,
         uda_ramp_steps=5000,
         teacher_passes="joint",
+        balance_weight=0.0,
+        balance_momentum=0.9,
+        class_prior=None,
         **kwargs,
     ):
         super().__init__(network, **kwargs)
+        self.balance = balance.Balance(self, self.num_classes, balance_weight, balance_momentum, class_prior)
         self.teacher_network = network  # The network is its own teacher: its weak views teach its strong ones.
         self.objective = TeacherObjective(
             label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
@@ -156,14 +162,19 @@ class UDA(Method):
 
         # What the unlabeled loss remembers of the steps before, and will of this one.
         memory, remembered = self.objective.recall(batch, zs.z_w)
+        remembered = remembered + self.balance.remembered(zs.z_s, t)
 
         # theta_T' = theta_T - eta grad of the objective, and the average of the weights follows.
-        at_logits = logit_gradients(zs, lambda *zs: self.objective.parts(*zs, y_l, t, memory))
+        def parts(z_l, z_w, z_s):
+            return self.objective.parts(z_l, z_w, z_s, y_l, t, memory) | self.balance.parts(z_s, t)
+
+        at_logits = logit_gradients(zs, parts)
         g_T = teacher.backward(tape, zs, theta_T, summed(at_logits))
         update = teacher.update(theta_T, g_T, state)
         assignments = update.assignments + self.average(update.weights, state, t) + remembered
 
-        logs = self.objective.logs(*zs, y_l, memory) | norms(at_logits)
+        part_norms = norms(at_logits)
+        logs = self.objective.logs(*zs, y_l, memory) | part_norms | self.balance.logs(zs.z_s, t, part_norms)
         logs |= {"gradient_norm": update.gradient_norm, "learning_rate": teacher.optimizer.learning_rate}
         # What is remembered for good must be finite too, or the step is refused.
         to_be_finite = [tf.reduce_sum(value) for _, value in remembered if value.dtype.is_floating]

@@ -109,6 +109,13 @@ class Config(ViewSettings):
         limit=BELOW_1,
         source="FreeMatch paper: 0.999",
     )
+    balance_weight: float = flag(
+        f"{takers('balance_weight')}: weight of KL(labeled classes || moving mean of the predictions on unlabeled "
+        "images) in the teacher's objective, or the only network's; 0: none",
+        low=0,
+        limit=LARGEST,
+    )
+    balance_momentum: float = flag("of that moving mean; 0: the batch's own", low=0, high=1, limit=BELOW_1)
     teacher_passes: str = flag(
         "joint: labeled, weak and strong images in one pass (released); split: the weak ones in their own, untaped",
         choices=("joint", "split"),

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import methods
+from mpl_tf.data.source import Dataset, Source
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.settings.catalogue import METHODS
@@ -25,6 +26,7 @@ FORMS = [
     {"feedback": "exact", "pseudo_labels": "soft"},
     {"feedback": "off"},
 ]
+BALANCED = {"balance_weight": 2.0, "class_prior": (0.5, 0.3, 0.2)}
 EVERY = [
     ("supervised", {}),
     ("label_smoothing", {}),
@@ -38,6 +40,8 @@ EVERY = [
     *(("mpl", form | {"uda_ramp_steps": 2}) for form in FORMS),
     ("reduced_mpl", {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft"}),
     ("reduced_mpl", {"feedback": "taylor", "baseline": "moving_average"}),
+    *((name, {"uda_ramp_steps": 2} | BALANCED) for name in ("uda", "fixmatch", "mpl")),
+    ("reduced_mpl", {"feedback": "off"} | BALANCED),
     ("meta_semi", {}),
     ("meta_semi", {"reweighting": "signed", "pseudo_labels": "sampled", "with_labels": False}),
     ("meta_semi", {"reweighting": "constant", "pseudo_labels": "argmax", "mixup": "unlabeled", "mixup_alpha": 0.5}),
@@ -49,7 +53,11 @@ EVERY += [
     if name not in dict(EVERY)
 ]
 # One form of each method, and the feedback that differentiates twice: for the tests that need convolutions.
-FEW = [*{name: (name, options) for name, options in reversed(EVERY)}.values(), ("mpl", FORMS[3])]
+FEW = [
+    *{name: (name, options) for name, options in reversed(EVERY)}.values(),
+    ("uda", {"uda_ramp_steps": 2} | BALANCED),
+    ("mpl", FORMS[3]),
+]
 
 
 def test_every_method_is_tested():
@@ -249,6 +257,40 @@ def test_one_mpl_step_is_algorithm_1_by_hand():
     assert logs["h"] == pytest.approx(h, rel=1e-3)
     np.testing.assert_allclose(tiny.flat(student.trainable_variables), tiny.flat(new_student), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(tiny.flat(teacher.trainable_variables), tiny.flat(new_teacher), rtol=1e-4, atol=1e-6)
+
+
+def test_the_objective_is_balanced_and_weight_0_is_none_to_the_bit():
+    """One step of UDA at rate 1: the last bias moves by minus the balance's gradient, summed over x_u, besides."""
+    batch = tiny.batch()
+    plain, none, balanced = (
+        tiny.make("uda", rate=1.0, momentum=0.0, uda_weight=0.0, **options)
+        for options in ({}, {"balance_weight": 0.0}, BALANCED)
+    )
+    z = plain.teacher_network(batch["x_u_strong"]).numpy()
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    prior, m = np.array(BALANCED["class_prior"]), 0.1 / 3 + 0.9 * p.mean(axis=0)  # Step 0: momentum 0.1.
+    logs = [run(method, tiny.repeated(batch), 1)[0] for method in (plain, none, balanced)]
+    np.testing.assert_array_equal(*(tiny.flat(method.teacher.weights()) for method in (plain, none)))
+    assert (logs[0]["balance_loss"], logs[0]["norm_balance"]) == (0, 0)
+    assert logs[2]["balance_loss"] == pytest.approx(np.sum(prior * np.log(prior / m)), rel=1e-4)
+    ratio = prior / m
+    gradient = -2 * 0.9 / len(p) * p * (ratio - (p @ ratio)[:, None])  # dKL/dz_jk = -(1 - momentum) / b p (r_k - p r).
+    moved = balanced.teacher.weights()[-1] - plain.teacher.weights()[-1]
+    np.testing.assert_allclose(moved, -gradient.sum(axis=0), rtol=1e-4, atol=1e-6)
+    assert logs[2]["norm_balance"] == pytest.approx(np.linalg.norm(gradient), rel=1e-4)
+    np.testing.assert_allclose(balanced.balance.mean.variable, m, rtol=1e-5)
+
+
+def test_the_program_tells_a_method_the_classes_of_the_labeled_set(make_config):
+    """Images of three of four classes, unevenly; one whose labels are read while it trains is taken for even."""
+    labeled = Source(np.zeros([8, 8, 8, 3], np.uint8), np.array([0, 0, 0, 0, 2, 2, 3, 3], np.int32))
+    dataset = Dataset("some", labeled, None, labeled, ("a", "b", "c", "d"))
+    assert dataset.class_prior == [0.5, 0, 0.25, 0.25]
+    config = make_config(method="uda", balance_weight=1)
+    method = methods.make(config, (8, 8, 3), 4, **dataset.facts)
+    np.testing.assert_array_equal(method.balance.prior, dataset.class_prior)
+    assert Dataset("some", object(), None, labeled, ("a",)).class_prior is None
+    np.testing.assert_array_equal(methods.make(config, (8, 8, 3), 4).balance.prior, [0.25] * 4)
 
 
 def test_exact_h_is_the_dot_products_h():

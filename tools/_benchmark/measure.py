@@ -201,7 +201,7 @@ def prepare(config):
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     dataset = stand_in(config)
-    method = methods.make(config, dataset.shape, dataset.num_classes, dataset.num_unlabeled)
+    method = methods.make(config, dataset.shape, dataset.num_classes, **dataset.facts)
     devices, steps = distribute.current(), 10**6
     keys = method.batch_keys
     return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, devices)

@@ -42,6 +42,7 @@ class Flags:
     feedback: str = like(Config, "feedback", "taylor")
     precision: str = like(Config, "precision", "float32")
     clip_norm: float = like(Config, "clip_norm", 5.0)
+    balance_weight: float = like(Config, "balance_weight", 0.0)
     batch: int = flag("labeled images a step, and as many unlabeled ones", 4, unit="images", low=1)
     steps: int = flag("steps to compare; 0: the bytes alone", 5, unit="steps", low=0)
     network: str = flag(
@@ -149,6 +150,7 @@ def make(values, devices=None):
     keras.utils.set_random_seed(0)
     rates = {"ema_decay": 0.9}
     objective = {"uda_ramp_steps": 0, "uda_weight": 1.0, "uda_threshold": 0.0}
+    objective["balance_weight"] = values.balance_weight
     optimizers = {"optimizer": SGD(0.05, momentum=0.9, nesterov=True)}
     with (devices or distribute.current()).scope():
         if values.method == "mpl":

@@ -5,7 +5,16 @@ A new one: its file in mpl_tf/methods/, its row here, flags/method_NAME.flags if
 
 from mpl_tf.settings.catalogue.rows import MethodRow, table
 
-UDA_OPTIONS = ("label_smoothing", "uda_weight", "uda_temperature", "uda_threshold", "uda_ramp_steps", "teacher_passes")
+BALANCE_OPTIONS = ("balance_weight", "balance_momentum")
+FIXMATCH_OPTIONS = (
+    "label_smoothing",
+    "uda_weight",
+    "uda_threshold",
+    "uda_ramp_steps",
+    "teacher_passes",
+    *BALANCE_OPTIONS,
+)
+UDA_OPTIONS = (*FIXMATCH_OPTIONS, "uda_temperature")
 FEEDBACK_OPTIONS = ("pseudo_labels", "feedback", "feedback_scale", "feedback_weight", "baseline")
 
 METHODS = table(
@@ -56,14 +65,14 @@ METHODS = table(
         "fixmatch",
         help="confident hard labels of weak views are learned on strong ones (Sohn et al. 2020)",
         path="mpl_tf.methods.fixmatch:FixMatch",
-        options=("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
+        options=FIXMATCH_OPTIONS,
         mesh=True,
     ),
     MethodRow(
         "flexmatch",
         help="fixmatch with a threshold a class, by how many examples it is sure of (Zhang et al. 2021)",
         path="mpl_tf.methods.flexmatch:FlexMatch",
-        options=("label_smoothing", "uda_weight", "uda_threshold", "uda_ramp_steps", "teacher_passes"),
+        options=FIXMATCH_OPTIONS,
     ),
     MethodRow(
         "freematch",
@@ -76,6 +85,7 @@ METHODS = table(
             "teacher_passes",
             "fairness_weight",
             "threshold_decay",
+            *BALANCE_OPTIONS,
         ),
         mesh=True,
     ),
@@ -100,7 +110,7 @@ METHODS = table(
         "reduced_mpl",
         help="mpl with one large network in memory: a small teacher corrects a fixed one (Pham et al. 2021)",
         path="mpl_tf.methods.reduced_mpl:ReducedMPL",
-        options=("label_smoothing", *FEEDBACK_OPTIONS),
+        options=("label_smoothing", *BALANCE_OPTIONS, *FEEDBACK_OPTIONS),
         networks=("student",),
         fixed_teacher="uda",
         two_optimizers=True,
