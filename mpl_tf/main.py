@@ -38,7 +38,8 @@ def main(argv=None, make=None):
         if not config.debug:
             quiet.import_tensorflow(start=not late)
         with _sigterm_raises(config):
-            modes = {"train": functools.partial(train, make=make), "evaluate": score, "predict": predict}
+            modes = {"train": functools.partial(train, make=make), "features": _features, "evaluate": score}
+            modes["predict"] = predict
             modes[config.mode](config)
     except (UsageError, RunError, Interrupted) as error:
         return _end(error, debug)
@@ -67,7 +68,7 @@ def train(config, make=None):
     with workdir.claimed(config, writes=not (joined and joined.index)):
         # The same command again changes nothing, unless the outcome was lost since.
         found = workdir.results(config.workdir)
-        if found is not None and _has_student(config.workdir):
+        if found is not None and results.has_student(config.workdir):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
             return
 
@@ -85,18 +86,6 @@ def train(config, make=None):
             devices.meet()  # No worker leaves while another still needs it.
 
 
-def _has_student(folder):
-    """Whether the student of a finished run is as it was written; if not, what happens now is told."""
-    from mpl_tf.models import saved
-
-    path = Path(folder) / "student.keras"
-    damage = saved.damaged(path)
-    if damage:
-        source = "from the last checkpoint" if workdir.newest(folder) else "from the start, as no checkpoint is left"
-        console.tell(f"{path} is not as it was written ({damage}); it is made again {source}")
-    return damage is None
-
-
 def _train(config, devices, make):
     """`train`, the folder being this run's and the devices found."""
     import keras
@@ -104,7 +93,7 @@ def _train(config, devices, make):
 
     from mpl_tf import data, methods
     from mpl_tf.models import saved
-    from mpl_tf.run import export, fixed_teacher
+    from mpl_tf.run import export, features, fixed_teacher
     from mpl_tf.run.phase import Phase, run_phase
 
     # Everything that can be refused is refused before the first file is written.
@@ -112,12 +101,18 @@ def _train(config, devices, make):
     methods.check_data(config.method, dataset)
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
         tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(config.precision)
     with devices.scope():
-        weights = methods.count_weights(config, dataset.shape, dataset.num_classes)
+        backbone = features.backbone(config, dataset)
+        keras.config.set_dtype_policy(config.precision)
+        shape = backbone.output_shape[1:] if backbone else dataset.shape
+        weights = methods.count_weights(config, shape, dataset.num_classes)
     workdir.record(config, dataset, devices)
     if devices.writes:
         print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
+
+    # From here on the examples of a frozen network are their features, or pass it in each step.
+    if backbone:
+        dataset = features.of(dataset, backbone, config, devices)
 
     # A fixed teacher labels the unlabeled examples before the method sees them.
     row, teacher_files = catalogue.METHODS[config.method], {}
@@ -127,7 +122,7 @@ def _train(config, devices, make):
     # The main phase. The seed is set anew: weights do not depend on what drew random numbers before.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
-        method = (make or methods.make)(config, dataset.shape, dataset.num_classes, **dataset.facts)
+        method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **dataset.facts)
     trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config)
 
     def exported(network):
@@ -146,7 +141,8 @@ def _train(config, devices, make):
     student = exported(method.deployed())
     if devices.writes:
         scored |= {role: saved.load(path) for role, path in teacher_files.items()}
-        told = results.headline(results.write(config, dataset, student, scored, trained))
+        whole = features.whole(backbone, student, dataset)
+        told = results.headline(results.write(config, dataset, student, scored, trained, whole))
         print(f"{told}; everything is in {config.workdir}")
 
 
@@ -197,6 +193,12 @@ def predict(config):
     print("\n".join([*given.notes, told]))
 
 
+def _features(config):
+    from mpl_tf.run import features
+
+    print(features.compute(config))
+
+
 @contextlib.contextmanager
 def _sigterm_raises(config):
     """Outside a training phase, which saves first, SIGTERM ends the run with its own exit status too."""
@@ -212,8 +214,10 @@ def _sigterm_raises(config):
 
 
 def _going_on(config):
-    """What the same command does after a stop: training goes on, the other modes start over."""
-    return workdir.going_on(config.workdir) if config.mode == "train" else "the same command starts over"
+    """What the same command does after a stop: training and features go on, the other modes start over."""
+    if config.mode == "train":
+        return workdir.going_on(config.workdir)
+    return f"the same command {'goes on' if config.mode == 'features' else 'starts over'}"
 
 
 def _about(config, dataset, weights):

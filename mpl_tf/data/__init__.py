@@ -22,6 +22,9 @@ def load(config):
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
     dataset = row.resolve()(row, config)
+    network = catalogue.NETWORKS[config.model]
+    if network.mean and dataset.mean:  # Inputs as the network was made for them.
+        dataset = dataclasses.replace(dataset, mean=network.mean, std=network.std)
     if config.unlabeled_source == "labeled":
         dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))
     dataset = dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from mpl_tf.data import augment, operations
 from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, Source, targets_at
+from mpl_tf.data.stored import Stored
 
 # Streams of randomness, of views, of crops and of the data's order.
 LABELED, WEAK, STRONG, LABELED_STRONG, WEAK_2, LABELED_CROP, CROP = range(7)
@@ -49,7 +50,10 @@ class Views:
 
 
 def make_views(dataset, config):
-    """The views of a data set: of points (2-D, noise) or of images (shift, flip, RandAugment, cutout)."""
+    """The views of a data set: of points (2-D, noise), of images (shift, flip, RandAugment, cutout) or stored ones."""
+    if isinstance(dataset.labeled, Stored):
+        pick = dataset.labeled.pick
+        return Views(functools.partial(pick, kind="weak"), functools.partial(pick, kind="strong"), lambda x: x)
     if len(dataset.shape) == 1:
         return Views(
             weak=lambda x, seed: x,

@@ -68,7 +68,7 @@ class Source:
     def fingerprint(self):
         """SHA-256 of the examples in their order, with their labels where those are known, and of their `order`."""
         digest = hashlib.sha256()
-        for images, labels in self.pieces(4096):
+        for images, labels in Source.pieces(self, 4096):
             digest.update(np.ascontiguousarray(images))
             digest.update(b"" if labels is None else np.ascontiguousarray(labels))
         digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
@@ -101,6 +101,9 @@ class Dataset:
         skipped: paths of images left out because they could not be read.
         notes: lines for the user: what was passed over, converted or left out, and what looks odd.
         real: Streamed with the classes accepted for each image (ImageNet-ReaL), for evaluation alone; or None.
+        held_out: Source of the training images that are in no other part, kept for tuning; or None.
+        backbone: frozen keras.Model, images [B, H, W, 3] in [0, 255] -> features [B, F], that a batch goes through
+            before the networks to be trained (--feature_views=0,0); None: these take the examples themselves.
     """
 
     name: str
@@ -115,11 +118,18 @@ class Dataset:
     skipped: tuple = ()
     notes: tuple = ()
     real: object = None
+    held_out: object = None
+    backbone: object = None
 
     @property
     def shape(self):
         """Shape of one example: (H, W, 3), or (D,)."""
         return (self.test if self.labeled is None else self.labeled).shape
+
+    @property
+    def input_shape(self):
+        """Shape of what the networks to be trained take of one example: (H, W, 3), (D,) or a backbone's (F,)."""
+        return self.shape if self.backbone is None else self.backbone.output_shape[1:]
 
     def normalisation(self):
         """(scale, offset), lists of three floats: x * scale + offset is (x / 255 - mean) / std, per channel."""

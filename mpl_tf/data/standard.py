@@ -56,8 +56,8 @@ def load(row, config):
     splits, (files, size) = row.tfds, _files(row, config)
     names, train = files.class_names, files.read(splits.train, size)
     tested, others = (np.arange(0), np.arange(len(train))) if splits.test else _test_of(train)
-    _, used = hold_out(len(others), min(splits.held_out, len(others) // 10), config.seed)
-    used = others[used]
+    held, used = hold_out(len(others), min(splits.held_out, len(others) // 10), config.seed)
+    held, used = others[held], others[used]
     chosen, rest = labeled_split(train.labels[used], config.num_labels, len(names), config.seed, names)
     unlabeled = train.images[used[rest]]
     if splits.extra and config.unlabeled_source == "rest":
@@ -68,6 +68,7 @@ def load(row, config):
         labeled=train.take(used[chosen]),
         unlabeled=Source(unlabeled) if len(unlabeled) else None,
         test=files.read(splits.test, size) if splits.test else train.take(tested),
+        held_out=train.take(held) if len(held) else None,
     )
 
 
@@ -82,7 +83,7 @@ def _test_of(train):
     return hold_out_of_each(train.labels, TEST_PART, TEST_SEED)
 
 
-def _dataset(row, files, test, labeled=None, unlabeled=None):
+def _dataset(row, files, test, labeled=None, unlabeled=None, held_out=None):
     """The Dataset of these parts."""
-    about = {"mean": row.mean, "std": row.std, "flip": row.flip, "fill": row.fill}
+    about = {"mean": row.mean, "std": row.std, "flip": row.flip, "fill": row.fill, "held_out": held_out}
     return Dataset(row.name, labeled, unlabeled, test, files.class_names, **about)

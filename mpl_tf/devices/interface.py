@@ -98,6 +98,17 @@ class Devices(abc.ABC):
             Function of an iterator over `distribute`'s batches -> that dict, of the last step; None: Keras' own does.
         """
 
+    def spread(self, function, values):
+        """Run a function without variables on as many tensors as there are replicas, side by side where that can be.
+
+        Args:
+            function: tf.function of one tensor.
+            values: list of tensors of one shape, one a replica.
+        Returns:
+            list of what it returned for each.
+        """
+        return [function(value) for value in values]
+
     # ---- Several hosts ----------------------------------------------------------------------------------------------
 
     @abc.abstractmethod

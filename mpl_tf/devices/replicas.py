@@ -95,6 +95,15 @@ class Replicas(Devices):
 
         return steps
 
+    def spread(self, function, values):
+        """Each replica of a single host on its own; of several hosts the one that asks computes by itself."""
+        if self.replicas == 1 or self.hosts > 1:
+            return super().spread(function, values)
+        each = self.strategy.experimental_distribute_values_from_function(
+            lambda context: values[context.replica_id_in_sync_group]
+        )
+        return list(self.strategy.experimental_local_results(self.strategy.run(function, args=(each,))))
+
     def same(self, number):
         """By a collective of the workers."""
         if self.hosts == 1:

@@ -6,7 +6,8 @@ from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.methods.supervised import Supervised
-from mpl_tf.models import pretrained, saved
+from mpl_tf.models import pretrained, saved, weights
+from mpl_tf.models.head import head
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings import catalogue
 from mpl_tf.step.optimizer import SGD, learning_rate_schedule
@@ -55,18 +56,19 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
     Raises:
         UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
         RunError: --pretrained weights that cannot be downloaded.
+        Both: see `start`.
     """
     row = catalogue.find(catalogue.METHODS, config.method, "method")
 
     # New networks in the order of the roles: the same seed gives them the same weights.
     networks = {role: _network(config, role, shape, num_classes) for role in row.networks}
-    if config.pretrained == "imagenet":
-        for role, network in networks.items():
-            pretrained.load(network, _model(config, role)[1])
     for role, network in networks.items():
-        start = "init_teacher_from" if role == "teacher" and len(networks) > 1 else "init_from"
-        if getattr(config, start):
-            saved.start_from(network, getattr(config, start), start)
+        if config.freeze == "none":
+            start(network, _model(config, role)[1], config)
+    for role, network in networks.items():
+        flag = "init_teacher_from" if role == "teacher" and len(networks) > 1 else "init_from"
+        if getattr(config, flag):
+            saved.start_from(network, getattr(config, flag), flag)
 
     # A method is told the flags that its row names, and of the data only what it has to remember.
     kind = kind or row.resolve()
@@ -96,6 +98,18 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
     return method.devices.place(method)
 
 
+def start(network, name, config):
+    """Give a new network of that name its --pretrained weights or those of --weights, which are the --model's.
+
+    Raises:
+        UsageError, RunError: see models/pretrained.py and models/weights.py.
+    """
+    if config.pretrained == "imagenet":
+        pretrained.load(network, name)
+    if config.weights and name == config.model:
+        weights.load(network, name, config.weights)
+
+
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, ema_decay=0.0, seed=config.seed)
@@ -105,6 +119,8 @@ def make_finetune(network, config):
 
 def _network(config, role, shape, num_classes):
     """A new network for a role."""
+    if config.freeze != "none":
+        return head(shape, num_classes, config.dropout, config.head_units)
     flag, name = _model(config, role)
     rates, layers = (config.dropout, config.stochastic_depth), distribute.current().layers
     network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers)

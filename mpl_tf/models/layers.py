@@ -35,6 +35,7 @@ __all__ = [
     "MaxPooling2D",
     "Multiply",
     "StochasticDepth",
+    "stock_copy",
 ]
 
 
@@ -124,6 +125,19 @@ class BatchNorm(keras.layers.BatchNormalization):
         config = self.get_config() | {"synchronized": False}
         del config["groups"]
         return keras.layers.BatchNormalization.from_config(config)
+
+
+def stock_copy(network):
+    """A copy of a network, weights and all, in float32 of stock Keras layers: it opens where this program is not."""
+
+    def stock(layer):
+        config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
+        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
+        return kind.from_config(config)
+
+    copy = keras.models.clone_model(network, clone_function=stock)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _one_replica():

@@ -3,7 +3,8 @@
 import keras
 
 from mpl_tf.base import files
-from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models import frozen
+from mpl_tf.models.layers import stock_copy
 
 
 def deployable(network, dataset):
@@ -15,15 +16,9 @@ def deployable(network, dataset):
     Returns:
         keras.Model: images [B, H, W, 3] in [0, 255], uint8 or float (or points [B, D]) -> logits float32 [B, C].
     """
-
-    # Keras' own class for each layer of ours, so that the file opens where this program is not installed.
-    def stock(layer):
-        config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
-        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
-        return kind.from_config(config)
-
-    copy = keras.models.clone_model(network, clone_function=stock)
-    copy.set_weights(network.get_weights())
+    copy = stock_copy(network)
+    if dataset.backbone is not None:
+        return frozen.whole(dataset.backbone, copy)
 
     # Whoever opens the file gives pixels; how they are normalised is part of the model.
     inputs = keras.Input(dataset.shape, dtype="float32")

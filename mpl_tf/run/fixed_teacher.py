@@ -71,7 +71,7 @@ def _train(phase, number, config, dataset, devices):
         return
     keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
     with devices.scope():
-        method = methods.make(config, dataset.shape, dataset.num_classes, **dataset.facts)
+        method = methods.make(config, dataset.input_shape, dataset.num_classes, **dataset.facts)
     run_phase(phase, method, dataset, config)
     if devices.writes:
         export.save(export.deployable(devices.whole(method.deployed()), dataset), path)

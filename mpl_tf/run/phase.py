@@ -1,6 +1,7 @@
 """A phase of training: Keras' fit() from the newest checkpoint to the last step, with everything it leaves behind."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +72,7 @@ def run_phase(phase, method, dataset, config):
     checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints)
     start = _restore(checkpoints, devices)
     method.within_epoch = start % config.steps_per_epoch > 0
+    method.features = dataset.backbone and functools.partial(dataset.backbone, training=False)
 
     # Who tells of it: a person at the terminal, the table and TensorBoard; of several hosts, one.
     images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))

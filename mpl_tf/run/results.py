@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from mpl_tf.base import files
+from mpl_tf.base import console, files
+from mpl_tf.run import workdir
 
 
-def write(config, dataset, student, others, trained):
+def write(config, dataset, student, others, trained, whole):
     """Export the student, score it and the other networks, and write results.json last: it says that a run is finished.
 
     Args:
@@ -14,6 +15,7 @@ def write(config, dataset, student, others, trained):
         student: deployable keras.Model (export.deployable), the run's outcome.
         others: dict of role to deployable keras.Model: the run's other networks, to be scored.
         trained: PhaseResult of the main phase.
+        whole: the student as it is exported: a keras.Model of the images themselves.
     Returns:
         The content of results.json, dict.
     """
@@ -21,7 +23,7 @@ def write(config, dataset, student, others, trained):
 
     # The student first: what follows takes time, and may be done again from the checkpoints if it is cut off.
     workdir = Path(config.workdir)
-    export.save(student, workdir / "student.keras")
+    export.save(whole, workdir / "student.keras")
     test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
     evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
 
@@ -61,6 +63,18 @@ def real_score(model, dataset, batch):
     from mpl_tf.run import evaluate  # Deferred: it brings Keras.
 
     return {"real": evaluate.evaluate_real(model, dataset.real, batch)} if dataset.real else {}
+
+
+def has_student(folder):
+    """Whether the student of a finished run is as it was written; if not, what happens now is told."""
+    from mpl_tf.models import saved  # Deferred: it brings Keras.
+
+    path = Path(folder) / "student.keras"
+    damage = saved.damaged(path)
+    if damage:
+        source = "from the last checkpoint" if workdir.newest(folder) else "from the start, as no checkpoint is left"
+        console.tell(f"{path} is not as it was written ({damage}); it is made again {source}")
+    return damage is None
 
 
 def headline(results):

@@ -21,7 +21,7 @@ from mpl_tf.settings import config_json
 
 IDENTITY = "identity.json"
 CHECKPOINT = re.compile(r"ckpt-(\d+)\.index")  # The file of a checkpoint that is written last.
-FILES = ("teacher", "init_from", "init_teacher_from")  # Flags of models whose content is part of the run.
+FILES = ("teacher", "weights", "init_from", "init_teacher_from")  # Flags of models whose content is part of the run.
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 from pathlib import Path
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
-from mpl_tf.settings.method_checks import feedback, mesh, methods, models, starts
+from mpl_tf.settings.method_checks import feedback, frozen, mesh, methods, models, starts
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
 
@@ -84,6 +84,8 @@ def workdir(config):
 def networks(config):
     """The networks take the examples of the data set, whose shape is known before it is read."""
     shape = DATASETS[config.dataset].example_shape(config.image_size)
+    if config.freeze != "none" and config.backbone_size and len(shape) == 3:
+        shape = (config.backbone_size, config.backbone_size, 3)
     for name in ("model", "teacher_model"):
         network = getattr(config, name)
         told = NETWORKS[network].refusal(shape) if network else ""
@@ -101,7 +103,7 @@ def folders(config):
         if given and name not in row.folders:
             takers = " or ".join(row.name for row in DATASETS.values() if name in row.folders)
             yield f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}"
-        needed = config.mode == "train" or name == "test_dir"
+        needed = config.mode in ("train", "features") or name == "test_dir"
         if needed and name in row.folders and (given or name not in optional):
             yield from folder(name, given)
     if config.skip_bad_images and row.streamed:
@@ -135,13 +137,21 @@ CHECKS = (
         ("method", "train_steps", "teacher_steps", "steps_per_execution")
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
-    (networks, ("dataset", "image_size", "model", "teacher_model")),
+    (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (feedback, ("method", "pseudo_labels", "feedback", "baseline")),
     (
         methods,
         ("method", "teacher", "store", "generations", "label_smoothing", "ema_decay", "reweighting", "with_labels"),
     ),
-    (starts, ("method", "init_from", "init_teacher_from", "pretrained", "teacher")),
+    (
+        starts,
+        ("method", "init_from", "init_teacher_from", "pretrained", "weights", "teacher", "model", "teacher_model"),
+    ),
+    (
+        frozen,
+        ("freeze", "dataset", "model", "teacher_model", "pretrained", "weights", "init_from", "init_teacher_from")
+        + ("strategy", "stochastic_depth", "mode", "head_units", "backbone_size", "feature_store", "feature_views"),
+    ),
     (
         mesh,
         ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback"),
@@ -149,7 +159,8 @@ CHECKS = (
 )
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.
 FOLDERS = (folders, ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images"))
-MODE_CHECKS = {"train": (FOLDERS, (models, ())), "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
+TRAINING = (FOLDERS, (models, ()))
+MODE_CHECKS = {"train": TRAINING, "features": TRAINING, "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
 
 
 def problems(config, wrong=()):

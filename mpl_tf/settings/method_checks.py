@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mpl_tf.settings.catalogue import METHODS
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.forms import MESH
 
 
@@ -29,6 +29,8 @@ def models(config):
         given = getattr(config, name)
         if given and not Path(given).is_file():
             yield f"--{name}: expected {'' if name == 'teacher' else 'a Keras model, such as '}{student}, got {given}"
+    if config.weights and not Path(config.weights).is_file():
+        yield f"--weights: expected a .npz or .keras file, got {config.weights}"
 
 
 def starts(config):
@@ -36,13 +38,46 @@ def starts(config):
     row = METHODS[config.method]
     for name in ("init_from", "init_teacher_from"):
         given = getattr(config, name)
-        if given and config.pretrained != "none":
-            yield f"--{name}: goes without --pretrained, got --pretrained={config.pretrained}; leave one of them out"
+        for other in ("pretrained", "weights"):
+            if given and getattr(config, other) not in ("none", ""):
+                yield f"--{name}: goes without --{other}, got --{other}={getattr(config, other)}; leave one of them out"
+    if config.weights and config.pretrained != "none":
+        yield f"--weights: goes without --pretrained, got --pretrained={config.pretrained}; leave one of them out"
+    inputs = {name: NETWORKS[name].mean for name in (config.model, config.teacher_model) if name}
+    if len(set(inputs.values())) > 1:
+        yield (
+            f"--teacher_model: {config.teacher_model} and --model={config.model} are made for different inputs; give "
+            "two networks of one family"
+        )
     if config.init_teacher_from and not (len(row.networks) > 1 or row.fixed_teacher):
         takers = ", ".join(row.name for row in METHODS.values() if len(row.networks) > 1 or row.fixed_teacher)
         yield f"--init_teacher_from: goes with {takers}, got --method={config.method}"
     if config.init_teacher_from and config.teacher:
         yield f"--init_teacher_from: no teacher is trained where --teacher={config.teacher} is given; leave one out"
+
+
+def frozen(config):
+    """What goes with --freeze=backbone, and with it alone."""
+    if config.freeze == "none":
+        for flag in (name for name in ("head_units", "backbone_size", "feature_store") if getattr(config, name)):
+            yield f"--{flag}: goes with --freeze=backbone, got --freeze=none"
+        if config.mode == "features":
+            yield "--mode: features goes with --freeze=backbone, got --freeze=none"
+        return
+    if config.pretrained == "none" and not config.weights:
+        yield "--freeze: backbone needs a pretrained network, got no weights; give --weights=FILE or --pretrained"
+    if DATASETS[config.dataset].example_shape(1)[2:] != (3,):
+        yield f"--freeze: backbone goes with data sets of images, got --dataset={config.dataset}"
+    for name in ("teacher_model", "init_from", "init_teacher_from", "stochastic_depth"):
+        if getattr(config, name):
+            yield f"--{name}: goes without --freeze=backbone, got {getattr(config, name)}; leave one of them out"
+    if config.strategy == "dtensor":
+        yield "--strategy: dtensor goes without --freeze=backbone; give another strategy"
+    weak, strong = config.view_counts()
+    if strong and not weak:
+        yield f"--feature_views: expected at least one weak view, got {config.feature_views}; give 1,{strong}"
+    if config.mode == "features" and not (config.feature_store and weak):
+        yield "--mode: features needs --feature_store=DIR and --feature_views of at least 1,0"
 
 
 def mesh(config):

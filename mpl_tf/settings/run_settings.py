@@ -10,7 +10,7 @@ from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import BACKGROUND, MESH
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
-MODES = ("train", "evaluate", "predict")
+MODES = ("train", "features", "evaluate", "predict")
 STEPS = 10**8  # The most of a run: 100 times the paper's.
 EXAMPLES = 2**20  # The most of a batch.
 SCALES = ("paper", "gpu", "laptop", "smoke")
@@ -31,6 +31,10 @@ class RunSettings:
         + ", ".join(row.name for row in NETWORKS.values() if row.pretrained),
         choices=("none", "imagenet"),
     )
+    weights: str = flag(
+        "file of weights that the networks of --model start from: .keras, or for EfficientNets .npz by PyTorch's names",
+        identity=False,  # Its content is; see run/workdir.py.
+    )
     init_from: str = flag(
         "Keras model, such as the student.keras of another run, whose weights the network, or the student, starts from",
         identity=False,  # Their content is; see run/workdir.py.
@@ -38,7 +42,8 @@ class RunSettings:
     init_teacher_from: str = flag("the same for the teacher in methods that have one", identity=False)
     scale: str = flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", choices=SCALES)
     mode: str = flag(
-        "train; evaluate: score WORKDIR/student.keras on the test set; predict: label --images",
+        "train; features: compute those of --freeze=backbone, all kinds, into --feature_store; evaluate: score "
+        "WORKDIR/student.keras on the test set; predict: label --images",
         choices=MODES,
         identity=False,
     )

@@ -45,6 +45,8 @@ class SteppedModel(keras.Model):
 
     Attributes:
         devices: Devices (mpl_tf/devices) whose scope was open when the model was made; it trains there.
+        features: function of images [b, H, W, 3] -> features [b, F] that a batch's views go through before `step`, as
+            a frozen network's; None: `step` takes them as they are.
     """
 
     batch_keys = ("x_l", "y_l")
@@ -53,6 +55,7 @@ class SteppedModel(keras.Model):
     def __init__(self, seed, float16, **kwargs):
         super().__init__(**kwargs)
         self.devices = distribute.current()
+        self.features = None
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
 
         # The model's own variables, which checkpoints hold beside those of its networks, in this order.
@@ -106,6 +109,8 @@ class SteppedModel(keras.Model):
         if missing:
             raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
         batch = dict(batch) | {"y_l": checks.labels(batch["y_l"], self.num_classes)}
+        if self.features is not None:
+            batch |= {key: self.features(x) for key, x in batch.items() if key.startswith("x_")}
         result = self.step(batch)
 
         # A gradient that is not finite leaves every variable as it was; norms are equal on all replicas, so all agree.

@@ -29,7 +29,7 @@ def test_a_run_is_scored_and_told(tmp_path):
     )
     student, teacher = linear([[2, 0], [0, 2]]), linear([[0, 2], [2, 0]])
     trained = PhaseResult(seconds=2.5, images_per_second=8.0, means={"loss": 0.5}, skipped_steps=2)
-    found = results.write(config, dataset, student, {"teacher": teacher}, trained)
+    found = results.write(config, dataset, student, {"teacher": teacher}, trained, student)
     assert list(found) == [
         *("dataset", "method", "model", "seed", "steps", "test", "other_networks", "seconds", "images_per_second"),
         *("means", "skipped_steps", "num_labeled", "num_unlabeled", "skipped_images", "class_names"),

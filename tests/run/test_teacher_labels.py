@@ -1,4 +1,7 @@
-"""The store of a fixed teacher's distributions: its numbers, going on after a cut, refusal of what is not its own."""
+"""The store of a fixed teacher's distributions: its numbers, going on after a cut, refusal of what is not its own.
+
+Covers: block_store.py
+"""
 
 import json
 
@@ -8,7 +11,7 @@ import pytest
 from mpl_tf.base import lock
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source
-from mpl_tf.run import teacher_labels
+from mpl_tf.run import block_store, teacher_labels
 
 N, CLASSES = 25, 3
 EXAMPLES = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
@@ -182,6 +185,6 @@ def test_no_room_is_told_before_anything_is_mapped(tmp_path, belongs, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(teacher_labels.os, "posix_fallocate", full)
+    monkeypatch.setattr(block_store.os, "posix_fallocate", full)
     with pytest.raises(RunError, match="--store: expected to write .* No space left"):
         read(tmp_path, belongs, Linear())

@@ -1,6 +1,6 @@
 """From a command line to a Config: what is read over what, the recipes, config.json, and every refusal.
 
-Covers: checks.py, config.py, config_json.py, method_checks.py, run_settings.py, view_settings.py
+Covers: checks.py, config.py, config_json.py, frozen_settings.py, method_checks.py, run_settings.py, view_settings.py
 """
 
 import dataclasses
@@ -332,7 +332,7 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
         (["--dataset=digits_50", "--learn_rate=1"], ["learn_rate"]),
         (["--dataset=digits_50", "--num_label=1"], ["num_label", "num_labels"]),
         (["--dataset=digits_50", "--schedule=linear"], ["--schedule", "cosine, constant", "linear"]),
-        (["--dataset=digits_50", "--mode=test"], ["--mode", "train, evaluate, predict", "test"]),
+        (["--dataset=digits_50", "--mode=test"], ["--mode", "train, features, evaluate, predict", "test"]),
         (["--dataset=digits_50", "--precision=float16"], ["--precision", "float32, mixed_bfloat16", "float16"]),
         (["--dataset=digits_50", "--seed=one"], ["--seed", "one"]),
         (["--dataset=digits_50", "--seed=1.5"], ["--seed", "1.5"]),

@@ -2,9 +2,17 @@
 
 from mpl_tf.settings.catalogue.rows import NetworkRow, table
 
+PATH = "mpl_tf.models.efficientnet"
 
-def _efficientnet(name, text, pretrained=""):
-    return NetworkRow(name, text, f"mpl_tf.models.efficientnet:{name}", 32, residual=True, pretrained=pretrained)
+
+def _efficientnet(name, text, pretrained="", **more):
+    names = f"{PATH}:torch_names"
+    return NetworkRow(name, text, f"{PATH}:{name}", 32, residual=True, pretrained=pretrained, names=names, **more)
+
+
+def _lite(number, weights, side):
+    text = f"EfficientNet-Lite{number}, for small machines, made for {side} x {side} pixels; {weights} M weights"
+    return _efficientnet(f"efficientnet_lite{number}", text, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 NETWORKS = table(
@@ -60,4 +68,9 @@ NETWORKS = table(
     _efficientnet("efficientnet_l2", "EfficientNet-L2; 480 M weights"),
     _efficientnet("efficientnet_b6_wide", "EfficientNet-B6-Wide by the paper's factors; 317 M weights"),
     _efficientnet("efficientnet_b6_wide_390m", "EfficientNet-B6-Wide by the paper's number of weights; 390 M"),
+    _lite(0, 4.7, 224),
+    _lite(1, 5.4, 240),
+    _lite(2, 6.1, 260),
+    _lite(3, 8.2, 280),
+    _lite(4, 13.0, 300),
 )

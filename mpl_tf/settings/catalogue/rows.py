@@ -20,11 +20,11 @@ class Row:
 
     def resolve(self):
         """The class or the function at `path`, its module imported now."""
-        return _at(self.path)
+        return imported(self.path)
 
 
-def _at(path):
-    """What is at "package.module:name"."""
+def imported(path):
+    """What is at "package.module:name", the module imported now."""
     module, name = path.split(":")
     return getattr(importlib.import_module(module), name)
 
@@ -108,7 +108,7 @@ class DataRow(Row):
 
     def resolve_test(self):
         """The function at `test_path`, its module imported now."""
-        return _at(self.test_path)
+        return imported(self.test_path)
 
     def example_shape(self, image_size):
         """Shape of one example where --image_size is so: (H, W, 3), or (D,)."""
@@ -124,11 +124,17 @@ class NetworkRow(Row):
         residual: whether it has branches to skip in training and a namespace of layers: the function takes
             stochastic_depth and layers too.
         pretrained: name in keras.applications of the network whose weights --pretrained gives it; empty: none.
+        names: "package.module:name" of the function (keras.Model) -> names of its layers as PyTorch has them, by which
+            --weights reads a .npz file; empty: it reads none.
+        mean, std: of the inputs it was made for, of each channel in [0, 1], in place of the data set's; None: those.
     """
 
     smallest: int
     residual: bool = False
     pretrained: str = ""
+    names: str = ""
+    mean: tuple | None = None
+    std: tuple | None = None
 
     def refusal(self, shape):
         """Why it does not take examples of that shape and what to do, a str; empty where it takes them."""
