@@ -57,7 +57,12 @@ def start_from(network, path, flag):
         UsageError: no such file, or weights of other shapes. A classifier of another number of classes is told on
             stdout and starts anew.
     """
-    found = load(path, flag, "expected the student.keras of a finished run, found no {path}").get_weights()
+    give(network, load(path, flag, "expected the student.keras of a finished run, found no {path}"), path, flag)
+
+
+def give(network, source, path, flag):
+    """As `start_from`, of a model that has been opened: `source`, keras.Model."""
+    found = source.get_weights()
     own = network.get_weights()
     same = [a.shape == b.shape for a, b in zip(found, own, strict=False)]
     if len(found) != len(own) or not all(same[:-2]):

@@ -2,14 +2,19 @@
 
 A .npz file has PyTorch's names and shapes: convolutions NAME.weight [out, in, h, w], depthwise ones [channels, 1, h,
 w], the classifier [out, in], batch norms NAME.weight, .bias, .running_mean and .running_var. A network's row in the
-catalogue says how its layers are named there. A .keras file is a saved network, as for --init_from.
+catalogue says how its layers are named there. A .keras file is a saved network, as for --init_from; a .weights.h5 file
+has the weights of one alone, as keras.Model.save_weights writes them.
 """
 
+import re
+import warnings
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
+from mpl_tf import models
 from mpl_tf.base.errors import UsageError, reason
 from mpl_tf.models import saved
 from mpl_tf.settings.catalogue import NETWORKS
@@ -24,14 +29,34 @@ def load(network, name, path):
     Args:
         network: keras.Model as models.build makes it; a classifier of another number of classes keeps its own weights.
         name: of the network.
-        path: of a .npz or .keras file.
+        path: of a .npz, .weights.h5 or .keras file.
     Raises:
         UsageError: a file that cannot be read or does not fit; it names the first weight that does not.
     """
     if Path(path).suffix == ".npz":
         _from_torch(network, name, path)
+    elif str(path).endswith(".weights.h5"):
+        _from_h5(network, name, path)
     else:
         saved.start_from(network, path, "weights")
+
+
+def _from_h5(network, name, path):
+    """The weights of a .weights.h5 file, whose classifier may be of another number of classes."""
+    try:
+        with h5py.File(path) as file:
+            dense = file["layers"][max(key for key in file["layers"] if re.fullmatch(r"dense(_\d+)?", key))]
+            classes = dense["vars"]["1"].shape[0]
+        source = models.build(name, network.input_shape[1:], classes)
+        with warnings.catch_warnings():  # Keras 3.15 warns of lists that hold each layer a second time.
+            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
+            source.load_weights(path)
+    except Exception as error:  # Damage may lead h5py, and another network Keras, anywhere.
+        raise UsageError(
+            f"--weights: expected the weights of {name} in {path}, got a file that does not fit ({reason(error)}); "
+            "give the weights of that network, or its --model"
+        ) from error
+    saved.give(network, source, path, "weights")
 
 
 def _from_torch(network, name, path):
@@ -93,4 +118,4 @@ def _read(path):
         with np.load(path) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # Damage may lead numpy anywhere.
-        raise UsageError(f"--weights: expected a .npz or .keras file, cannot read {path} ({reason(error)})") from error
+        raise UsageError(f"--weights: expected a file of weights, cannot read {path} ({reason(error)})") from error

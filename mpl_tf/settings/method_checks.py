@@ -30,7 +30,7 @@ def models(config):
         if given and not Path(given).is_file():
             yield f"--{name}: expected {'' if name == 'teacher' else 'a Keras model, such as '}{student}, got {given}"
     if config.weights and not Path(config.weights).is_file():
-        yield f"--weights: expected a .npz or .keras file, got {config.weights}"
+        yield f"--weights: expected a .keras, .weights.h5 or .npz file, got {config.weights}"
 
 
 def starts(config):

@@ -32,7 +32,8 @@ class RunSettings:
         choices=("none", "imagenet"),
     )
     weights: str = flag(
-        "file of weights that the networks of --model start from: .keras, or for EfficientNets .npz by PyTorch's names",
+        "file of weights that the networks of --model start from: .keras or .weights.h5, or for EfficientNets .npz by "
+        "PyTorch's names",
         identity=False,  # Its content is; see run/workdir.py.
     )
     init_from: str = flag(

@@ -15,6 +15,7 @@ from sklearn.datasets import load_sample_image
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.models import efficientnet, weights
+from tests.models.test_imagenet_networks import unlike
 
 RELEASED = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights" / "efficientnet_lite0_imagenet.npz"
 NAME = "efficientnet_lite0"
@@ -93,10 +94,22 @@ def test_a_classifier_of_other_classes_starts_anew_and_is_told(arrays, other, tm
     np.testing.assert_array_equal(other.layers[0 + 1].get_weights()[0].shape, (3, 3, 3, 32))
 
 
-def test_a_keras_file_of_the_same_network_gives_its_weights(network, other, tmp_path):
-    network.save(tmp_path / "w.keras")
-    weights.load(other, NAME, tmp_path / "w.keras")
-    np.testing.assert_array_equal(other.get_weights()[0], network.get_weights()[0])
+def test_files_of_keras_give_the_weights_of_the_same_network(tmp_path, capsys):
+    networks = [unlike(models.build("narrow_cnn", (8, 8, 3), classes), seed) for seed, classes in enumerate((5, 5, 3))]
+    own = networks[2].get_weights()
+    networks[0].save(tmp_path / "w.keras")
+    networks[0].save_weights(tmp_path / "w.weights.h5")
+    for name in ("w.keras", "w.weights.h5"):
+        unlike(networks[1], 7)
+        for network in networks[1:]:
+            weights.load(network, "narrow_cnn", tmp_path / name)
+        assert "another number of classes: its classifier is not taken" in capsys.readouterr().out
+        for given, expected in zip(networks[1].get_weights(), networks[0].get_weights(), strict=True):
+            np.testing.assert_array_equal(given, expected)
+        np.testing.assert_array_equal(networks[2].get_weights()[0], networks[0].get_weights()[0])
+        np.testing.assert_array_equal(networks[2].get_weights()[-1], own[-1])
+    with pytest.raises(UsageError, match="--weights: expected the weights of small_cnn in .*w.weights.h5"):
+        weights.load(models.build("small_cnn", (8, 8, 3), 5), "small_cnn", tmp_path / "w.weights.h5")
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,17 @@ def test_the_program_trains_a_head_and_exports_the_whole_network(
     assert json.loads(capsys.readouterr().out)["test"]["loss"] == pytest.approx(results["test"]["loss"], rel=1e-3)
 
 
+def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, capsys, make_config):
+    made = ["--method=supervised", "--strategy=mirrored", "--feature_views=0,0"]
+    assert main.main(command(pretrained, tmp_path, "run", *made)) == 0
+    assert "features of" not in capsys.readouterr().out and not (tmp_path / "store").exists()
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    student = keras.models.load_model(tmp_path / "run" / "student.keras", compile=False)
+    test = data.load(make_config()).test
+    logits = student(test.images).numpy()
+    assert (logits.argmax(axis=-1) == test.labels).mean() == pytest.approx(results["test"]["top1"], abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.catalogue import DATASETS
 
 from . import loop, peaks, pil_views
@@ -198,6 +199,8 @@ def prepare(config):
     from mpl_tf.data import pipeline
     from mpl_tf.devices import distribute
 
+    if config.freeze != "none":
+        raise UsageError(f"--freeze: the benchmark times whole networks, expected none, got {config.freeze}")
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     dataset = stand_in(config)
