@@ -136,6 +136,9 @@ def _run_row(name, arguments, seeds, output, cores):
 def _sweep(arguments, seeds, folder, core):
     own = [f"--seeds={','.join(map(str, seeds))}", f"--output={folder}"]
     own += [] if core is None else [f"--core={core}"]
+    # A control is what the sweep makes, no flag of the program.
+    own += [argument for argument in arguments if argument.startswith(studies.CONTROL)]
+    arguments = [argument for argument in arguments if not argument.startswith(studies.CONTROL)]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "a") as log:
         command = [sys.executable, "-m", f"{__package__}.sweep", *own, "--", *arguments]

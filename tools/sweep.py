@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 
 from mpl_tf import main as program
+from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.fields import flag
 
 from . import _command
+from ._ablation.control_names import CONTROLS
 
 OWN = ("seed", "workdir", "config", "mode")  # Flags of the program that a sweep sets itself, or cannot serve.
 
@@ -26,6 +28,11 @@ class Flags:
 
     output: str = flag("folder of the seeds' folders")
     seeds: str = flag("first-last, or a list: 0,3,7", "0-4")
+    control: str = flag(
+        "train this control of mpl's exact feedback in its place: what the teacher is told instead; empty: none",
+        "",
+        choices={"": "mpl itself"} | CONTROLS,
+    )
     core: int = flag("core to stay on; -1: all", -1, low=-1)
 
 
@@ -41,8 +48,9 @@ def _sweep(values, arguments):
     """The runs, seed after seed; the first status that is not 0, else 0."""
     seeds = parse_seeds(values.seeds)
     _refuse_own(arguments)
+    _mark(Path(values.output), values.control)
     _pin(values.core)
-    make = Traced()
+    make = Traced(values.control)
     for seed in seeds:
         workdir = Path(values.output) / f"seed{seed}"
         status = program.main([*arguments, f"--seed={seed}", f"--workdir={workdir}"], make)
@@ -55,16 +63,30 @@ class Traced:
     """Makes the first method of a sweep, and hands that same one out for each later seed, as new.
 
     The step's graph depends on no seed: a method keeps its own in a variable.
+
+    Args:
+        control: name of a control to make in the method's place; empty: none.
     """
 
-    def __init__(self):
-        self.method = None
+    def __init__(self, control=""):
+        self.control, self.method = control, None
 
     def __call__(self, config, shape, num_classes, **facts):
-        """As methods.make; all calls must differ in config.seed and config.workdir alone."""
+        """As methods.make; all calls must differ in config.seed and config.workdir alone.
+
+        Raises:
+            UsageError: a control, and a method that is not mpl with exact feedback.
+        """
         from mpl_tf import methods
 
-        fresh = methods.make(config, shape, num_classes, **facts)
+        kind = None
+        if self.control:
+            from ._ablation import controls
+
+            if config.method != "mpl":
+                raise UsageError(f"--control: controls are of --method=mpl, got --method={config.method}")
+            kind = controls.FORMS[self.control]
+        fresh = methods.make(config, shape, num_classes, **facts, kind=kind)
         if self.method is None:
             self.method = fresh
         old, new = self.method.state(), fresh.state()
@@ -93,6 +115,20 @@ def _refuse_own(arguments):
     for name in OWN:
         if name in given:
             raise UsageError(f"--{name}: not to be given after `--`; a sweep trains --seeds into --output")
+
+
+def _mark(output, control):
+    """Note whose control the runs of a folder are, as their own files name mpl; refuse those of another one."""
+    path = output / "control.txt"
+    found = path.read_text().strip() if path.exists() else ""
+    if found != control and any(output.glob("seed*")):
+        raise UsageError(
+            f"--output: {output} holds runs of {f'the control {found}' if found else 'mpl itself'}; give another "
+            f"--output, or {f'--control={found}' if found else 'no --control'}"
+        )
+    if control:
+        output.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, f"{control}\n")
 
 
 def _pin(core):

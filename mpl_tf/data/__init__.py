@@ -21,7 +21,7 @@ def load(config):
         RunError: data that cannot be read.
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
-    dataset = row.resolve()(row, config)
+    dataset = _scored(row.resolve()(row, config), config)
     network = catalogue.NETWORKS[config.model]
     if network.mean and dataset.mean:  # Inputs as the network was made for them.
         dataset = dataclasses.replace(dataset, mean=network.mean, std=network.std)
@@ -52,5 +52,12 @@ def load_test(config, class_names):
         RunError: data that cannot be read.
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
-    dataset = row.resolve_test()(row, config, class_names) if row.test_path else row.resolve()(row, config)
+    # Images held out of the training set are found in it.
+    alone = row.test_path and config.scored_on == "test"
+    dataset = row.resolve_test()(row, config, class_names) if alone else _scored(row.resolve()(row, config), config)
     return dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))
+
+
+def _scored(dataset, config):
+    """The Dataset whose test part is what --scored_on says: with "validation" the images that are held out."""
+    return dataclasses.replace(dataset, test=dataset.held_out) if config.scored_on == "validation" else dataset

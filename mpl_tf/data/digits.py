@@ -3,14 +3,17 @@
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import hold_out, labeled_split
+from mpl_tf.data.splits import hold_out, hold_out_of_each, labeled_split
 
 TEST_SEED = 1797  # The test quarter is the same for every --seed.
+VALIDATION_PART, VALIDATION_SEED = 5, 1798  # A fifth of each class of the others, for choosing settings; the same, too.
 CLASSES = tuple("0123456789")
 
 
 def load(row, config):
     """A fixed quarter (449 images) as test, config.num_labels of the others labeled, the rest unlabeled.
+
+    With --scored_on=validation a fixed fifth of each class of the others is held out of both.
 
     Images are uint8 [N, 8, 8, 3], grey in three equal channels; never flipped.
     """
@@ -21,6 +24,10 @@ def load(row, config):
     images = np.repeat(grey[..., None], 3, axis=-1)  # [1797, 8, 8, 3]
     everything = Source(images, raw.target.astype(np.int32))
     test, train = hold_out(len(everything), len(everything) // 4, TEST_SEED)
+    held = train[:0]
+    if config.scored_on == "validation":
+        of_train, used = hold_out_of_each(everything.labels[train], VALIDATION_PART, VALIDATION_SEED)
+        held, train = train[of_train], train[used]
     chosen, rest = labeled_split(everything.labels[train], config.num_labels, row.classes, config.seed, CLASSES)
     pixels = images[train] / 255
     return Dataset(
@@ -28,6 +35,7 @@ def load(row, config):
         labeled=everything.take(train[chosen]),
         unlabeled=everything.take(train[rest], with_labels=False) if len(rest) else None,
         test=everything.take(test),
+        held_out=everything.take(held) if len(held) else None,
         class_names=CLASSES,
         mean=(float(pixels.mean()),) * 3,
         std=(float(pixels.std()),) * 3,

@@ -158,6 +158,14 @@ class MetaPseudoLabels(uda.UDA):
         """Mean CE of the student's logits float32 [b, C] against its smoothed targets, a scalar."""
         return tf.reduce_mean(losses.soft_cross_entropy(losses.smooth(q, self.objective.label_smoothing), z))
 
+    def told(self, table, z):
+        """What the teacher is told of a table of exact feedback [b, C], its logits being z; a hook for controls."""
+        return table
+
+    def feedback_labels(self, y_l):
+        """The labels of the loss that the feedback is of, int32 [b_l]; a hook for controls."""
+        return y_l
+
     def _feedback(self, batch, q, theta_S, g_S, student_step):
         """The student's feedback in the form asked for, a feedback.Feedback.
 
@@ -177,7 +185,7 @@ class MetaPseudoLabels(uda.UDA):
         weight, scale = self.feedback_weight, self.feedback_scale
 
         def labeled_loss(z):
-            return tf.reduce_mean(losses.cross_entropy(batch["y_l"], z))
+            return tf.reduce_mean(losses.cross_entropy(self.feedback_labels(batch["y_l"]), z))
 
         # One number for the batch.
         if self.feedback == "taylor":
@@ -190,7 +198,11 @@ class MetaPseudoLabels(uda.UDA):
         if self.feedback == "exact":
             coefficient = eta_S * (1 - self.objective.label_smoothing)
             table = feedback.exact(student, student_step.pulled_back(v), x_u, theta_S, coefficient, count)
-            return feedback.Feedback(lambda z: weight * feedback.table_loss(table, z, scale, count), h, baseline)
+
+            def loss(z):
+                return weight * feedback.table_loss(self.told(table, z), z, scale, count)
+
+            return feedback.Feedback(loss, h, baseline)
 
         # The number multiplies grad CE(y_u, T(x_u)).
         y_u = tf.argmax(q, axis=-1, output_type=tf.int32)

@@ -35,6 +35,7 @@ def write(config, dataset, student, others, trained, whole):
         "seed": config.seed,
         "steps": config.train_steps,
         "test": test,
+        **({"scored_on": config.scored_on} if config.scored_on != "test" else {}),
         **real_score(student, dataset, config.eval_batch),
         "other_networks": {
             role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in others.items()
@@ -81,4 +82,5 @@ def headline(results):
     """The content of a results.json in one line."""
     test, skipped = results["test"], results["skipped_steps"]
     note = f", {skipped} steps skipped for gradients that are not finite" if skipped else ""
-    return f"test top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"
+    part = results.get("scored_on", "test")
+    return f"{part} top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"

@@ -106,6 +106,9 @@ def folders(config):
         needed = config.mode in ("train", "features") or name == "test_dir"
         if needed and name in row.folders and (given or name not in optional):
             yield from folder(name, given)
+    if config.scored_on == "validation" and not row.validates:
+        able = ", ".join(row.name for row in DATASETS.values() if row.validates)
+        yield f"--scored_on: validation goes with --dataset={able}, got --dataset={config.dataset}"
     if config.skip_bad_images and row.streamed:
         yield (
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
@@ -158,7 +161,7 @@ CHECKS = (
     ),
 )
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.
-FOLDERS = (folders, ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images"))
+FOLDERS = (folders, ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images", "scored_on"))
 TRAINING = (FOLDERS, (models, ()))
 MODE_CHECKS = {"train": TRAINING, "features": TRAINING, "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
 

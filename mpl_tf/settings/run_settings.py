@@ -70,6 +70,11 @@ class RunSettings:
         "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)",
         choices=("rest", "labeled"),
     )
+    scored_on: str = flag(
+        "test: the test images; validation: images held out of the training set, in the test images' place, for "
+        "choosing settings; goes with " + ", ".join(row.name for row in DATASETS.values() if row.validates),
+        choices=("test", "validation"),
+    )
     image_size: int = flag(
         "side of own and of ImageNet's images after resizing; small data sets keep theirs",
         unit="pixels",

@@ -200,6 +200,29 @@ def test_each_example_is_in_one_part(make_config, numbered_files, name, num_labe
     assert dataset.unlabeled.labels is None and dataset.class_names == files.class_names
 
 
+def test_the_images_held_out_are_scored_where_settings_are_chosen_and_the_others_stay(make_config, numbered_files):
+    """CIFAR-10: 5,000 of the training set, none of them learned from, the parts of training as they are without it."""
+    plain, chosen = (data.load(make_config("cifar10_4k", scored_on=part)) for part in ("test", "validation"))
+    assert len(chosen.test) == 5000
+    for part in ("labeled", "unlabeled"):
+        np.testing.assert_array_equal(numbers(getattr(chosen, part)), numbers(getattr(plain, part)))
+    parts = [numbers(part) for part in (chosen.labeled, chosen.unlabeled, chosen.test)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(CIFAR_TRAIN))
+    labels = Numbered("cifar10", "").splits["train"].labels
+    np.testing.assert_array_equal(chosen.test.labels, labels[numbers(chosen.test)])
+    again = data.load_test(make_config("cifar10_4k", scored_on="validation"), None)
+    np.testing.assert_array_equal(numbers(again.test), numbers(chosen.test))
+
+
+def test_digits_held_out_for_choosing_are_none_of_the_test_images_whatever_the_seed(make_config):
+    plain = data.load(make_config())
+    chosen = [data.load(make_config(scored_on="validation", seed=seed)) for seed in (0, 1)]
+    np.testing.assert_array_equal(chosen[0].test.images, chosen[1].test.images)
+    assert [len(part) for part in (chosen[0].labeled, chosen[0].unlabeled, chosen[0].test)] == [50, 1034, 264]
+    everything = counted(*(getattr(plain, part) for part in ("labeled", "unlabeled", "test")))
+    assert counted(plain.test, *(getattr(chosen[0], part) for part in ("labeled", "unlabeled", "test"))) == everything
+
+
 @pytest.mark.parametrize("name", ["cifar10_4k", "cifar100_10k"])
 def test_cifar_seeds_hold_out_and_label_other_images(make_config, numbered_files, name):
     first, second, again = (data.load(make_config(name, seed=seed)) for seed in (0, 1, 0))

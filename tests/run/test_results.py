@@ -24,9 +24,8 @@ def test_a_run_is_scored_and_told(tmp_path):
     points = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], "float32")
     source = Source(points, np.array([0, 1, 0, 0], "int32"))
     dataset = Dataset("points", source, None, source, ("a", "b"), skipped=("bad.png",))
-    config = SimpleNamespace(
-        workdir=str(tmp_path), dataset="points", method="uda", model="mlp", seed=3, train_steps=7, eval_batch=2
-    )
+    about = {"dataset": "points", "method": "uda", "model": "mlp", "seed": 3, "train_steps": 7}
+    config = SimpleNamespace(workdir=str(tmp_path), eval_batch=2, scored_on="test", **about)
     student, teacher = linear([[2, 0], [0, 2]]), linear([[0, 2], [2, 0]])
     trained = PhaseResult(seconds=2.5, images_per_second=8.0, means={"loss": 0.5}, skipped_steps=2)
     found = results.write(config, dataset, student, {"teacher": teacher}, trained, student)

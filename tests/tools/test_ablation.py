@@ -18,7 +18,8 @@ def test_rows_are_valid_command_lines(study):
     rows = studies.STUDIES[study]
     for name, arguments in rows.items():
         if not isinstance(arguments, studies.Network):
-            program_flags.parse(["--dataset=digits_50", *arguments])
+            own = [argument for argument in arguments if not argument.startswith(studies.CONTROL)]
+            program_flags.parse(["--dataset=digits_50", *own])
         assert studies.reference(study, name) in rows
 
 
@@ -31,6 +32,52 @@ def test_feedback_is_compared_with_none_of_the_same_labels_and_objective(study):
         assert "--feedback=off" in other
         for flag in ("--pseudo_labels=soft", "--pseudo_labels=sampled", "--uda_weight=0", "--uda_weight=1"):
             assert (flag in arguments) == (flag in other)
+
+
+@pytest.mark.parametrize("study", studies.FEEDBACK_DIGITS)
+def test_feedback_is_set_beside_balance_and_its_controls(study):
+    """Feedback beside balance is compared with that balance alone, everything else with no feedback, labels alike."""
+    rows = studies.STUDIES[study]
+    parsed = {
+        name: program_flags.parse(["--dataset=digits_50", *(a for a in flags if not a.startswith(studies.CONTROL))])
+        for name, flags in rows.items()
+    }
+    assert {config.num_labels for config in parsed.values()} == {50 if "_50" in study else 10}
+    assert {config.uda_weight for config in parsed.values()} == {0 if "without" in study else 1}
+    controls = {name for name, flags in rows.items() if any(flag.startswith(studies.CONTROL) for flag in flags)}
+    assert len(controls) == len(studies.CONTROLS) == 6
+    for name, config in parsed.items():
+        other = parsed[studies.reference(study, name)]
+        assert (config.pseudo_labels, other.feedback) == (other.pseudo_labels, "off")
+        if name.startswith("exact, balance"):
+            assert config.balance_weight == other.balance_weight > 0
+        else:
+            assert other.balance_weight == 0
+        assert name not in controls or (config.feedback, config.balance_weight) == ("exact", 0)
+
+
+def test_table_9s_rows_have_the_same_views_and_no_finetuning():
+    parsed = {
+        name: program_flags.parse(["--dataset=digits_50", *flags])
+        for name, flags in studies.STUDIES["regulariser"].items()
+    }
+    assert list(parsed) == ["supervised", "label_smoothing", "mpl, feedback off", "mpl"]
+    for config in parsed.values():
+        assert (config.randaugment_ops, config.cutout, config.finetune_steps) == (0, 0, 0)
+    assert [config.feedback for config in parsed.values()][2:] == ["off", "exact"]
+
+
+def test_a_control_is_told_to_the_sweep_and_not_to_the_program(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ablation.subprocess, "run", lambda command, **_: asked.append(command) or Done())
+
+    class Done:
+        returncode = 0
+
+    ablation._sweep(["--method=mpl", "--control=minus_mean", "--mu=2"], [0, 1], tmp_path / "row", 1)
+    own, arguments = asked[0][3 : asked[0].index("--")], asked[0][asked[0].index("--") + 1 :]
+    assert own == ["--seeds=0,1", f"--output={tmp_path / 'row'}", "--core=1", "--control=minus_mean"]
+    assert arguments == ["--method=mpl", "--mu=2"]
 
 
 def test_flags_that_all_rows_have(monkeypatch):

@@ -23,6 +23,7 @@ DATASETS = table(
         "digits_50",
         help="scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, 50 labeled; nothing is downloaded",
         path="mpl_tf.data.digits:load",
+        validation=True,
         shape=(8, 8, 3),
         classes=10,
         fill=0,
