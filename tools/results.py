@@ -140,6 +140,8 @@ def _varying(settings):
 
 def _paper(dataset, method, settings):
     """(figure, source) of the papers, empty where they have none for such runs."""
+    if settings.get("scored_on") == "validation":
+        return "", ""
     key = (dataset, method)
     if settings.get("unlabeled_source") == "labeled":
         key += ("labeled",)

@@ -71,7 +71,10 @@ def of(dataset, backbone, config, devices, kinds=None):
     # Of several hosts one computes; the others come here when it is done, and open what it has computed.
     if not devices.writes:
         devices.meet()
-    training, tested = (Extraction(dataset, images, backbone, config, devices) for images in (parts, [dataset.test]))
+    training = Extraction(dataset, parts, backbone, config, devices)
+    # Validation images, on which a run may be scored, are among the training images.
+    among = dataset.test is dataset.held_out
+    tested = training if among else Extraction(dataset, [dataset.test], backbone, config, devices)
     views = {kind: training.view(kind, counts[kind]) for kind in kinds}
     test = {"plain": tested.view("plain", 1)}
     if devices.writes:

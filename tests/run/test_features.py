@@ -133,6 +133,19 @@ def cut(devices, after):
     return devices
 
 
+def test_held_out_images_that_a_run_is_scored_on_come_from_the_training_images_store(config, backbone, tmp_path):
+    data = dataset()
+    labels = np.array([2, 0, 1], np.int32)
+    held_out = dataclasses.replace(data.held_out, labels=labels)
+    stored = of(config(), backbone, dataclasses.replace(data, held_out=held_out, test=held_out))
+    ((features_, found),) = stored.test.pieces(8)
+    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_allclose(features_, backbone(held_out.images), rtol=2e-3, atol=1e-3)
+    before = sorted(path.name for path in (tmp_path / "store").iterdir())
+    of(config(), backbone)  # The other labels' runs compute the test images' features alone.
+    assert set(before) < {path.name for path in (tmp_path / "store").iterdir()}
+
+
 def test_an_extraction_that_was_cut_off_goes_on_to_the_same_bytes(config, backbone, tmp_path, capsys):
     whole = of(config(feature_store=tmp_path / "whole"), backbone, kinds=["weak"]).labeled.views["weak"]
     with pytest.raises(KeyboardInterrupt):
