@@ -68,7 +68,7 @@ def train(config, make=None):
     with workdir.claimed(config, writes=not (joined and joined.index)):
         # The same command again changes nothing, unless the outcome was lost since.
         found = workdir.results(config.workdir)
-        if found is not None and results.has_student(config.workdir):
+        if workdir.reached(found, config.train_steps) and results.has_student(config.workdir):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
             return
 
@@ -93,7 +93,7 @@ def _train(config, devices, make):
 
     from mpl_tf import data, methods
     from mpl_tf.models import saved
-    from mpl_tf.run import export, features, fixed_teacher
+    from mpl_tf.run import export, features, fixed_teacher, longer
     from mpl_tf.run.phase import Phase, run_phase
 
     # Everything that can be refused is refused before the first file is written.
@@ -106,9 +106,10 @@ def _train(config, devices, make):
         keras.config.set_dtype_policy(config.precision)
         shape = backbone.output_shape[1:] if backbone else dataset.shape
         weights = methods.count_weights(config, shape, dataset.num_classes)
-    workdir.record(config, dataset, devices)
+    stretches = workdir.record(config, dataset, devices)
     if devices.writes:
-        print("\n".join([*dataset.notes, _about(config, dataset, weights)]), flush=True)
+        made = [f"made longer at step {start}, to {end} steps" for start, end in stretches[1:]]
+        print("\n".join([*dataset.notes, _about(config, dataset, weights), *made]), flush=True)
 
     # From here on the examples of a frozen network are their features, or pass it in each step.
     if backbone:
@@ -117,12 +118,13 @@ def _train(config, devices, make):
     # A fixed teacher labels the unlabeled examples before the method sees them.
     row, teacher_files = catalogue.METHODS[config.method], {}
     if row.fixed_teacher:
-        dataset, teacher_files = fixed_teacher.label(config, dataset, devices)
+        dataset, teacher_files = fixed_teacher.label(longer.first(config, stretches), dataset, devices)
 
     # The main phase. The seed is set anew: weights do not depend on what drew random numbers before.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
-        method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **dataset.facts)
+        about = {"stretches": stretches, **dataset.facts}
+        method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **about)
     trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config)
 
     def exported(network):
@@ -141,8 +143,8 @@ def _train(config, devices, make):
     student = exported(method.deployed())
     if devices.writes:
         scored |= {role: saved.load(path) for role, path in teacher_files.items()}
-        whole = features.whole(backbone, student, dataset)
-        told = results.headline(results.write(config, dataset, student, scored, trained, whole))
+        whole, extended = features.whole(backbone, student, dataset), longer.told(config, stretches)
+        told = results.headline(results.write(config, dataset, student, scored, trained, whole, extended))
         print(f"{told}; everything is in {config.workdir}")
 
 

@@ -69,10 +69,10 @@ class Traced:
     """
 
     def __init__(self, control=""):
-        self.control, self.method = control, None
+        self.control, self.method, self.stretches = control, None, None
 
-    def __call__(self, config, shape, num_classes, **facts):
-        """As methods.make; all calls must differ in config.seed and config.workdir alone.
+    def __call__(self, config, shape, num_classes, stretches, **facts):
+        """As methods.make; all calls must differ in config.seed, config.workdir and stretches alone.
 
         Raises:
             UsageError: a control, and a method that is not mpl with exact feedback.
@@ -86,9 +86,10 @@ class Traced:
             if config.method != "mpl":
                 raise UsageError(f"--control: controls are of --method=mpl, got --method={config.method}")
             kind = controls.FORMS[self.control]
-        fresh = methods.make(config, shape, num_classes, **facts, kind=kind)
-        if self.method is None:
-            self.method = fresh
+        # Seeds that were made longer at different steps have schedules of their own.
+        fresh = methods.make(config, shape, num_classes, stretches=stretches, **facts, kind=kind)
+        if self.method is None or self.stretches != stretches:
+            self.method, self.stretches = fresh, stretches
         old, new = self.method.state(), fresh.state()
         for role in old:
             for variable, value in zip(old[role], new[role], strict=True):

@@ -42,7 +42,7 @@ def count_weights(config, shape, num_classes):
         return _network(config, "student", shape, num_classes).count_params()
 
 
-def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=None):
+def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=None, stretches=()):
     """The configured method on new networks, compiled.
 
     Args:
@@ -53,6 +53,8 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
         class_prior: shares of the classes in the labeled set, list of num_classes floats; None: uniform. Methods that
             balance classes are told.
         kind: class to make in the place of the configured method's, a subclass of it; None: its own.
+        stretches: of a run that was made longer, pairs of a first and a last step (run/longer.py): shares of the run
+            are of the first one, each has a cosine of its own. Empty: one of config.train_steps.
     Raises:
         UsageError: unknown method or model, or a model that cannot take such examples or has no --pretrained weights.
         RunError: --pretrained weights that cannot be downloaded.
@@ -72,23 +74,17 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
 
     # A method is told the flags that its row names, and of the data only what it has to remember.
     kind = kind or row.resolve()
-    options = {name: config.option(name) for name in row.options}
+    stretches = stretches or ((0, config.train_steps),)
+    first = config.replace(train_steps=stretches[0][1])
+    options = {name: first.option(name) for name in row.options}
     if "i_u" in kind.batch_keys:
         options["num_unlabeled"] = num_unlabeled
     if "balance_weight" in row.options:
         options["class_prior"] = class_prior
     method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
 
-    # The teacher's rate is also that of a method's only network.
-    teacher = _sgd(config, config.teacher_learning_rate, 0, config.in_steps("teacher_warmup_steps"))
-    if row.two_optimizers:
-        wait, warmup = config.in_steps("student_wait_steps"), config.in_steps("student_warmup_steps")
-        student = _sgd(config, config.student_learning_rate, wait, warmup)
-        optimizers = {"optimizer": student, "teacher_optimizer": teacher}
-    else:
-        optimizers = {"optimizer": teacher}
     method.compile(
-        **optimizers,
+        **_optimizers(row, config, first, stretches),
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
@@ -136,9 +132,20 @@ def _model(config, role):
     return flag, getattr(config, flag)
 
 
-def _sgd(config, rate, wait, warmup):
+def _optimizers(row, config, first, stretches):
+    """The optimizers that compile() takes, by name; `first` is the Config that the run began as."""
+    # The teacher's rate is also that of a method's only network.
+    teacher = _sgd(config, config.teacher_learning_rate, stretches, 0, first.in_steps("teacher_warmup_steps"))
+    if not row.two_optimizers:
+        return {"optimizer": teacher}
+    wait, warmup = first.in_steps("student_wait_steps"), first.in_steps("student_warmup_steps")
+    student = _sgd(config, config.student_learning_rate, stretches, wait, warmup)
+    return {"optimizer": student, "teacher_optimizer": teacher}
+
+
+def _sgd(config, rate, stretches, wait, warmup):
     """The run's SGD: the base rate scaled by the batch, then waiting, warm-up and decay in steps of the whole run."""
     if config.learning_rate_batch:
         rate *= config.labeled_batch / config.learning_rate_batch
-    schedule = learning_rate_schedule(rate, config.schedule, config.train_steps, wait, warmup)
+    schedule = learning_rate_schedule(rate, config.schedule, stretches, wait, warmup)
     return SGD(schedule, momentum=config.momentum, nesterov=config.momentum > 0)

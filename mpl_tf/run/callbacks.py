@@ -98,10 +98,12 @@ class Saver(keras.callbacks.Callback):
         minutes: between checkpoints within an epoch; 0: none. Several hosts save at the epochs' ends alone, as they
             would have to agree on the time.
         metrics: MetricsCsv of the same phase, called before this one; None where another process writes it.
+        epoch: steps of a whole epoch: a last one that is shorter may go on one day, when the run is made longer.
     """
 
-    def __init__(self, checkpoints, progress, minutes=0.0, metrics=None):
+    def __init__(self, checkpoints, progress, minutes=0.0, metrics=None, epoch=1):
         super().__init__()
+        self.epoch = epoch
         self.checkpoints, self.progress, self.metrics = checkpoints, progress, metrics
         alone = checkpoints.method.devices.hosts == 1
         self.seconds_between = 60 * minutes if minutes and alone else math.inf
@@ -136,8 +138,9 @@ class Saver(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Count the epoch's means, and save."""
-        self.checkpoints.add(logs, self.progress.step)
+        """Count the epoch's means, if it is whole, and save."""
+        if self.progress.step % self.epoch == 0:
+            self.checkpoints.add(logs, self.progress.step)
         self.save()
         if self.signal is not None:
             self._stop()

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, reason
-from mpl_tf.run.workdir import listed
+from mpl_tf.run.checkpoint_files import listed
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # How TensorFlow ends the name of a variable's value in a checkpoint.
 
@@ -95,7 +95,13 @@ class Checkpoints:
 
     def means(self):
         """Mean of each logged quantity over the phase so far, dict of str to float; 0 steps must not be all."""
-        totals = self.totals.numpy() / int(self.totals_step.numpy())
+        # Of an epoch that is not whole the method holds the sums.
+        step, counted = int(self.step.numpy()), int(self.totals_step.numpy())
+        totals = self.totals.numpy()
+        if step > counted:
+            sums = tf.convert_to_tensor(self.method.sums)
+            totals = totals + tf.math.divide_no_nan(sums[:-1], sums[-1]).numpy().astype(float) * (step - counted)
+        totals = totals / step
         return dict(zip(self.method.log_names, totals.tolist(), strict=True))
 
     def save(self, step, seconds):

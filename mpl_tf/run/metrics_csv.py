@@ -34,13 +34,18 @@ class MetricsCsv(keras.callbacks.Callback):
         self.path = Path(path)
         # What is behind the checkpoint comes again; what was before it must be what was written then.
         rows = [row for row in _rows(self.path) if int(row["step"]) <= start]
+        self._keep(rows)
+        self.cut = rows[-1] if rows else None  # The row that an epoch has which the run ended in.
+        # A table that a person edited, or that the disk lost: no reason to stop, but one to say so.
+        if self.checksum() != crc:
+            console.tell(f"{self.path} is not as the run had left it: {len(rows)} rows of it are kept")
+
+    def _keep(self, rows):
+        """Let the file hold these rows alone."""
         if rows:
             files.write(self.path, lambda temporary: temporary.write_text(_text(rows), newline=""))
         else:
             self.path.unlink(missing_ok=True)
-        # A table that a person edited, or that the disk lost: no reason to stop, but one to say so.
-        if self.checksum() != crc:
-            console.tell(f"{self.path} is not as the run had left it: {len(rows)} rows of it are kept")
 
     def checksum(self):
         """CRC-32 of the file as it is, an int; -1 where there is none."""
@@ -53,6 +58,10 @@ class MetricsCsv(keras.callbacks.Callback):
             RunError: the file cannot be written.
         """
         row = {"epoch": epoch, "step": logs["step"]} | {key: float(logs[key]) for key in sorted(set(logs) - {"step"})}
+        # A run that ended within an epoch and was made longer has its row of the whole epoch now.
+        if self.cut is not None and self.cut["epoch"] == str(epoch):
+            self._keep(_rows(self.path)[:-1])
+        self.cut = None
         # Opened anew each time: nothing stays in a buffer when the run is killed.
         new = not self.path.exists()
         try:

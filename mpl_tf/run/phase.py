@@ -82,7 +82,7 @@ def run_phase(phase, method, dataset, config):
         metrics = MetricsCsv(workdir / phase.metrics_name, start, int(checkpoints.csv_crc.numpy()))
         loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
 
-    with Saver(checkpoints, progress, config.save_minutes, metrics) as saver:
+    with Saver(checkpoints, progress, config.save_minutes, metrics, config.steps_per_epoch) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
             # Batches are a function of the step: nothing is replayed to come to the first one.
             data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, devices)

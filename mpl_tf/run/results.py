@@ -6,7 +6,7 @@ from mpl_tf.base import console, files
 from mpl_tf.run import workdir
 
 
-def write(config, dataset, student, others, trained, whole):
+def write(config, dataset, student, others, trained, whole, extended=()):
     """Export the student, score it and the other networks, and write results.json last: it says that a run is finished.
 
     Args:
@@ -16,6 +16,7 @@ def write(config, dataset, student, others, trained, whole):
         others: dict of role to deployable keras.Model: the run's other networks, to be scored.
         trained: PhaseResult of the main phase.
         whole: the student as it is exported: a keras.Model of the images themselves.
+        extended: how the run was made longer (longer.told).
     Returns:
         The content of results.json, dict.
     """
@@ -34,6 +35,7 @@ def write(config, dataset, student, others, trained, whole):
         "model": config.model,
         "seed": config.seed,
         "steps": config.train_steps,
+        **({"extended": extended} if extended else {}),
         "test": test,
         **({"scored_on": config.scored_on} if config.scored_on != "test" else {}),
         **real_score(student, dataset, config.eval_batch),

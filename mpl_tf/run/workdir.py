@@ -12,15 +12,15 @@ Each of the JSON files has a checksum. One that is damaged or gone is made again
 
 import contextlib
 import hashlib
-import re
 from pathlib import Path
 
 from mpl_tf.base import console, files, lock
 from mpl_tf.base.errors import UsageError
+from mpl_tf.run import longer
+from mpl_tf.run.checkpoint_files import newest
 from mpl_tf.settings import config_json
 
 IDENTITY = "identity.json"
-CHECKPOINT = re.compile(r"ckpt-(\d+)\.index")  # The file of a checkpoint that is written last.
 FILES = ("teacher", "weights", "init_from", "init_teacher_from")  # Flags of models whose content is part of the run.
 
 
@@ -58,7 +58,10 @@ def claimed(config, writes):
 
 
 def _check_flags(config, folder):
-    """Refuse a folder whose run has other flags; where its config.json is damaged, by the number in identity.json."""
+    """Refuse a folder whose run has other flags; where its config.json is damaged, by the number in identity.json.
+
+    More training steps than before make the same run longer.
+    """
     stored = folder / "config.json"
     try:
         given = config_json.from_json(stored, intact=True)
@@ -66,18 +69,23 @@ def _check_flags(config, folder):
         number = (_read(folder / IDENTITY) or {}).get("flags")
         if number is None and not stored.exists():
             return
-        if number != config_json.fingerprint(config):
+        before = (longer.recorded(folder) or ((0, config.train_steps),))[-1][1]
+        as_before = config.replace(train_steps=min(before, config.train_steps))
+        if number != config_json.fingerprint(as_before):
             raise UsageError(
                 f"--workdir: expected {stored} as it was written ({error}); give another --workdir"
             ) from error
+        longer.check(config, before)
         console.tell(f"{stored} is damaged or gone and is written again")
         return
-    differing = config_json.differences(config, given)
+    is_longer = config.train_steps > given["train_steps"]
+    differing = [name for name in config_json.differences(config, given) if not (is_longer and name == "train_steps")]
     if differing:
         raise UsageError(
             f"--workdir: {folder} holds a run with another --{', --'.join(differing)}; "
             "give another --workdir, or the flags of that run"
         )
+    longer.check(config, given["train_steps"])
 
 
 def _check_others(folder):
@@ -93,24 +101,29 @@ def record(config, dataset, devices):
         config: Config.
         dataset: Dataset.
         devices: Devices; of several workers the first one writes.
+    Returns:
+        The run's stretches (run/longer.py).
     Raises:
         UsageError: other data than before, or than another worker has; what changed is told.
     """
     from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
 
     # Workers that read other data would train on a mixture that nobody asked for.
-    found = _identity(config, dataset)
+    stretches = longer.stretches(config)
+    found = _identity(config, dataset) | {"stretches": stretches}
     if not devices.same(int(hashlib.sha256(repr(found).encode()).hexdigest()[:12], 16)):
         raise UsageError("--data_dir: expected the same data on all workers, this one and another have different ones")
 
     # Training data must be what they were; test data may change, as nothing was learned from them.
-    path = Path(config.workdir) / IDENTITY
+    path, known = Path(config.workdir) / IDENTITY, longer.recorded(config.workdir)
     before = _read(path)
     if before is None:
-        if path.exists():
-            console.tell(f"{path} is damaged and is written again; the data cannot be compared with what it was")
-        elif newest(config.workdir):
-            console.tell(f"{path} is gone and is written again; the data cannot be compared with what it was")
+        if path.exists() or newest(config.workdir):
+            lost = "" if known else "; whether the run was made longer is not known either"
+            console.tell(
+                f"{path} is {'damaged' if path.exists() else 'gone'} and is written again; the data cannot be compared "
+                f"with what it was{lost}"
+            )
     else:
         changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled"))
         changed += [f"another --{name}" for name in FILES if before["files"].get(name) != found["files"].get(name)]
@@ -123,8 +136,11 @@ def record(config, dataset, devices):
             console.tell(f"other test data than when the run began: {line}")
     # Only now, when nothing has been refused: these files say whose folder it is.
     if devices.writes:
-        files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config))
+        if known and stretches != known:
+            longer.clear(config.workdir)
+        files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config, stretches))
         files.write_json(path, found)
+    return stretches
 
 
 def _identity(config, dataset):
@@ -186,6 +202,16 @@ def results(folder):
         ) from error
 
 
+def reached(found, steps):
+    """Whether results (a dict, or None) are those of a run's end, and not of an earlier one before it was made longer.
+
+    Args:
+        found: as `results` returns it.
+        steps: --train_steps of the run.
+    """
+    return found is not None and found.get("steps", steps) >= steps
+
+
 def finished(folder):
     """The same of a run that must be finished.
 
@@ -198,30 +224,11 @@ def finished(folder):
     return found
 
 
-def listed(folder):
-    """Steps of the checkpoints that are whole in a phase's folder, list of int, newest first.
-
-    TensorFlow writes the index of a checkpoint last: without it there is none.
-    """
-    found = (CHECKPOINT.fullmatch(path.name) for path in Path(folder).glob("ckpt-*.index"))
-    return sorted((int(match[1]) for match in found if match), reverse=True)
-
-
-def newest(folder):
-    """(phase, step) of the checkpoint that a run would go on from; None where there is none."""
-    # Phases are told apart by time: the one that was written last is the one that goes on.
-    found = [
-        ((phase / f"ckpt-{step}.index").stat().st_mtime, phase.name, step)
-        for phase in Path(folder).glob("checkpoints/*")
-        for step in listed(phase)
-    ]
-    return max(found)[1:] if found else None
-
-
 def going_on(folder):
     """What the same command does after a stop, in words."""
-    if (Path(folder) / "results.json").exists():
-        return "the run is finished"
+    with contextlib.suppress(UsageError):
+        if reached(results(folder), (longer.recorded(folder) or ((0, 0),))[-1][1]):
+            return "the run is finished"
     found = newest(folder)
     if found is None:
         return "no checkpoint was written yet; the same command starts anew"

@@ -10,9 +10,15 @@ from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
 
 
-def to_json(config):
-    """The configuration and the versions as the text of config.json."""
-    return files.json_text({"flags": dataclasses.asdict(config)} | versions.versions())
+def to_json(config, stretches=()):
+    """The configuration and the versions as the text of config.json.
+
+    Args:
+        config: Config.
+        stretches: of a run that was made longer, pairs of its first and its last step; of others one pair, or none.
+    """
+    more = {"stretches": stretches} if len(stretches) > 1 else {}
+    return files.json_text({"flags": dataclasses.asdict(config)} | versions.versions() | more)
 
 
 def from_json(path, intact=False):

@@ -208,7 +208,7 @@ def _base(given):
         if not stored.is_file():
             raise UsageError(f"--workdir: expected the folder of a finished run, found no {stored}")
     if stored:
-        return config_json.from_json(stored) | {"mode": "train", "workdir": ""}
+        return config_json.from_json(stored) | {"mode": "train", "workdir": "", "extend": False}
     return read(_recipe(given), Config)[0]
 
 

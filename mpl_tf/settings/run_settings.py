@@ -89,12 +89,18 @@ class RunSettings:
     images: str = flag("--mode=predict: folder of images to label, or one image", identity=False)
 
     train_steps: int = flag(
-        "training steps",
+        "training steps; more than before, in the workdir of an earlier start, make that run longer",
         unit="steps",
         low=1,
         limit=STEPS,
         source="paper: 1,000,000; released: 300,000",
         topic="Batches and length",
+    )
+    extend: bool = flag(
+        "with more --train_steps than the run in WORKDIR was begun with, and a cosine schedule: from its newest "
+        "checkpoint's step, and not before its warm-up's end, the rate starts at its peak again and falls along a "
+        "cosine to 0 at the new end, without another wait or warm-up; a constant rate goes on without it",
+        identity=False,
     )
     labeled_batch: int = flag(
         "labeled examples a step over all replicas", unit="examples", low=1, limit=EXAMPLES, source=f"{RELEASED}: 128"

@@ -30,20 +30,41 @@ class WaitThenWarmUp(keras.optimizers.schedules.LearningRateSchedule):
         return {"wait": self.wait, "warmup": self.warmup, "schedule": self.schedule}
 
 
+@keras.saving.register_keras_serializable("mpl_tf")
+class Then(keras.optimizers.schedules.LearningRateSchedule):
+    """One schedule up to a step, then another one from its own step 0."""
+
+    def __init__(self, before, start, after):
+        self.before, self.start, self.after = before, start, after
+
+    def __call__(self, step):
+        """The rate at an int or float scalar step, float32."""
+        step = tf.cast(step, tf.float32)
+        return tf.where(step < self.start, self.before(step), self.after(tf.maximum(step - self.start, 0.0)))
+
+    def get_config(self):
+        return {"before": self.before, "start": self.start, "after": self.after}
+
+
 def learning_rate_schedule(peak, kind, steps, wait=0, warmup=0):
     """A run's learning rate: wait at 0, linear warm-up to the peak, then cosine decay to 0 or constant.
 
     Args:
         peak: rate after the warm-up, >= 0.
         kind: "cosine" or "constant".
-        steps: steps of the whole run.
+        steps: steps of the whole run; of one that was made longer, pairs of the first and the last step of each of its
+            stretches: from each on, and not before the warm-up's end, a cosine falls from the peak to 0 at its end.
         wait, warmup: steps at 0, steps of the warm-up.
     Returns:
         A Keras LearningRateSchedule.
     """
-    after = max(steps - wait - warmup, 1)
     alpha = 0.0 if kind == "cosine" else 1.0  # At alpha 1 the cosine is flat.
-    return WaitThenWarmUp(wait, warmup, keras.optimizers.schedules.CosineDecay(peak, after, alpha))
+    schedule = None
+    for first, last in ((0, steps),) if isinstance(steps, int) else steps:
+        start = max(first - wait - warmup, 0)  # Counted from the warm-up's end.
+        cosine = keras.optimizers.schedules.CosineDecay(peak, max(last - wait - warmup - start, 1), alpha)
+        schedule = Then(schedule, start, cosine) if schedule and kind == "cosine" else schedule or cosine
+    return WaitThenWarmUp(wait, warmup, schedule)
 
 
 @keras.saving.register_keras_serializable("mpl_tf")
