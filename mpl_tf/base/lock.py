@@ -41,15 +41,38 @@ def held(folder, flag, name=NAME):
     except OSError as error:
         raise RunError(f"--{flag}: expected to write {path}, got {error}; {files.remedy(error)}") from error
     if file is None:
-        raise UsageError(
-            f"--{flag}: {folder} is in use by {_holder(path)}; wait until it ends, stop it, or give another --{flag}"
-        )
+        raise _in_use(path, flag)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
             path.unlink()  # Before the lock is let go: whoever waits on this file finds it gone and takes a new one.
         file.close()
+
+
+def refuse_held(folder, flag, name=NAME):
+    """Refuse a folder that is only read, so that nothing is made in it, while another process holds its lock.
+
+    Args:
+        folder, flag, name: as in `held`.
+    Raises:
+        UsageError: another process holds it: named by host, number and start.
+    """
+    path = Path(folder) / name
+    with contextlib.suppress(FileNotFoundError, PermissionError), open(path, encoding="utf-8") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _in_use(path, flag) from error
+        except OSError:  # A network disk without locks, told where one is taken.
+            pass
+
+
+def _in_use(path, flag):
+    return UsageError(
+        f"--{flag}: {path.parent} is in use by {_holder(path)}; wait until it ends, stop it, or give another --{flag}"
+    )
 
 
 def _taken(path):

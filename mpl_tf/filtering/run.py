@@ -4,6 +4,7 @@ Every step leaves its result under its own name in one move, and is not done aga
 that was cut off goes on, and summary.json, written last, says that it is done.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from mpl_tf.base import files, versions
+from mpl_tf.base import files, lock, versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering import choice, inputs, outputs, pipeline, progress, report, runner, settings, tables
 from mpl_tf.filtering.job import Job
@@ -30,7 +31,8 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     Returns:
         dict, as summary.json holds it.
     Raises:
-        UsageError, RunError: see the parts.
+        UsageError: another process works in the folder, or in that of the scores; else see the parts.
+        RunError: see the parts.
     """
     # All that can be refused is refused before a folder is made.
     runner.check_arguments(beam_arguments)
@@ -40,16 +42,27 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     limits = settings.limits(selection.per_class, record["classes"], record["class_names"])
     place = Path(scores) if scores else output / "scores"
     job = Job(scoring, selection, record, limits, output, place, tuple(beam_arguments), echo)
-    new = settings.claim(output, job.identity, "output")
-    if (output / "summary.json").exists():
-        summary = json.loads((output / "summary.json").read_text())
-        echo(f"{output} holds the finished run: {headline(summary)}")
+    # One process writes in a folder. Scores that are only read may be shared, but not with the one that writes them.
+    settings.check_folder(output, "output")
+    if scores:
+        lock.refuse_held(place, "scores")
+    with lock.held(output, "output"):
+        return _claimed(job)
+
+
+def _claimed(job):
+    """`run`, nobody else working in the folder."""
+    new = settings.claim(job.output, job.identity, "output")
+    if (job.output / "summary.json").exists():
+        summary = json.loads((job.output / "summary.json").read_text())
+        job.echo(f"{job.output} holds the finished run: {headline(summary)}")
         return summary
     try:
-        return _steps(job)
+        with lock.held(job.scores, "output") if job.scoring else contextlib.nullcontext():
+            return _steps(job)
     except UsageError:
-        if new and not any(output.glob("scores/scores-*")):  # So that the mended command finds an empty folder.
-            shutil.rmtree(output, ignore_errors=True)
+        if new and not any(job.output.glob("scores/scores-*")):  # So that the mended command finds an empty folder.
+            shutil.rmtree(job.output, ignore_errors=True)
         raise
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpl_tf.base import files
+from mpl_tf.base import files, lock
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
@@ -149,7 +149,7 @@ def claim(folder, record, flag):
     Returns:
         Whether the folder was empty or absent.
     Raises:
-        UsageError: the folder belongs to another run, to something else, or is a file.
+        UsageError: the folder belongs to another run, or to something else.
     """
     # The same settings: the run goes on. Others: no folder holds a mixture of two runs.
     path = folder / "settings.json"
@@ -162,12 +162,17 @@ def claim(folder, record, flag):
                 f"give another --{flag}"
             )
         return False
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--{flag}: expected a folder, {folder} is a file")
-    if folder.is_dir() and any(name for name in folder.iterdir() if not name.name.startswith(".partial-")):
+    own = (files.PARTIAL, lock.NAME)
+    if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.startswith(own)):
         raise UsageError(f"--{flag}: expected an empty or new folder, {folder} holds files of something else")
     files.write_text(path, json.dumps(record, indent=2) + "\n")
     return True
+
+
+def check_folder(folder, flag):
+    """Raise UsageError where what is to be a folder is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--{flag}: expected a folder, {folder} is a file")
 
 
 def _differences(before, record, name="settings"):

@@ -40,6 +40,17 @@ def test_the_second_is_refused_by_the_name_of_the_first(tmp_path, other):
     assert json.loads((tmp_path / lock.NAME).read_text())["pid"] == other.pid
 
 
+def test_who_only_reads_is_refused_too_and_leaves_no_lock(tmp_path, other):
+    with pytest.raises(UsageError, match=f"--scores: {tmp_path} is in use by process {other.pid} on "):
+        lock.refuse_held(tmp_path, "scores")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    lock.refuse_held(tmp_path, "scores")
+    (tmp_path / lock.NAME).unlink()
+    lock.refuse_held(tmp_path, "scores")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_kill_9_leaves_a_lock_that_binds_nobody(tmp_path, other):
     other.send_signal(signal.SIGKILL)
     other.wait()

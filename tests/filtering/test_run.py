@@ -6,6 +6,7 @@ tables.py
 
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
+from mpl_tf.base import lock
 from mpl_tf.data import decode, listing, shards, tfrecord
 from mpl_tf.filtering import progress
 from tests.filtering.test_images import CONVERTED, REFUSED
@@ -103,6 +105,34 @@ def test_kept_is_the_reference_id_by_id(place, finished):
     assert (summary["images"], summary["kept_images"]) == (IMAGES, len(best))
     assert [one["predicted"] for one in summary["classes"]] == [len(groups[label]) for label in range(CLASSES)]
     assert not (finished / "work").exists()
+
+
+def test_two_processes_in_one_folder(place, finished, tmp_path, capsys):
+    """The second is refused by the name of the first, also where it selects from scores that are being written."""
+    output = tmp_path / "out"
+    with lock.held(output, "output"):
+        run(place, output, status=2)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (
+            line.startswith(f"filter_unlabeled: error: --output: {output} is in use by process {os.getpid()} on ")
+            and "since" in line
+        )
+    assert list(output.iterdir()) == []
+    selecting = [f"--scores={finished / 'scores'}", "--images=-", "--model=-", "--chunk=-", "--batch=-"]
+    with lock.held(finished / "scores", "output"):
+        run(place, tmp_path / "second", *selecting, status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"filter_unlabeled: error: --scores: {finished / 'scores'} is in use by process {os.getpid()} on "
+    )
+    assert not (tmp_path / "second").exists()
+    # What a kill -9 leaves binds nobody: the run is that of an undisturbed one, and no lock is left.
+    for folder in (output, finished / "scores"):
+        (folder / lock.NAME).write_text('{"host": "here", "pid": 1, "since": "yesterday"}')
+    again, second = run(place, output, "--shard_images=25"), run(place, tmp_path / "second", *selecting)
+    assert table(again / "kept.parquet") == table(finished / "kept.parquet") == table(second / "kept.parquet")
+    (finished / "scores" / lock.NAME).unlink()
+    assert not list(output.rglob(lock.NAME)) and not list(finished.rglob(lock.NAME))
 
 
 def test_shards_hold_the_files_bytes_and_training_reads_them(place, finished, make_config):
