@@ -97,6 +97,8 @@ def _train(config, devices, make):
     from mpl_tf.run.phase import Phase, run_phase
 
     # Everything that can be refused is refused before the first file is written.
+    for name in filter(lambda name: getattr(config, name), workdir.FILES):
+        saved.check(getattr(config, name), name)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.

@@ -22,14 +22,23 @@ def load(path, flag="workdir", missing="expected a finished run with {path}, fou
     """
     if not Path(path).is_file():
         raise UsageError(f"--{flag}: " + missing.format(path=path))
-    damage = damaged(path)
+    check(path, flag)
     try:
-        if damage is None:
-            return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras passes on whatever the file's parts lead it to.
-        damage = f"{type(error).__name__}: {reason(error)}"
+        raise _unreadable(path, flag, f"{type(error).__name__}: {reason(error)}") from error
+
+
+def check(path, flag):
+    """Raise UsageError where a model, for which the user gave `flag`, is gone or damaged; it is not opened."""
+    damage = damaged(path)
+    if damage is not None:
+        raise _unreadable(path, flag, damage)
+
+
+def _unreadable(path, flag, damage):
     remedy = "the command that trained the run makes it again" if flag == "workdir" else f"give another --{flag}"
-    raise UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage}); {remedy}")
+    return UsageError(f"--{flag}: expected a Keras model in {path}, cannot read it ({damage}); {remedy}")
 
 
 def damaged(path):

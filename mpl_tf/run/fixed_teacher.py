@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from mpl_tf import methods
+from mpl_tf.base import console
 from mpl_tf.base.errors import UsageError
 from mpl_tf.models import saved
 from mpl_tf.run import export, teacher_labels
@@ -57,7 +58,7 @@ def label(config, dataset, devices):
 
 
 def _train(phase, number, config, dataset, devices):
-    """A phase into WORKDIR/NAME.keras, unless it is there; its networks leave memory.
+    """A phase into WORKDIR/NAME.keras, unless it is there as it was written; its networks leave memory.
 
     Args:
         phase: Phase.
@@ -67,8 +68,12 @@ def _train(phase, number, config, dataset, devices):
         devices: Devices of the run.
     """
     path = Path(config.workdir) / f"{phase.name}.keras"
-    if path.exists():
+    damage = saved.damaged(path)
+    if damage is None:
         return
+    # A file that was damaged since is made again by the same way: from the phase's last checkpoint, where that is left.
+    if devices.writes and path.exists():
+        console.tell(f"{path} is not as it was written ({damage}); it is made again")
     keras.utils.set_random_seed((config.seed + number * SEED_STEP) % 2**31)
     with devices.scope():
         method = methods.make(config, dataset.input_shape, dataset.num_classes, **dataset.facts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import keras
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import main
-from tests.run.test_resume import FLAGS, rows, start, wait_for_rows, weights
+from tests.run.test_resume import FLAGS, damage, rows, start, wait_for_rows, weights
 from tools.sweep import Traced
 
 TINY = [
@@ -61,6 +62,48 @@ def _labels_of(model, record):
 
     images = data.load(flags.parse(TINY)).unlabeled.images
     return np.allclose(tf.nn.softmax(model.predict(images, verbose=0)), np.load(record.with_suffix(".npy")), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "how"), [("teacher", "flipped"), ("generation1", "cut")])
+def test_a_damaged_teacher_is_made_again_from_its_checkpoint(two_generations, tmp_path, capfd, name, how):
+    """The run ends with the numbers of the undisturbed one."""
+    workdir = shutil.copytree(two_generations, tmp_path / "run")
+    path, results = workdir / f"{name}.keras", json.loads((workdir / "results.json").read_text())
+    whole = path.read_bytes()
+    before = _numbers(path)
+    if how == "flipped":
+        damage(path)
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    # The main phase is done again too, from the start, by what this teacher says.
+    (workdir / "results.json").unlink()
+    (workdir / "student.keras").unlink()
+    shutil.rmtree(workdir / "checkpoints" / "train")
+    capfd.readouterr()
+    assert main.main([*TINY, "--method=noisy_student", "--generations=2", f"--workdir={workdir}"]) == 0
+    out, err = capfd.readouterr()
+    assert "train 16/16" in out and f"{name} " not in out  # Not a step of its phase was done again.
+    told = [line for line in err.splitlines() if line.startswith("mpl_tf: ") and ".keras" in line]
+    assert len(told) == 1 and told[0].startswith(f"mpl_tf: {path} is not as it was written (")
+    np.testing.assert_array_equal(_numbers(path), before)
+    np.testing.assert_array_equal(weights(workdir), weights(two_generations))
+    again = json.loads((workdir / "results.json").read_text())
+    assert (again["test"], again["other_networks"]) == (results["test"], results["other_networks"])
+
+
+def _numbers(path):
+    return np.concatenate([w.ravel() for w in keras.models.load_model(path, compile=False).get_weights()])
+
+
+@pytest.mark.parametrize("flag", ["teacher", "init_from"])
+def test_a_damaged_model_that_was_given_is_refused_before_anything_is_written(two_generations, tmp_path, capfd, flag):
+    path = shutil.copy(two_generations / "teacher.keras", tmp_path / "given.keras")
+    damage(path)
+    given = [*TINY, "--method=pseudo_labels", f"--{flag}={path}", f"--workdir={tmp_path / 'run'}"]
+    assert main.main(given) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith(f"mpl_tf: error: --{flag}: expected a Keras model in {path}, cannot read it (")
+    assert line.endswith(f"; give another --{flag}") and not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
