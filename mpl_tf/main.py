@@ -97,8 +97,7 @@ def _train(config, devices, make):
     from mpl_tf.run.phase import Phase, run_phase
 
     # Everything that can be refused is refused before the first file is written.
-    for name in filter(lambda name: getattr(config, name), workdir.FILES):
-        saved.check(getattr(config, name), name)
+    methods.check_models(config, workdir.FILES)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
     if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
@@ -110,8 +109,7 @@ def _train(config, devices, make):
         weights = methods.count_weights(config, shape, dataset.num_classes)
     stretches = workdir.record(config, dataset, devices)
     if devices.writes:
-        made = [f"made longer at step {start}, to {end} steps" for start, end in stretches[1:]]
-        print("\n".join([*dataset.notes, _about(config, dataset, weights), *made]), flush=True)
+        print("\n".join([*dataset.notes, *_about(config, dataset, weights, stretches)]), flush=True)
 
     # From here on the examples of a frozen network are their features, or pass it in each step.
     if backbone:
@@ -224,13 +222,14 @@ def _going_on(config):
     return f"the same command {'goes on' if config.mode == 'features' else 'starts over'}"
 
 
-def _about(config, dataset, weights):
-    """What is about to be trained on what, in one line."""
+def _about(config, dataset, weights, stretches):
+    """What is about to be trained on what, in one line, and lines of how the run was made longer: list of str."""
     skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
-    return (
+    line = (
         f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {dataset.num_unlabeled} unlabeled, "
         f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}"
     )
+    return [line, *(f"made longer at step {start}, to {end} steps" for start, end in stretches[1:])]
 
 
 def _end(error, debug):

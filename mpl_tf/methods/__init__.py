@@ -28,6 +28,13 @@ def check_data(name, dataset):
         )
 
 
+def check_models(config, names):
+    """Raise UsageError where a model that a flag of these names gives is damaged; none is opened."""
+    for name in names:
+        if getattr(config, name):
+            saved.check(getattr(config, name), name)
+
+
 def count_weights(config, shape, num_classes):
     """Weights of the network to be trained, in all; lays it and a --teacher_model out once, to refuse unfit ones early.
 
