@@ -10,6 +10,7 @@ from mpl_tf.models import pretrained, saved, weights
 from mpl_tf.models.head import head
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings import catalogue
+from mpl_tf.step import checks
 from mpl_tf.step.optimizer import SGD, learning_rate_schedule
 
 
@@ -41,12 +42,14 @@ def count_weights(config, shape, num_classes):
     In a graph of its own, where variables take no memory.
 
     Raises:
-        UsageError: a network that is unknown or cannot take such examples.
+        UsageError: a network that is unknown or cannot take such examples; --accumulate with batch norm over replicas.
     """
     with tf.Graph().as_default():
-        if config.teacher_model:
-            _network(config, "teacher", shape, num_classes)
-        return _network(config, "student", shape, num_classes).count_params()
+        roles = ("teacher", "student") if config.teacher_model else ("student",)
+        networks = [_network(config, role, shape, num_classes) for role in roles]
+    for network in networks:
+        checks.accumulation(network, config.accumulate)
+    return networks[-1].count_params()
 
 
 def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=None, stretches=()):

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from mpl_tf import main
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.step import checks
@@ -185,3 +186,12 @@ def test_on_two_replicas_either_goes_alone(norm, accumulate, two_replicas):
 def test_on_one_replica_they_go_together():
     method = tiny.make("supervised", norm=True, compiled={"accumulate": 2})
     assert np.isfinite(fit(method, tiny.batch()).history["loss"]).all()
+
+
+def test_a_run_in_parts_on_two_replicas_is_refused_before_anything_is_written(tmp_path, capsys):
+    given = ["--dataset=digits_50", "--method=supervised", "--strategy=mirrored", "--accumulate=2"]
+    given += ["--labeled_batch=20", "--finetune_steps=0"]
+    assert main.main([*given, f"--workdir={tmp_path / 'run'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mpl_tf: error: --accumulate: expected 1, as 2 replicas share the statistics of small_cnn's")
+    assert not (tmp_path / "run").exists()
