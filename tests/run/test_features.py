@@ -5,6 +5,11 @@ Covers: extraction.py, features.py
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,6 +27,7 @@ from mpl_tf.run.phase import Phase, run_phase
 from tests import tiny
 from tests.models.test_imagenet_networks import unlike
 
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
 LABELS = np.arange(30, dtype=np.int32) % 3
 
@@ -289,6 +295,28 @@ def test_the_program_trains_a_head_and_exports_the_whole_network(
     assert (logits.argmax(axis=-1) == test.labels).mean() == pytest.approx(results["test"]["top1"], abs=0.005)
     assert main.main(["--mode=evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
     assert json.loads(capsys.readouterr().out)["test"]["loss"] == pytest.approx(results["test"]["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_a_store_that_goes_on_to_the_same_bytes(pretrained, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "BATCH", 128)
+    monkeypatch.setattr(extraction, "BLOCK", 1024)
+    more = ["--method=fixmatch", "--feature_views=40,1", "--mode=features"]
+    given = command(pretrained, tmp_path, "run", *more)
+    process = subprocess.Popen([sys.executable, "-m", "mpl_tf.main", *given], cwd=ROOT, stdout=subprocess.DEVNULL)
+    # Killed when the first of the weak views' two blocks is on record.
+    while process.poll() is None and not list((tmp_path / "store").glob("*weak*.json")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert list((tmp_path / "store").glob("*weak*.partial"))
+    assert main.main(given) == 0
+    (tmp_path / "store").rename(tmp_path / "killed")
+    assert main.main(given) == 0
+    files = sorted(path.name for path in (tmp_path / "store").glob("*.npy"))
+    assert len(files) == 4
+    for name in files:
+        assert (tmp_path / "store" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
 
 
 def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, capsys, make_config):
