@@ -1,8 +1,9 @@
 """What a process does to the files of a folder: recorded by strace, then done again operation by operation.
 
 Before each operation the folder is as a kill (SIGKILL, the end of the machine) at that moment would leave it, so that
-one recorded run gives every such state, exactly. Writes by memory maps are no system calls: whoever replays compares
-the end with the folder itself.
+one recorded run gives every such state, exactly. Writes through memory maps are no system calls: what such a file
+holds in the end stands for what it holds whenever it is sent to the disk (msync). Whoever replays compares the end with
+the folder itself.
 """
 
 import os
@@ -16,9 +17,12 @@ from mpl_tf.base.errors import RunError, UsageError
 
 CALLS = (
     *("open", "openat", "creat", "write", "pwrite64", "lseek", "ftruncate", "truncate", "fallocate"),
+    *("mmap", "msync"),
     *("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "link", "symlink"),
 )
-LINE = re.compile(r"(?P<pid>\d+) +(?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)(?:<(?P<file>.*?)>)?")
+LINE = re.compile(
+    r"(?P<pid>\d+) +(?P<call>\w+)\((?P<arguments>.*)\) += (?P<result>0x[0-9a-f]+|-?\d+)(?:<(?P<file>.*?)>)?"
+)
 UNFINISHED = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
 RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 TEXT = re.compile(r"(?:\\x[0-9a-f]{2})+")
@@ -28,7 +32,7 @@ class Operation(NamedTuple):
     """One change of a folder.
 
     kind: "make" (a file, or an empty one in the place of one), "write", "truncate", "rename", "unlink", "mkdir",
-        "rmdir".
+        "rmdir"; before `filled` also "sync", a write whose bytes are not known.
     path: of what is changed, relative to the folder.
     data: of a write, the bytes; of a rename, the new path, str.
     place: of a write, where in the file; of a truncate, the new length; None: at the end of the file.
@@ -64,7 +68,7 @@ def record(command, folder, log):
         raise RunError(f"{command}: expected it to end well under strace, got {done.returncode}: {done.stderr[-500:]}")
     try:
         with open(log) as lines:
-            return list(operations(lines, folder))
+            return filled(list(operations(lines, folder)), folder)
     finally:
         Path(log).unlink()
 
@@ -76,10 +80,29 @@ def operations(lines, folder):
         lines: iterable of str.
         folder: absolute Path.
     """
-    places = {}  # Of each open file of the folder, by its number: where its next write goes; None: at the end.
+    # Of each open file of the folder, by its number: where its next write goes; None: at the end. Of each memory map,
+    # by its address: the file's path.
+    places = {}
     for call, arguments, result, file in _calls(lines):
         if result >= 0:
             yield from _changes(call, arguments, result, file, str(folder) + os.sep, places)
+
+
+def filled(changes, folder):
+    """The Operations with each "sync" as a write of what its file holds in the end, under its last name.
+
+    Args:
+        changes: list of Operation.
+        folder: Path, as the last of them left it.
+    """
+    found, names = [], {}  # Of each name that a file still loses, its last one.
+    for operation in reversed(changes):
+        path = operation.path
+        if operation.kind == "rename":
+            names[path] = names.get(operation.data, operation.data)
+        written = operation.kind == "sync" and Path(folder, names.get(path, path)).read_bytes()
+        found.append(Operation("write", path, written, 0) if written else operation)
+    return found[::-1]
 
 
 def _calls(lines):
@@ -94,7 +117,7 @@ def _calls(lines):
             whole = f"{resumed[1]} {resumed[2]}({begun.pop(resumed[1], '')}{resumed[3]}"
         found = LINE.match(whole if resumed else line)
         if found:
-            yield found["call"], found["arguments"].split(", "), int(found["result"]), found["file"] or ""
+            yield found["call"], found["arguments"].split(", "), int(found["result"], 0), found["file"] or ""
 
 
 def _changes(call, arguments, result, opened, root, places):
@@ -112,6 +135,12 @@ def _changes(call, arguments, result, opened, root, places):
             # Whether the file is new is known when it is done again.
             if "O_CREAT" in flags or "O_TRUNC" in flags:
                 yield Operation("make", path, place=0 if "O_TRUNC" in flags else None)
+    elif call == "mmap":
+        if len(arguments) > 4 and "MAP_SHARED" in arguments[3] and "PROT_WRITE" in arguments[2]:
+            places[f"{result:#x}"] = _within(_file(arguments[4]), root)
+    elif call == "msync":
+        if places.get(arguments[0]) is not None:
+            yield Operation("sync", places[arguments[0]])
     elif call not in ("write", "pwrite64", "lseek", "ftruncate"):
         yield from _on_paths(call, arguments, root)
 

@@ -90,9 +90,12 @@ def test_what_it_cannot_do_again_is_refused():
 def test_a_real_process(tmp_path):
     folder = tmp_path / "run"
     program = (
-        "import os, pathlib, shutil, sys; p = pathlib.Path(sys.argv[1]); p.mkdir(); (p / 'a').write_text('1' * 100000);"
+        "import mmap, os, pathlib, shutil, sys; p = pathlib.Path(sys.argv[1]); p.mkdir();"
+        "(p / 'a').write_text('1' * 100000);"
         "(p / 'b').mkdir(); os.replace(p / 'a', p / 'b' / 'c'); f = open(p / 'b' / 'c', 'r+b'); f.seek(5);"
-        "f.write(b'22'); f.close(); (p / 'd').mkdir(); (p / 'd' / 'e').write_text(''); shutil.rmtree(p / 'd')"
+        "f.write(b'22'); f.close();"
+        "m = open(p / 'm', 'w+b'); m.truncate(9); m = mmap.mmap(m.fileno(), 9); m[3:5] = b'33'; m.flush();"
+        "os.replace(p / 'm', p / 'n'); (p / 'd').mkdir(); (p / 'd' / 'e').write_text(''); shutil.rmtree(p / 'd')"
     )
     operations = record.record([sys.executable, "-c", program, str(folder)], folder, tmp_path / "log")
     again = tmp_path / "again"
@@ -102,6 +105,7 @@ def test_a_real_process(tmp_path):
         path.relative_to(folder) for path in sorted(folder.rglob("*"))
     ]
     assert (again / "b" / "c").read_bytes() == (folder / "b" / "c").read_bytes() == b"1" * 5 + b"22" + b"1" * 99993
+    assert (again / "n").read_bytes() == b"\0\0\0" + b"33" + b"\0\0\0\0"
     assert not (tmp_path / "log").exists()
     with pytest.raises(RunError, match="expected it to end well under strace, got 3"):
         record.record([sys.executable, "-c", "raise SystemExit(3)"], folder, tmp_path / "log")
