@@ -29,8 +29,6 @@ SHORT = (
     *("--steps_per_epoch=2", "--steps_per_execution=1", "--keep_checkpoints=2", "--labeled_batch=10", "--mu=1"),
     *("--finetune_batch=10", "--teacher_warmup_steps=0", "--student_warmup_steps=0", "--uda_ramp_steps=0"),
 )
-# Teachers and generations of their own.
-MORE = {"noisy_student": ("--generations=2",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +78,7 @@ def try_all(name, kinds, work, trials):
 
     makers = {"kills": faults.kills, "damage": faults.damage, "signals": processes.signals}
     makers |= {"writers": processes.writers, "disks": processes.disks}
-    method = faults.Method([*SHORT, f"--method={name}", *MORE.get(name, ())], work)
+    method = faults.Method([*SHORT, f"--method={name}"], work)
     for kind in kinds:
         if kind == "disks" and not processes.can_mount():
             print(f"{name}: disks are not tried: only root may mount one", flush=True)

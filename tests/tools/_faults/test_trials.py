@@ -70,7 +70,6 @@ def test_harm(tmp_path):
         results[name] = path.read_bytes() if path.exists() else None
     flipped = results["bit flipped"]
     assert [a ^ b for a, b in zip(flipped, range(10), strict=True)] == [0, 0, 0, 0, 0, 16, 0, 0, 0, 0]
-    assert results["bit flipped near its start"][1] == 1 ^ 16
     assert results["cut in half"] == bytes(range(5))
     assert results["gone"] is None
 
