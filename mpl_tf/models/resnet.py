@@ -3,7 +3,7 @@
 Batch norm of decay 0.99 and epsilon 1e-3, as in all of the released MPL code. Against keras.applications.ResNet50:
 strides there lie on the first 1 x 1 convolution of a block; convolutions there have biases, which batch norm makes
 idle; stem and pooling there are padded by 3 and 1 on every side, here as TensorFlow's SAME pads; epsilon there is
-1.001e-5. Stochastic depth is that of wide_resnet.py.
+1.001e-5. Stochastic depth is that of wide_resnet.py, and so is how the weights start, which is not the released way.
 """
 
 import keras
