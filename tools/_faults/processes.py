@@ -20,7 +20,7 @@ SIGNALS = {
     "Ctrl-C twice": ((signal.SIGINT, signal.SIGINT), (130, -signal.SIGINT)),
     "kill -9": ((signal.SIGKILL,), (-signal.SIGKILL,)),
 }
-MOMENTS = (0.1, 0.5, 0.9)  # Of the time from the first file to the end.
+MOMENTS = (0.3, 0.8)  # Of the time from the first file to the end.
 DISKS = (0.02, 0.15, 0.35, 0.55, 0.75, 0.95)  # Of the room that the run's files take.
 
 
