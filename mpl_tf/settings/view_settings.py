@@ -34,7 +34,7 @@ class ViewSettings(RunSettings):
     randaugment_without: str = flag(
         "operations that RandAugment leaves out, separated by commas; empty: none",
         form=OPERATIONS,
-        source="paper, appendix C.2, for SVHN: Rotate,TranslateX",
+        source="the paper's appendix, from memory, for SVHN: Rotate,TranslateX",
     )
     cutout: float = flag(
         "side of the strong view's cutout as a fraction of the image's", low=0, high=1, source=f"{RELEASED}: 0.5"

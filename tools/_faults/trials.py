@@ -9,7 +9,7 @@ from mpl_tf.base.errors import RunError
 
 from . import judge, processes, record
 
-RANDOM = re.compile(r"(\.partial-|\.tmp|tfevents\.)[^ /]+")
+RANDOM = re.compile(r"(\.partial-|\.tmp|tempstate|tfevents\.)[^ /]+")
 STATES = {  # Where damage is done: before the operation with that path, the first or the last such.
     "in the main phase": ("checkpoints/train/ckpt-4.index", 0),
     "before results.json": ("results.json", -1),
