@@ -11,9 +11,9 @@ from .judge import OUTCOMES, RECOVERED, REFUSED
 COLUMNS = ("method", "kind", "fault", "outcome", "seconds", "why")
 BAD = [outcome for outcome in OUTCOMES if outcome not in (RECOVERED, REFUSED)]
 ABOUT = """A trial disturbs a short run, gives the same command again, and compares student, teachers, results and
-tables with those of the undisturbed run. *Recovered*: every bit is the same. *Refused*: one line says why; where it
-advises to delete a file, that was done and the run recovered. *Unexpected*: another end. *Wrong*: exit status 0 and
-other numbers, or advice that does not help.
+tables with those of the undisturbed run. *Recovered*: every bit is the same; a damaged table whose damage was told is
+not compared. *Refused*: one line says why; where it advises to delete a file, that was done and the run recovered.
+*Unexpected*: another end. *Wrong*: exit status 0 and other numbers, or advice that does not help.
 """
 TOLD = 20  # Sorts of refusals that the page lists.
 

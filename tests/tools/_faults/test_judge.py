@@ -48,14 +48,17 @@ def test_a_damaged_file_is_wrong_unless_nothing_reads_it(tmp_path, expected):
     assert judge.judge(Told(0, []), run, expected).outcome == WRONG
 
 
-def test_rows_of_a_table_may_be_lost_only_where_it_is_told(tmp_path, expected):
+def test_a_table_may_be_damaged_only_where_it_is_told(tmp_path, expected):
     run = finished(tmp_path / "run")
     (run / "metrics.csv").write_text("".join(TABLE.format(1.0).splitlines(keepends=True)[:2]))
     assert judge.judge(Told(0, []), run, expected).outcome == WRONG
     told = f"mpl_tf: {run}/metrics.csv is not as the run had left it: 1 rows of it are kept"
     assert judge.judge(Told(0, [told]), run, expected).outcome == RECOVERED
-    (run / "metrics.csv").write_text(TABLE.format(1.0).replace("1.5", "1.6"))
-    assert judge.judge(Told(0, [told]), run, expected).outcome == WRONG
+    (run / "metrics.csv").unlink()
+    assert judge.judge(Told(0, [told]), run, expected).outcome == RECOVERED
+    assert judge.judge(Told(0, [told.replace("metrics", "finetune")]), run, expected).why.startswith(
+        "other metrics.csv"
+    )
 
 
 @pytest.mark.parametrize(
