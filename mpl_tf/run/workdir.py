@@ -40,14 +40,14 @@ def claimed(config, writes):
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--workdir: expected a folder, {folder} is a file")
     if not writes:
-        _check_flags(config, folder)
+        _check_flags(config, folder, writes)
         yield
         return
     existed = folder.exists()
     with lock.held(folder, "workdir"):
         try:
             files.sweep(folder)
-            _check_flags(config, folder)
+            _check_flags(config, folder, writes)
             _check_others(folder)
             yield
         finally:
@@ -57,7 +57,7 @@ def claimed(config, writes):
                 folder.rmdir()
 
 
-def _check_flags(config, folder):
+def _check_flags(config, folder, writes):
     """Refuse a folder whose run has other flags; where its config.json is damaged, by the number in identity.json.
 
     More training steps than before make the same run longer.
@@ -77,6 +77,8 @@ def _check_flags(config, folder):
             ) from error
         longer.check(config, before)
         console.tell(f"{stored} is damaged or gone and is written again")
+        if writes:
+            files.write_text(stored, config_json.to_json(as_before, longer.recorded(folder) or ()))
         return
     is_longer = config.train_steps > given["train_steps"]
     differing = [name for name in config_json.differences(config, given) if not (is_longer and name == "train_steps")]

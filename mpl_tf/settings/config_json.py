@@ -21,23 +21,30 @@ def to_json(config, stretches=()):
     return files.json_text({"flags": dataclasses.asdict(config)} | versions.versions() | more)
 
 
-def from_json(path, intact=False):
+def from_json(path, intact=False, flag="config", remedy="give that of another run"):
     """Read the flags of a config.json as a dict of name to value.
 
     Args:
         path: of the file.
         intact: whether it must be as it was written; else a person may have edited it.
+        flag: that says where it is, for messages.
+        remedy: what to do where it is none, for messages.
     Raises:
         UsageError: no such file, not JSON, changed, or not a configuration of this program.
     """
     try:
         flags = dict(files.read_json(path, intact)["flags"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"--config: expected the config.json of a run, got {path} ({error!r})") from error
+        why = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else error
+        raise UsageError(
+            f"--{flag}: expected the config.json of a run in {path}, got none ({why}); {remedy}"
+        ) from error
     names = {field.name for field in dataclasses.fields(Config)}
     if set(flags) != names:
         differing = ", ".join(sorted(set(flags) ^ names))
-        raise UsageError(f"--config: {path} was written by another version: it differs in {differing}")
+        raise UsageError(
+            f"--{flag}: {path} was written by another version, or changed since: it differs in {differing}; {remedy}"
+        )
     told, _ = fields.problems(Config, flags)
     if told:
         raise together(told)

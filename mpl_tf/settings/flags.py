@@ -25,6 +25,7 @@ DEFINE = {
     bool: absl_flags.DEFINE_boolean,
     tuple: absl_flags.DEFINE_multi_string,
 }
+AGAIN = "the command that trained the run writes it again"
 HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 USAGE = """Train image classifiers with Meta Pseudo Labels.
 
@@ -204,11 +205,18 @@ def _base(given):
             raise UsageError(
                 f"--workdir: expected the folder of a finished run for --mode={given['mode']}, got nothing"
             )
+        # A run's own copy is not edited: what is scored must be what was trained.
         stored = Path(given["workdir"]) / "config.json"
         if not stored.is_file():
-            raise UsageError(f"--workdir: expected the folder of a finished run, found no {stored}")
+            raise UsageError(
+                f"--workdir: expected the folder of a finished run, found no {stored}; give that of one; where the "
+                f"file was lost {AGAIN}"
+            )
+        found = config_json.from_json(stored, intact=True, flag="workdir", remedy=AGAIN)
+    elif stored:
+        found = config_json.from_json(stored)
     if stored:
-        return config_json.from_json(stored) | {"mode": "train", "workdir": "", "extend": False}
+        return found | {"mode": "train", "workdir": "", "extend": False}
     return read(_recipe(given), Config)[0]
 
 

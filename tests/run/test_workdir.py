@@ -11,6 +11,7 @@ from mpl_tf.base import files, lock
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source
 from mpl_tf.run import workdir
+from mpl_tf.settings import flags
 
 ONE = types.SimpleNamespace(writes=True, same=lambda number: True)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), np.uint8)
@@ -120,6 +121,31 @@ def test_a_damaged_config_json_is_mended(config, begun, damage, capsys):
     again(config)
     assert "config.json is damaged or gone and is written again" in capsys.readouterr().err
     assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_damaged_config_json_of_a_run_that_is_scored_is_told_and_mended_as_it_says(config, begun, damage):
+    path, whole = begun / "config.json", (begun / "config.json").read_text()
+    path.unlink() if damage == "gone" else path.write_text(DAMAGE[damage](whole))
+    with pytest.raises(
+        UsageError, match="--workdir: .*config.json.*; .*the command that trained the run writes it again$"
+    ):
+        flags.parse(["--mode=evaluate", f"--workdir={begun}"])
+    with workdir.claimed(config, writes=True):  # Of a finished run the command does no more than this.
+        pass
+    assert path.read_text() == whole
+    assert flags.parse(["--mode=evaluate", f"--workdir={begun}"]).seed == config.seed
+
+
+def test_a_name_that_was_changed_is_not_taken_for_another_versions(config, begun):
+    path = begun / "config.json"
+    path.write_text(path.read_text().replace('"mu"', '"my"'))
+    with pytest.raises(UsageError, match="changed or damaged since it was written.*the command that trained the run"):
+        flags.parse(["--mode=evaluate", f"--workdir={begun}"])
+    with pytest.raises(
+        UsageError, match="--config: .*by another version, or changed since: it differs in mu, my; give"
+    ):
+        flags.parse([f"--config={path}", "--workdir=new"])
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])

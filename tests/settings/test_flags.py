@@ -674,7 +674,11 @@ def test_a_config_of_another_version_is_refused_and_the_flag_named(stored, chang
     change(other)
     path.write_text(json.dumps({"flags": other}))
     message = refusal(f"--config={path}")
-    assert message.startswith("--config:") and str(path) in message and message.endswith(f" {named}")
+    assert (
+        message.startswith("--config:")
+        and str(path) in message
+        and message.endswith(f"differs in {named}; give that of another run")
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"flags": 3}', '{"flags": null}', '{"flags": ["mu"]}', "\x00"])
