@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mpl_tf.base import files
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.data import decode, listing, tfrecord
 from mpl_tf.data.tfds import TfdsData
 from mpl_tf.filtering import patterns
@@ -133,7 +133,7 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
         list of Chunk.
     Raises:
         UsageError: nothing found.
-        RunError: a data set or a shard that cannot be read.
+        RunError: a data set, a shard or the plan that cannot be read.
     """
     record = folder / "chunks.jsonl"
     if not record.exists():
@@ -150,8 +150,15 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
         changes = {"background": background}
         numbered = [dataclasses.asdict(chunk) | changes | {"number": number} for number, chunk in enumerate(chunks)]
         files.write_text(record, "".join(json.dumps(chunk) + "\n" for chunk in numbered))
-    with open(record) as lines:
-        return [Chunk(**json.loads(line)) for line in lines]
+    try:
+        planned = [Chunk(**json.loads(line)) for line in record.read_text().splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{record}: expected the plan of a run, cannot read it ({reason(error)}); score again into another --output"
+        ) from error
+    # The list of files lies beside the plan, wherever both were moved since.
+    listed = str(folder.absolute() / "images.jsonl")
+    return [chunk if chunk.feature else dataclasses.replace(chunk, place=listed) for chunk in planned]
 
 
 def _chunks_of(spec, flag, data_dir, size, lines, path, passed):

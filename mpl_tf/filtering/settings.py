@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag, like
 
+MOST = 10**15  # Images to keep of a class: more than there are, and their sums fit 64 bits.
 LARGEST_DISTANCE = 64  # Bits: a quarter of a hash's; unrelated images differ in half of them.
 WHERE = "a folder (any depth), a pattern ('a/**/*.jpg'), a .txt list of files, TFRecord shards or tfds:NAME/SPLIT"
 
@@ -95,10 +97,12 @@ def limits(per_class, classes, class_names=None):
     """
     # A number: the same for every class.
     if not Path(per_class).is_file():
-        if not per_class.lstrip("+-").isdigit():
+        if not re.fullmatch("[+-]?[0-9]+", per_class):
             raise UsageError(f"--per_class: expected a number or a file of class,number, got {per_class or 'nothing'}")
         if int(per_class) < 1:
             raise UsageError(f"--per_class: expected at least 1 image a class, got {per_class}")
+        if int(per_class) > MOST:
+            raise UsageError(f"--per_class: expected at most {MOST} images a class, got {per_class}")
         return np.full([classes], int(per_class), np.int64)
     # A file: a class may be told by its name or by its number; one that is not told keeps nothing.
     numbers = {name: number for number, name in enumerate(class_names or ())}
@@ -108,10 +112,10 @@ def limits(per_class, classes, class_names=None):
         if not text.strip():
             continue
         name, _, count = (part.strip() for part in text.rpartition(","))
-        if name not in numbers or not count.isdigit():
+        if name not in numbers or not re.fullmatch("[0-9]+", count) or int(count) > MOST:
             raise UsageError(
-                f"--per_class: {per_class}, line {line}: expected class,number with a class of the model's {classes}, "
-                f"got {text!r}"
+                f"--per_class: {per_class}, line {line}: expected class,number with a class of the model's {classes} "
+                f"and at most {MOST} images, got {text!r}"
             )
         result[numbers[name]] = int(count)
     if not result.any():

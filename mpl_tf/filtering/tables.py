@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mpl_tf.base import files
-from mpl_tf.base.errors import RunError
+from mpl_tf.base.errors import RunError, reason
 
+HOW = {"compression": "zstd", "write_page_checksum": True}  # `read` looks at the checksums.
 IMAGE = [("id", pa.string()), ("source", pa.string())]
 PROBLEM = [("problem", pa.string()), ("detail", pa.string()), ("usable", pa.bool_())]
 HASHES = [("sha256", pa.binary()), ("hash", pa.binary())]
@@ -51,7 +52,7 @@ def scores_schema(top_classes):
 
 def write(path, table):
     """Write a table in one step; RunError as files.write."""
-    files.write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    files.write(path, lambda temporary: pq.write_table(table, temporary, **HOW))
 
 
 def write_parts(path, schema, parts):
@@ -64,7 +65,7 @@ def write_parts(path, schema, parts):
     """
 
     def save(temporary):
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(temporary, schema, **HOW) as writer:
             for part in parts:
                 writer.write_table(part)
 
@@ -75,12 +76,12 @@ def read(path):
     """A table.
 
     Raises:
-        RunError: it cannot be read.
+        RunError: it cannot be read, or is damaged.
     """
     try:
         with open(path, "rb") as file:
-            return pq.ParquetFile(file).read()
+            return pq.ParquetFile(file, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise RunError(
-            f"{path}: expected a Parquet table ({error}); remove it and run the same command again"
+            f"{path}: expected a Parquet table ({reason(error)}); remove it and run the same command again"
         ) from error

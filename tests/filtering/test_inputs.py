@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import listing, shards, tfrecord
 from mpl_tf.filtering import images, inputs, score
 
@@ -113,3 +113,12 @@ def test_a_record_with_a_wrong_checksum_is_a_problem_and_no_image(tmp_path):
     assert names == ["image 0", "image 1", f"{path}#2", "image 3", "image 4"]
     assert [one.problem for one in problems] == ["", "", "unreadable", "", ""]
     assert "a record whose checksum is wrong" in problems[2].detail
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"number": 0}', "\x00"])
+def test_a_damaged_plan_is_named(place, tmp_path, damage):
+    plan(place, tmp_path, place)
+    record = tmp_path / "plan" / "chunks.jsonl"
+    record.write_text(record.read_text().replace("{", damage, 1) if damage == "" else damage)
+    with pytest.raises(RunError, match=f"{record}: expected the plan of a run, cannot read it .*; score again into"):
+        plan(place, tmp_path, place)

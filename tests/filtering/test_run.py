@@ -23,8 +23,9 @@ from PIL import Image
 
 from mpl_tf import data
 from mpl_tf.base import lock
+from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, listing, shards, tfrecord
-from mpl_tf.filtering import progress
+from mpl_tf.filtering import progress, tables
 from tests.filtering.test_images import CONVERTED, REFUSED
 from tests.filtering.test_overlap import photograph
 from tools import filter_unlabeled
@@ -183,6 +184,33 @@ def test_selecting_again_needs_no_model(place, finished, capsys):
     assert (other / "report.html").read_text().count("class='pair'") == 2
 
 
+def test_moved_scores_are_selected_from(place, finished, tmp_path):
+    shutil.copytree(finished / "scores", tmp_path / "moved")
+    (finished / "scores").rename(finished / "away")
+    try:
+        left_out = ["--images=-", "--model=-", "--chunk=-", "--batch=-"]
+        again = run(place, tmp_path / "again", *left_out, f"--scores={tmp_path / 'moved'}")
+    finally:
+        (finished / "away").rename(finished / "scores")
+    for name in ("kept.parquet", "rejected.parquet"):
+        assert (again / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_flipped_byte_of_scores_is_named(finished, tmp_path):
+    """In the columns, up to the footer: pages have checksums; in their headers it is named or changes nothing."""
+    path = sorted(finished.glob("scores/scores-*.parquet"))[0]
+    whole, expected, refused = path.read_bytes(), tables.read(path), 0
+    damaged = tmp_path / "scores.parquet"
+    for at in range(4, len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), 7):
+        damaged.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            assert tables.read(damaged).equals(expected)
+        except RunError as error:
+            refused += 1
+            assert str(error).startswith(f"{damaged}: expected a Parquet table (")
+    assert refused > 5
+
+
 def test_an_evaluation_image_that_cannot_be_read_is_told(place, finished, tmp_path, capsys):
     (tmp_path / "bad.png").write_bytes(b"no image")
     again = ["--images=-", "--model=-", "--chunk=-", "--batch=-", f"--scores={finished / 'scores'}"]
@@ -301,6 +329,8 @@ def test_killed_and_started_again_ends_with_the_same_bytes(place, finished, tmp_
 BAD = {
     "--per_class=0": "--per_class: expected at least 1",
     "--per_class=many": "--per_class: expected a number or a file",
+    "--per_class=99999999999999999999999": "--per_class: expected at most 1000000000000000 images a class",
+    "--per_class=\u00b2": "--per_class: expected a number or a file",
     "--images=PLACE/nothing": "--images: expected a folder",
     "--images=PLACE/**/*.tiff": "--images: expected images or TFRecord shards, found none",
     "--images=PLACE/val/empty": "--images: expected images or TFRecord shards, found none",
