@@ -142,7 +142,7 @@ def class_folders(folder, flag, passed):
     for entry in entries(folder, flag):
         if is_hidden(entry.name):
             passed[HIDDEN] += 1
-        elif entry.is_dir():
+        elif is_folder(entry):
             names.append(entry.name)
         else:
             passed[CLASSLESS if is_image(entry.name) else _suffix(entry.name) or BARE] += 1
@@ -175,7 +175,7 @@ def walk(folder, flag, passed):
         path = os.path.join(parent, entry.name)
         if is_hidden(entry.name):
             passed[HIDDEN] += 1
-        elif entry.is_dir():
+        elif is_folder(entry):
             place = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
             if place not in listed:
                 listed.add(place)
@@ -192,14 +192,30 @@ def entries(folder, flag):
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
+        remedy = "give a folder" if isinstance(error, NotADirectoryError) else "mend its permissions"
         raise UsageError(
-            f"{flag}: expected a folder that can be listed, got {folder} ({error.strerror}); mend its permissions"
+            f"{flag}: expected a folder that can be listed, got {folder} ({error.strerror}); {remedy}"
         ) from error
+
+
+def is_folder(entry):
+    """Whether an os.DirEntry is a folder or a link to one; a link that cannot be followed (to itself) is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry):
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def is_wanted(entry, passed):
     """Whether a name that is no folder is that of an image or a shard; it is counted where not."""
-    if not entry.is_file():
+    if not _is_file(entry):
         passed[BROKEN if entry.is_symlink() else SPECIAL] += 1
         return False
     if not (is_image(entry.name) or is_shard(entry.name)):

@@ -37,13 +37,13 @@ def expand(pattern, flag, passed):
         deeper = at if part == "**" else at + 1
         matching = [entry for entry in listing.entries(folder or os.curdir, flag) if _matches(entry.name, part)]
         if last:
-            files = [entry for entry in matching if not entry.is_dir() and listing.is_wanted(entry, passed)]
+            files = [entry for entry in matching if not listing.is_folder(entry) and listing.is_wanted(entry, passed)]
             found += [os.path.join(folder, entry.name) for entry in files]
             continue
         for entry in reversed(matching):
             path = os.path.join(folder, entry.name)
             back = part == "**" and entry.is_symlink() and os.path.realpath(path) in above
-            waiting += [(path, deeper)] if entry.is_dir() and not back else []
+            waiting += [(path, deeper)] if listing.is_folder(entry) and not back else []
         waiting += [(folder, at + 1)] if part == "**" else []
     return sorted(found)
 

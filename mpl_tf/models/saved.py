@@ -42,12 +42,18 @@ def _unreadable(path, flag, damage):
 
 
 def damaged(path):
-    """Why a .keras file is not as it was written, by its parts' checksums, which Keras does not look at; or None."""
+    """Why a .keras file is not as it was written, by its parts' checksums, which Keras does not look at; or None.
+
+    Of other files, whether their bytes can be read.
+    """
     if not Path(path).exists():
         return "it is gone"
-    if Path(path).suffix != ".keras":
-        return None
     try:
+        if Path(path).suffix != ".keras":
+            with open(path, "rb") as file:
+                while file.read(1 << 20):
+                    pass
+            return None
         with zipfile.ZipFile(path) as archive:
             part = archive.testzip()
     except Exception as error:  # Damage may lead the reader anywhere.

@@ -52,6 +52,8 @@ class BlockStore:
             UsageError: the store belongs to something else, is no store, or another process is computing it.
             RunError: it cannot be written.
         """
+        if self.path.is_dir():
+            raise UsageError(f"--{self.flag}: expected a file, {self.path} is a folder; remove it")
         # A whole store is only read, so that any number of runs may share it.
         array = self._opened(self.path) if self.path.exists() else None
         if array is None or self._missing(array, self._digests()):

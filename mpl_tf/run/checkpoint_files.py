@@ -19,7 +19,7 @@ def newest(folder):
     """(phase, step) of the checkpoint that a run would go on from; None where there is none."""
     # Phases are told apart by time: the one that was written last is the one that goes on.
     found = [
-        ((phase / f"ckpt-{step}.index").stat().st_mtime, phase.name, step)
+        ((phase / f"ckpt-{step}.index").lstat().st_mtime, phase.name, step)  # A broken link has a time of its own.
         for phase in Path(folder).glob("checkpoints/*")
         for step in listed(phase)
     ]

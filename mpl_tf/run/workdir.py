@@ -45,11 +45,19 @@ def claimed(config, writes):
         return
     existed = folder.exists()
     with lock.held(folder, "workdir"):
+        known = any((folder / name).exists() for name in longer.RECORDS)
         try:
             files.sweep(folder)
             _check_flags(config, folder, writes)
-            _check_others(folder)
+            if not known and any(path.name != lock.NAME for path in folder.iterdir()):
+                raise UsageError(f"--workdir: expected an empty or new folder, {folder} holds files of something else")
             yield
+        except UsageError:
+            # What is refused before anything was made, as a model that does not fit, leaves the folder to nobody.
+            made = [path for path in folder.iterdir() if path.name != lock.NAME]
+            for path in () if known or any(path.name not in longer.RECORDS for path in made) else made:
+                path.unlink()
+            raise
         finally:
             # A run that was refused leaves no trace.
             if not existed and not any(path.name != lock.NAME for path in folder.iterdir()):
@@ -88,12 +96,6 @@ def _check_flags(config, folder, writes):
             "give another --workdir, or the flags of that run"
         )
     longer.check(config, given["train_steps"])
-
-
-def _check_others(folder):
-    known = (folder / "config.json").exists() or (folder / IDENTITY).exists()
-    if not known and any(path.name != lock.NAME for path in folder.iterdir()):
-        raise UsageError(f"--workdir: expected an empty or new folder, {folder} holds files of something else")
 
 
 def record(config, dataset, devices):

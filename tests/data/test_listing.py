@@ -125,6 +125,23 @@ def test_links_to_files_are_files_and_broken_ones_are_told(tmp_path):
     assert found == ["a.jpg", "b.jpg"] and passed == {listing.BROKEN: 2, listing.SPECIAL: 1}
 
 
+def test_links_that_cannot_be_followed_are_broken_ones(tmp_path):
+    touch(tmp_path, "cat/a.jpg")
+    for place in (tmp_path, tmp_path / "cat"):
+        (place / "itself.jpg").symlink_to("itself.jpg")
+        (place / "through_a_file.jpg").symlink_to(tmp_path / "cat/a.jpg/b.jpg")
+        (place / "long.jpg").symlink_to("x" * 300)
+    found, passed = names(tmp_path / "cat")
+    assert found == ["a.jpg"] and passed == {listing.BROKEN: 3}
+    assert listing.class_folders(tmp_path, "--labeled_dir", listing.PassedOver()) == ("cat",)
+
+
+def test_what_is_no_folder_is_not_told_to_have_other_permissions(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(UsageError, match=r"got .*a.jpg \(Not a directory\); give a folder$"):
+        names(tmp_path / "a.jpg")
+
+
 def test_a_tree_deeper_than_pythons_stack(tmp_path):
     touch(tmp_path, "d/" * 100 + "a.jpg")
     before = sys.getrecursionlimit()

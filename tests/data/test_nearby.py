@@ -140,3 +140,9 @@ def test_the_usual_shards_of_imagenet_are_found_too(tmp_path):
             UsageError, match=f"but in {tmp_path}/sets/imagenet; give --data_dir={tmp_path}/sets/imagenet"
         ):
             data.load(config)
+
+
+def test_links_that_cannot_be_followed_hide_no_folder(tmp_path):
+    (tmp_path / "b").symlink_to("b")
+    (tmp_path / "a" / "right").mkdir(parents=True)
+    assert str(tmp_path / "a") in nearby.hint(tmp_path / "new", lambda folder: (folder / "right").is_dir())

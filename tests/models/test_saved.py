@@ -60,6 +60,13 @@ def test_a_file_that_is_no_model_is_one_line(path, content):
     assert "\n" not in str(told.value)
 
 
+def test_bytes_that_the_disk_does_not_give_are_told(path, tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(UsageError, match="--weights: .*cannot read it .*Is a directory.*; give another --weights$"):
+        saved.check(tmp_path / "folder.npz", "weights")
+    saved.check(path.rename(tmp_path / "a.npz"), "weights")
+
+
 def test_a_network_starts_from_a_saved_one(path):
     new = network(2)
     saved.start_from(new, path, "init_from")

@@ -178,6 +178,15 @@ def test_a_flipped_byte_is_computed_again(config, backbone, tmp_path, capsys):
     assert "1 damaged blocks are computed again" in capsys.readouterr().err
 
 
+def test_a_folder_in_the_place_of_a_store_is_refused_before_anything_is_computed(config, backbone, tmp_path):
+    of(config(), backbone, kinds=["weak"])
+    (path,) = (tmp_path / "store").glob("*weak*.npy")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UsageError, match=f"--feature_store: expected a file, {path} is a folder; remove it"):
+        of(config(), backbone, devices=cut(one_device(), 0), kinds=["weak"])
+
+
 def test_two_replicas_store_the_same_bytes(config, backbone, tmp_path, two_replicas):
     found = [
         of(config(feature_store=tmp_path / name), backbone, devices=devices, kinds=["weak"])

@@ -186,6 +186,35 @@ def test_a_refused_run_leaves_no_folder(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_is_refused_before_anything_was_made_leaves_the_folder_to_other_flags(make_config, tmp_path, existed):
+    """As a model that turns out not to fit, which is known after the run's record was written."""
+    folder = tmp_path / "run"
+    if existed:
+        folder.mkdir()
+    config = make_config(workdir=folder)
+    with pytest.raises(UsageError, match="unfit"), workdir.claimed(config, writes=True):
+        workdir.record(config, dataset(), ONE)
+        raise UsageError("unfit")
+    assert folder.exists() == existed
+    again(make_config(workdir=folder, seed=5))
+    assert json.loads((folder / "config.json").read_text())["flags"]["seed"] == 5
+
+
+def test_what_is_refused_after_that_leaves_the_run_as_it_is(config, begun):
+    before = {path: path.read_bytes() for path in begun.iterdir() if path.is_file()}
+    with pytest.raises(UsageError, match="unfit"), workdir.claimed(config, writes=True):
+        raise UsageError("unfit")
+    assert {path: path.read_bytes() for path in begun.iterdir() if path.is_file()} == before
+    assert workdir.going_on(begun) == "the same command goes on from step 8 of the phase train"
+
+
+def test_a_checkpoint_that_is_a_broken_link_is_no_end(config, begun):
+    (begun / "checkpoints" / "train" / "ckpt-9.index").symlink_to("/nowhere/ckpt-9.index")
+    again(config)
+    assert workdir.going_on(begun) == "the same command goes on from step 9 of the phase train"
+
+
 def test_two_processes_in_one_folder(config, begun):
     with lock.held(begun, "workdir"), pytest.raises(UsageError, match=f"--workdir: {begun} is in use by process"):
         again(config)
