@@ -80,13 +80,10 @@ def test_an_empty_file_survives_a_flip(tmp_path):
     assert (tmp_path / "empty").read_bytes() == b""
 
 
-@pytest.mark.skipif(not processes.can_mount(), reason="only root may mount")
+@pytest.mark.skipif(not processes.can_mount(), reason="needs the right to mount")
 def test_a_disk_has_the_room_it_is_given(tmp_path):
-    try:
-        with processes._mounted(tmp_path / "disk", 64 * 1024) as disk:
-            (disk / "small").write_bytes(b"1" * 4096)
-            with pytest.raises(OSError, match="No space left"):
-                (disk / "large").write_bytes(b"1" * 128 * 1024)
-    except processes.subprocess.CalledProcessError:
-        pytest.skip("no mounts in this container")
+    with processes._mounted(tmp_path / "disk", 64 * 1024) as disk:
+        (disk / "small").write_bytes(b"1" * 4096)
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "large").write_bytes(b"1" * 128 * 1024)
     assert not list((tmp_path / "disk").iterdir())

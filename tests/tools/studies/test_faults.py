@@ -1,6 +1,7 @@
 """The campaign of faults: its flags, its table that grows, and a few trials of every kind on a real run."""
 
 import csv
+import shutil
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_the_table_grows_and_is_found_again(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_some_trials_of_a_real_run(tmp_path, monkeypatch):
     # Of each kind a few: all of them take an hour.
     def some(kind, *parts):
