@@ -34,10 +34,10 @@ def main(argv=None, make=None):
     try:
         # A misspelt flag is told before TensorFlow is imported, which takes seconds.
         config = flags.parse(argv)
-        late = config.mode == "train" and cluster.starts_late(config.strategy)
-        if not config.debug:
-            quiet.import_tensorflow(start=not late)
         with _sigterm_raises(config):
+            late = config.mode == "train" and cluster.starts_late(config.strategy)
+            if not config.debug:
+                quiet.import_tensorflow(start=not late)
             modes = {"train": functools.partial(train, make=make), "features": _features, "evaluate": score}
             modes["predict"] = predict
             modes[config.mode](config)

@@ -35,7 +35,7 @@ def _best(job, chunks, evaluation, scoring, asked):
     found = job.work / "best.parquet"
     candidates = pipeline.Candidates(str(job.scores), job.selection, asked, str(job.work), evaluation)
     pipeline.select_best(chunks, scoring, str(job.scores), candidates, str(found), job.beam_arguments)
-    return tables.read(found)
+    return tables.read(found, tables.CANDIDATES)
 
 
 def _without_duplicates(job, chunks, evaluation):

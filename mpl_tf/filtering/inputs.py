@@ -11,6 +11,7 @@ import functools
 import glob
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,9 +150,10 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
             echo(line)
         changes = {"background": background}
         numbered = [dataclasses.asdict(chunk) | changes | {"number": number} for number, chunk in enumerate(chunks)]
-        files.write_text(record, "".join(json.dumps(chunk) + "\n" for chunk in numbered))
+        text = "".join(json.dumps(chunk) + "\n" for chunk in numbered)
+        files.write_text(record, text + json.dumps(_checksums(text, folder)) + "\n")
     try:
-        planned = [Chunk(**json.loads(line)) for line in record.read_text().splitlines()]
+        planned = _planned(record)
     except (OSError, ValueError, TypeError) as error:
         raise RunError(
             f"{record}: expected the plan of a run, cannot read it ({reason(error)}); score again into another --output"
@@ -159,6 +161,27 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
     # The list of files lies beside the plan, wherever both were moved since.
     listed = str(folder.absolute() / "images.jsonl")
     return [chunk if chunk.feature else dataclasses.replace(chunk, place=listed) for chunk in planned]
+
+
+def _planned(record):
+    """The Chunks of a plan; raises OSError, ValueError or TypeError where it, or its list of files, is damaged."""
+    lines = record.read_text().splitlines(keepends=True)
+    # The last line has the checksums; plans of earlier versions have none.
+    last = json.loads(lines[-1]) if lines else None
+    if isinstance(last, dict) and last.keys() == {"chunks_crc32", "images_crc32"}:
+        lines.pop()
+        if last != _checksums("".join(lines), record.parent):
+            raise ValueError("it, or images.jsonl beside it, was changed or damaged since it was written")
+    return [Chunk(**json.loads(line)) for line in lines]
+
+
+def _checksums(text, folder):
+    """CRC-32 of the lines of the chunks and of the list of files."""
+    crc = 0
+    with open(folder / "images.jsonl", "rb") as lines:
+        while part := lines.read(2**20):
+            crc = zlib.crc32(part, crc)
+    return {"chunks_crc32": zlib.crc32(text.encode()), "images_crc32": crc}
 
 
 def _chunks_of(spec, flag, data_dir, size, lines, path, passed):

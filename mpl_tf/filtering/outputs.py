@@ -174,7 +174,7 @@ class _Reading:
 
     def rejected(self, chunk, scores, work):
         """Table of tables.REJECTED of a chunk; arguments as in `write_tables`."""
-        table = tables.read(pipeline.scores_path(scores, chunk))
+        table = tables.read(pipeline.scores_path(scores, chunk), tables.scores_schema(1))
         self.counts.add(table)
         odd = table.filter(pa.array([bool(problem) for problem in table["problem"].to_pylist()], pa.bool_()))
         self.problems.append(odd.select(tables.PROBLEMS.names))
@@ -182,7 +182,9 @@ class _Reading:
         mine = self._order[first:stop]
         rows = self._rows[mine]
         self.sources[mine] = table["source"].to_numpy(zero_copy_only=False)[rows]
-        overlaps = tables.read(pipeline.overlaps_path(work, chunk)) if work else tables.OVERLAPS.empty_table()
+        overlaps = tables.OVERLAPS.empty_table()
+        if work:
+            overlaps = tables.read(pipeline.overlaps_path(work, chunk), tables.OVERLAPS)
         return _rejected(table, chunk.number, rows, overlaps, self._duplicates[chunk.number], self.counts)
 
 

@@ -56,7 +56,7 @@ def scorer(scoring):
 
 @functools.lru_cache(maxsize=1)
 def _evaluation(folder, paths, distance):
-    return overlap.Evaluation(pa.concat_tables(tables.read(path) for path in paths), distance)
+    return overlap.Evaluation(pa.concat_tables(tables.read(path, tables.EVALUATION) for path in paths), distance)
 
 
 class Score(runner.Told):
@@ -108,7 +108,8 @@ class Candidates(runner.Told):
     def work(self, chunk):
         """Chunk -> table of tables.CANDIDATES."""
         # Overlapping images are no candidates, so that the next best take their places.
-        own, table = self.selection, tables.read(scores_path(self.scores, chunk))
+        own = self.selection
+        table = tables.read(scores_path(self.scores, chunk), tables.scores_schema(own.top_classes))
         barred = overlapping(self.folder, self.evaluation, own.distance, chunk, table)
         found = select.candidates(table, chunk.number, own.top_classes, own.min_probability, barred, own.dedup)
         yield select.best(found, self.limits)
@@ -124,7 +125,7 @@ def overlapping(folder, evaluation, distance, chunk, table):
             with _lock:
                 known = _evaluation(folder, evaluation, distance)
             tables.write(path, known.overlaps(table))
-        barred[tables.read(path)["row"].to_numpy()] = True
+        barred[tables.read(path, tables.OVERLAPS)["row"].to_numpy()] = True
     return barred
 
 

@@ -53,7 +53,7 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
 def _claimed(job):
     """`run`, nobody else working in the folder."""
     new = settings.claim(job.output, job.identity, "output")
-    if (job.output / "summary.json").exists():
+    if (job.output / "summary.json").exists() and not _lost(job):
         summary = json.loads((job.output / "summary.json").read_text())
         job.echo(f"{job.output} holds the finished run: {headline(summary)}")
         return summary
@@ -64,6 +64,15 @@ def _claimed(job):
         if new and not any(job.output.glob("scores/scores-*")):  # So that the mended command finds an empty folder.
             shutil.rmtree(job.output, ignore_errors=True)
         raise
+
+
+def _lost(job):
+    """Whether scores that the finished run had made are gone since; those of another run are its own."""
+    if not job.scoring:
+        return False
+    if not (job.scores / "chunks.jsonl").exists():  # Somebody cleared the whole folder: the results stand without it.
+        return False
+    return not all(pipeline.scores_path(job.scores, chunk).exists() for chunk in _plan(job))
 
 
 def _steps(job):
@@ -172,7 +181,7 @@ def _compared(evaluation, echo):
     """Counts of the evaluation images; those that cannot be read, and so cannot be compared, are told."""
     counts, unread = {"images": 0, "unreadable": 0}, []
     for path in evaluation:
-        table = tables.read(path)
+        table = tables.read(path, tables.EVALUATION)
         lost = table.filter(pc.invert(table["usable"]))
         counts = {"images": counts["images"] + len(table), "unreadable": counts["unreadable"] + len(lost)}
         unread += lost["id"].to_pylist()[:1]

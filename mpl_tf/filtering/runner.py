@@ -40,6 +40,10 @@ def run(arguments, build):
         UsageError, RunError: a worker's own, or whatever else ended the pipeline.
     """
     _failed.clear()
+    # Beam logs a worker's error with its traceback; it reaches the user once, in one line.
+    log = logging.getLogger("apache_beam")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         with beam.Pipeline(options=PipelineOptions(list(arguments))) as pipeline:
             build(pipeline)
@@ -48,6 +52,8 @@ def run(arguments, build):
             raise _failed[0] from error
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"the Beam pipeline failed: {lines[-1]}") from error
+    finally:
+        log.setLevel(before)
 
 
 def check_arguments(arguments):

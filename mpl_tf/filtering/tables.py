@@ -72,16 +72,25 @@ def write_parts(path, schema, parts):
     files.write(path, save)
 
 
-def read(path):
+def read(path, schema):
     """A table.
 
+    Pages have checksums; the file's own list of its columns has none, so that it is compared with what it should be.
+
+    Args:
+        path: of the file.
+        schema: the columns that it has, among others.
     Raises:
         RunError: it cannot be read, or is damaged.
     """
     try:
         with open(path, "rb") as file:
-            return pq.ParquetFile(file, page_checksum_verification=True).read()
+            found = pq.ParquetFile(file, page_checksum_verification=True).read()
+        absent = next((field.name for field in schema if field not in list(found.schema)), None)
+        if absent:
+            raise pa.ArrowInvalid(f"there is no column {absent} as there should be")
+        return found
     except (OSError, pa.ArrowException) as error:
         raise RunError(
-            f"{path}: expected a Parquet table ({reason(error)}); remove it and run the same command again"
+            f"{path}: expected a Parquet table ({reason(error)}); remove it and run the command that made it again"
         ) from error

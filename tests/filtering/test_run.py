@@ -25,7 +25,7 @@ from mpl_tf import data
 from mpl_tf.base import lock
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, listing, shards, tfrecord
-from mpl_tf.filtering import progress, tables
+from mpl_tf.filtering import inputs, progress, tables
 from tests.filtering.test_images import CONVERTED, REFUSED
 from tests.filtering.test_overlap import photograph
 from tools import filter_unlabeled
@@ -197,18 +197,53 @@ def test_moved_scores_are_selected_from(place, finished, tmp_path):
 
 
 def test_a_flipped_byte_of_scores_is_named(finished, tmp_path):
-    """In the columns, up to the footer: pages have checksums; in their headers it is named or changes nothing."""
-    path = sorted(finished.glob("scores/scores-*.parquet"))[0]
-    whole, expected, refused = path.read_bytes(), tables.read(path), 0
+    """Pages have checksums; elsewhere a flip is named or changes nothing."""
+    path, schema = sorted(finished.glob("scores/scores-*.parquet"))[0], tables.scores_schema(1)
+    whole, expected, refused = path.read_bytes(), tables.read(path, schema), 0
     damaged = tmp_path / "scores.parquet"
-    for at in range(4, len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), 7):
+    for at in range(4, len(whole), 7):
         damaged.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
-            assert tables.read(damaged).equals(expected)
+            found = tables.read(damaged, schema)
+            assert found.equals(expected)
         except RunError as error:
             refused += 1
             assert str(error).startswith(f"{damaged}: expected a Parquet table (")
     assert refused > 5
+
+
+def test_damaged_scores_end_the_run_in_one_line(place, finished, tmp_path):
+    """In a process of its own, whose log is nobody else's; what the line says helps."""
+    whole = tmp_path / "out"
+    shutil.copytree(finished, whole)
+    path = sorted((whole / "scores").glob("scores-*.parquet"))[1]
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    command = [sys.executable, "-m", "tools.filter_unlabeled", f"--scores={whole / 'scores'}", "--per_class=20"]
+    done = subprocess.run([*command, f"--output={tmp_path / 'again'}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (told,) = done.stderr.strip().splitlines()
+    assert told.startswith(f"filter_unlabeled: error: {path}: expected a Parquet table (")
+    assert told.endswith("; remove it and run the command that made it again")
+    path.unlink()
+    run(place, whole, "--shard_images=25")
+    assert path.read_bytes() == content
+
+
+def test_a_plan_that_was_changed_is_named(place, finished, tmp_path):
+    scores = tmp_path / "scores"
+    for name, change in (("images.jsonl", (".png", ".jpg")), ("chunks.jsonl", ('"stop": ', '"stop": 1'))):
+        shutil.rmtree(scores, ignore_errors=True)
+        shutil.copytree(finished / "scores", scores)
+        text = (scores / name).read_text()
+        (scores / name).write_text(text.replace(*change, 1))
+        assert (scores / name).read_text() != text
+        with pytest.raises(
+            RunError, match="chunks.jsonl: expected the plan of a run, cannot read it .*changed or damaged"
+        ):
+            inputs.plan((), "--images", "", 1, scores)
+    shutil.copy(finished / "scores" / "chunks.jsonl", scores)
+    assert len(inputs.plan((), "--images", "", 1, scores)) == len(list(scores.glob("scores-*.parquet")))
 
 
 def test_an_evaluation_image_that_cannot_be_read_is_told(place, finished, tmp_path, capsys):

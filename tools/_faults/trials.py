@@ -102,7 +102,7 @@ def damage(method):
         base = method.work / "base"
         shutil.rmtree(base, ignore_errors=True)
         shutil.copytree(method.trial, base)
-        yield from _damages(method, base, state, lambda _: method.goes_on())
+        yield from _damages(method, base, state, functools.partial(_unfinished, method))
     yield from _damages(method, method.place, "finished", functools.partial(_finished, method))
 
 
@@ -117,6 +117,13 @@ def _damages(method, base, state, then):
                 return then(path)
 
             yield f"{state}: {_short(path)} {name}", damaged
+
+
+def _unfinished(method, path):
+    """Verdict of a run that was cut off, with damage in a file: the same command."""
+    # Nothing reads the table of a phase that is done, as its network in NAME.keras says.
+    done = path.suffix == ".csv" and (method.trial / path).with_suffix(".keras").exists()
+    return method.goes_on((path.name,) if done else ())
 
 
 def _finished(method, path):

@@ -126,7 +126,7 @@ class Study:
         """kill -9 at random moments, of the scoring's progress; the tables against those of the run `choice`."""
         # Each time the scoring has come as far as the next of these shares, and up to a second further.
         random, moments = np.random.default_rng(0), []
-        chunks = len((self.work / "choice" / "scores" / "chunks.jsonl").read_text().splitlines())
+        chunks = (self.work / "choice" / "scores" / "chunks.jsonl").read_text().count('"number"')
         for share in np.sort(random.uniform(0, 1, KILLS)):
             process = subprocess.Popen(self._command("killed", "--exclude=tfds:cifar10/test"))
             while self._scored("killed") < share * chunks and process.poll() is None:
