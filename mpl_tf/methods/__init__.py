@@ -42,13 +42,17 @@ def count_weights(config, shape, num_classes):
     In a graph of its own, where variables take no memory.
 
     Raises:
-        UsageError: a network that is unknown or cannot take such examples; --accumulate with batch norm over replicas.
+        UsageError: a network that is unknown or cannot take such examples; --accumulate with batch norm over replicas;
+            a model to start from that does not fit, which some methods come to only after their teacher is trained.
     """
     with tf.Graph().as_default():
         roles = ("teacher", "student") if config.teacher_model else ("student",)
         networks = [_network(config, role, shape, num_classes) for role in roles]
     for network in networks:
         checks.accumulation(network, config.accumulate)
+    for flag, network in (("init_from", networks[-1]), ("init_teacher_from", networks[0])):
+        if getattr(config, flag):
+            saved.check_start(network, getattr(config, flag), flag)
     return networks[-1].count_params()
 
 

@@ -72,22 +72,40 @@ def start_from(network, path, flag):
         UsageError: no such file, or weights of other shapes. A classifier of another number of classes is told on
             stdout and starts anew.
     """
-    give(network, load(path, flag, "expected the student.keras of a finished run, found no {path}"), path, flag)
+    give(network, _start(path, flag), path, flag)
+
+
+def check_start(network, path, flag):
+    """Refuse what `start_from` would, the network as it is; nothing is taken yet."""
+    _same(network, _start(path, flag), path, flag)
+
+
+def _start(path, flag):
+    return load(path, flag, "expected the student.keras of a finished run, found no {path}")
 
 
 def give(network, source, path, flag):
     """As `start_from`, of a model that has been opened: `source`, keras.Model."""
     found = source.get_weights()
-    own = network.get_weights()
-    same = [a.shape == b.shape for a, b in zip(found, own, strict=False)]
+    if not _same(network, source, path, flag):
+        print(f"{path} has another number of classes: its classifier is not taken", flush=True)
+        found[-2:] = network.get_weights()[-2:]
+    network.set_weights(found)
+
+
+def _same(network, source, path, flag):
+    """Whether all weights of two models have the same shapes, not those of all but the classifier alone.
+
+    Raises:
+        UsageError: others differ too.
+    """
+    found, own = ([tuple(weight.shape) for weight in model.weights] for model in (source, network))
+    same = [a == b for a, b in zip(found, own, strict=False)]
     if len(found) != len(own) or not all(same[:-2]):
         first = next((n for n, equal in enumerate(same) if not equal), min(len(found), len(own)))
-        shapes = [str(weights[first].shape) if first < len(weights) else "none" for weights in (own, found)]
+        shapes = [str(weights[first]) if first < len(weights) else "none" for weights in (own, found)]
         raise UsageError(
             f"--{flag}: expected the {len(own)} weights of {network.name}, {path} has {len(found)}, number {first} of "
             f"shape {shapes[1]} instead of {shapes[0]}; give that network by --model or --teacher_model"
         )
-    if not all(same):
-        print(f"{path} has another number of classes: its classifier is not taken", flush=True)
-        found[-2:] = own[-2:]
-    network.set_weights(found)
+    return all(same)

@@ -91,9 +91,10 @@ def _check_flags(config, folder, writes):
     is_longer = config.train_steps > given["train_steps"]
     differing = [name for name in config_json.differences(config, given) if not (is_longer and name == "train_steps")]
     if differing:
+        own = " ".join(f"--{name}={given[name]}" for name in differing)
         raise UsageError(
             f"--workdir: {folder} holds a run with another --{', --'.join(differing)}; "
-            "give another --workdir, or the flags of that run"
+            f"give another --workdir, or the flags of that run: {own}"
         )
     longer.check(config, given["train_steps"])
 

@@ -76,6 +76,8 @@ def frozen(config):
     weak, strong = config.view_counts()
     if strong and not weak:
         yield f"--feature_views: expected at least one weak view, got {config.feature_views}; give 1,{strong}"
+    if config.feature_store and Path(config.feature_store).exists() and not Path(config.feature_store).is_dir():
+        yield f"--feature_store: expected a folder, {config.feature_store} is a file"
     if config.mode == "features" and not (config.feature_store and weak):
         yield "--mode: features needs --feature_store=DIR and --feature_views of at least 1,0"
 

@@ -345,10 +345,11 @@ def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, caps
         (["--weights="], "--freeze: backbone needs a pretrained network, got no weights"),
         (["--freeze=none"], "--backbone_size: goes with --freeze=backbone"),
         (["--feature_views=0,2"], "--feature_views: expected at least one weak view, got 0,2"),
-        (["--feature_views=2"], "--feature_views: expected two numbers, as in 2,8, or 0,0, got 2"),
+        (["--feature_views=2"], "--feature_views: expected two numbers from 0 to 9999, as in 2,8, or 0,0, got 2"),
         (["--strategy=dtensor", "--mesh=replica:1,core:2"], "--strategy: dtensor goes without --freeze=backbone"),
         (["--teacher_model=small_cnn"], "--teacher_model: goes without --freeze=backbone"),
         (["--mode=features", "--feature_store="], "--mode: features needs --feature_store=DIR"),
+        (["--feature_store=setup.cfg"], "--feature_store: expected a folder, setup.cfg is a file"),
     ],
 )
 def test_flags_that_do_not_go_together_are_one_line(pretrained, tmp_path, capsys, flags, told):

@@ -106,6 +106,16 @@ def test_a_damaged_model_that_was_given_is_refused_before_anything_is_written(tw
     assert line.endswith(f"; give another --{flag}") and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("flag", ["init_from", "init_teacher_from"])
+def test_a_start_of_another_network_is_refused_before_anything_is_trained(two_generations, tmp_path, capfd, flag):
+    path = two_generations / "teacher.keras"
+    given = [*TINY, "--method=noisy_student", "--model=fast_resnet", f"--{flag}={path}"]
+    assert main.main([*given, f"--workdir={tmp_path / 'run'}"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith(f"mpl_tf: error: --{flag}: expected the ") and "weights of fast_resnet" in line
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_run_killed_in_any_phase_ends_with_the_bits_of_the_undisturbed_one(two_generations, tmp_path):
     workdir = tmp_path / "run"

@@ -101,7 +101,7 @@ def test_folders_may_be_written_another_way(make_config, tmp_path, monkeypatch):
 
 
 def test_another_flag_is_refused_and_named(config, begun):
-    with pytest.raises(UsageError, match="holds a run with another --seed, --mu; give another --workdir"):
+    with pytest.raises(UsageError, match="another --seed, --mu; give another --workdir, .*: --seed=0 --mu=7$"):
         again(config.replace(mu=3, seed=1))
 
 
