@@ -13,10 +13,10 @@ from pathlib import Path
 from . import judge
 
 ROOT = Path(__file__).resolve().parents[2]
-# How a stop ends the process: by itself, saying so, or killed.
+# How a stop ends the process: by itself, saying so, or killed; while Python starts or ends the signal does it alone.
 SIGNALS = {
-    "SIGTERM": ((signal.SIGTERM,), (75,)),
-    "Ctrl-C": ((signal.SIGINT,), (130,)),
+    "SIGTERM": ((signal.SIGTERM,), (75, -signal.SIGTERM)),
+    "Ctrl-C": ((signal.SIGINT,), (130, -signal.SIGINT)),
     "Ctrl-C twice": ((signal.SIGINT, signal.SIGINT), (130, -signal.SIGINT)),
     "kill -9": ((signal.SIGKILL,), (-signal.SIGKILL,)),
 }
@@ -129,7 +129,8 @@ def _mounted(folder, size):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        # Lazily, as what the run has mapped of its files stays open a while.
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def can_mount():
