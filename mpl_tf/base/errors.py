@@ -16,8 +16,12 @@ class RunError(Exception):
     status = 1
 
 
-class Interrupted(Exception):
-    """SIGTERM: the state is saved and the same command goes on from it. Exit status 75 (EX_TEMPFAIL)."""
+class Interrupted(BaseException):
+    """SIGTERM: the state is saved and the same command goes on from it. Exit status 75 (EX_TEMPFAIL).
+
+    No Exception, as KeyboardInterrupt is none: it may be raised wherever the signal finds the program, and whoever
+    takes any failure of a reader for damage to its file must not take a stop for one.
+    """
 
     status = 75
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpl_tf import main, methods, models
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import Interrupted, UsageError
 from mpl_tf.models import saved
 
 SHAPE = (8, 8, 3)
@@ -48,6 +48,16 @@ def test_every_flipped_byte_of_the_weights_is_noticed(path):
         else:  # A byte of the archive's own book-keeping that stands there twice.
             for found, expected in zip(loaded.get_weights(), network(1).get_weights(), strict=True):
                 np.testing.assert_array_equal(found, expected)
+
+
+def test_a_stop_while_it_is_read_is_no_damage(path, monkeypatch):
+    def stopped(*_, **__):
+        raise Interrupted("SIGTERM")
+
+    for owner, name in ((zipfile.ZipFile, "testzip"), (keras.models, "load_model")):
+        with monkeypatch.context() as patched, pytest.raises(Interrupted):
+            patched.setattr(owner, name, stopped)
+            saved.load(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive", None])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.base.errors import RunError
+from mpl_tf.base.errors import Interrupted, RunError
 from mpl_tf.run.checkpoints import Checkpoints, listed
 from tests import tiny
 
@@ -80,6 +80,17 @@ def test_a_checkpoint_without_its_data_is_told(saved, capsys):
     (saved / "ckpt-12.data-00000-of-00001").unlink()
     assert restored(saved) == (8, 8)
     assert "ckpt-12 is damaged" in capsys.readouterr().err
+
+
+def test_a_stop_while_one_is_read_is_no_damage(saved, monkeypatch, capsys):
+    def stopped(*_):
+        raise Interrupted("SIGTERM")
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(tf.train.Checkpoint, "read", stopped)
+        restored(saved)
+    assert capsys.readouterr().err == ""
+    assert restored(saved) == (12, 12)
 
 
 def test_where_all_are_damaged_nothing_is_overwritten(saved):
