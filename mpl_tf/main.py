@@ -6,6 +6,7 @@ python -m mpl_tf.main --dataset=digits_50
 import contextlib
 import functools
 import json
+import os
 import signal
 import sys
 import traceback
@@ -34,7 +35,7 @@ def main(argv=None, make=None):
     try:
         # A misspelt flag is told before TensorFlow is imported, which takes seconds.
         config = flags.parse(argv)
-        with _sigterm_raises(config):
+        with _sigterm_ends(config):
             late = config.mode == "train" and cluster.starts_late(config.strategy)
             if not config.debug:
                 quiet.import_tensorflow(start=not late)
@@ -202,11 +203,15 @@ def _features(config):
 
 
 @contextlib.contextmanager
-def _sigterm_raises(config):
-    """Outside a training phase, which saves first, SIGTERM ends the run with its own exit status too."""
+def _sigterm_ends(config):
+    """Outside a training phase, which saves first, SIGTERM ends the process at once, with its own exit status too.
 
-    def stop(*_):
-        raise Interrupted(f"SIGTERM: stopped outside training; {_going_on(config)}")
+    Nothing is to be saved there. An exception, raised wherever the signal finds TensorFlow, may upset what it is doing.
+    """
+
+    def stop(*_):  # Not by print, which may be in the middle of a line.
+        os.write(2, os.fsencode(f"mpl_tf: SIGTERM: stopped outside training; {_going_on(config)}\n"))
+        os._exit(Interrupted.status)
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:

@@ -137,6 +137,23 @@ def test_a_lost_student_is_made_again_from_the_checkpoints(finished, tmp_path, t
     assert json.loads(capsys.readouterr().out)["test"] == pytest.approx(results["test"])
 
 
+def test_sigterm_outside_training_ends_at_once_and_says_what_comes_next(tmp_path):
+    script = (
+        "import os, signal, sys, time, types; from mpl_tf import main\n"
+        "try:\n"
+        "    with main._sigterm_ends(types.SimpleNamespace(mode='train', workdir=sys.argv[1])):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "except BaseException: print('was raised')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 75 and done.stdout == ""
+    assert done.stderr == (
+        "mpl_tf: SIGTERM: stopped outside training; no checkpoint was written yet; the same command starts anew\n"
+    )
+
+
 def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path, traced):
     assert main.main([f"--config={finished / 'config.json'}", f"--workdir={tmp_path / 'again'}"], traced) == 0
     np.testing.assert_array_equal(weights(tmp_path / "again"), weights(finished))

@@ -10,6 +10,7 @@ from mpl_tf.base.errors import RunError
 from . import judge, processes, record
 
 RANDOM = re.compile(r"(\.partial-|\.tmp|tempstate|tfevents\.)[^ /]+")
+STORE = re.compile(r"(-[0-9a-f]{12}-)[0-9a-f]{12}")  # The digest of a teacher, whose file has its time.
 STATES = {  # Where damage is done: before the operation with that path, the first or the last such.
     "in the main phase": ("checkpoints/train/ckpt-4.index", 0),
     "before results.json": ("results.json", -1),
@@ -92,7 +93,7 @@ def kills(method):
 
 def _short(operation):
     """An operation in words that are the same in each recording: names without what is random or a time in them."""
-    return RANDOM.sub(r"\1*", str(operation))
+    return STORE.sub(r"\1*", RANDOM.sub(r"\1*", str(operation)))
 
 
 def damage(method):
