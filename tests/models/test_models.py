@@ -263,7 +263,7 @@ def test_without_stochastic_depth_there_is_no_layer_for_it():
 def test_networks_without_residual_branches_refuse_stochastic_depth(name):
     with pytest.raises(UsageError) as caught:
         models.build(name, SHAPES[name], 2, stochastic_depth=0.3)
-    told = f"--stochastic_depth: expected 0 with {name}, which has no residual branches, got 0.3; it goes with wide_"
+    told = f"--stochastic_depth: expected 0 with {name}, which has no residual branches, got 0.3; it goes with fast_"
     assert str(caught.value).startswith(told)
 
 

@@ -25,6 +25,7 @@ from mpl_tf.models import frozen
 from mpl_tf.run import extraction, features
 from mpl_tf.run.phase import Phase, run_phase
 from tests import tiny
+from tests.devices.test_workers import TWO_DEVICES
 from tests.models.test_imagenet_networks import unlike
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,10 +329,13 @@ def test_a_killed_process_leaves_a_store_that_goes_on_to_the_same_bytes(pretrain
         assert (tmp_path / "store" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
 
 
-def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, capsys, make_config):
+@pytest.mark.slow
+def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, make_config):
+    # In a process of its own: two strategies of one process share the keys of their sums.
     made = ["--method=supervised", "--strategy=mirrored", "--feature_views=0,0"]
-    assert main.main(command(pretrained, tmp_path, "run", *made)) == 0
-    assert "features of" not in capsys.readouterr().out and not (tmp_path / "store").exists()
+    given = [sys.executable, "-c", TWO_DEVICES, *command(pretrained, tmp_path, "run", *made)]
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "features of" not in done.stdout and not (tmp_path / "store").exists()
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     student = keras.models.load_model(tmp_path / "run" / "student.keras", compile=False)
     test = data.load(make_config()).test

@@ -100,8 +100,8 @@ def test_controls_are_of_exact_feedback_of_mpl(make_config):
     with pytest.raises(UsageError, match="^--control: controls are of --feedback=exact, got --feedback=off"):
         made(FORMS["minus_mean"], feedback="off")
     with pytest.raises(UsageError, match="^--control: controls are of --method=mpl, got --method=uda"):
-        sweep.Traced("minus_mean")(make_config(method="uda"), (8, 8, 3), 10)
-    method = sweep.Traced("minus_mean")(make_config(), (8, 8, 3), 10, num_unlabeled=8)
+        sweep.Traced("minus_mean")(make_config(method="uda"), (8, 8, 3), 10, ())
+    method = sweep.Traced("minus_mean")(make_config(), (8, 8, 3), 10, (), num_unlabeled=8)
     assert type(method) is FORMS["minus_mean"]
 
 
