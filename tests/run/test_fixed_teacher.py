@@ -64,7 +64,9 @@ def _labels_of(model, record):
     return np.allclose(tf.nn.softmax(model.predict(images, verbose=0)), np.load(record.with_suffix(".npy")), atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "how"), [("teacher", "flipped"), ("generation1", "cut")])
+@pytest.mark.parametrize(
+    ("name", "how"), [("teacher", "flipped"), pytest.param("generation1", "cut", marks=pytest.mark.slow)]
+)
 def test_a_damaged_teacher_is_made_again_from_its_checkpoint(two_generations, tmp_path, capfd, name, how):
     """The run ends with the numbers of the undisturbed one."""
     workdir = shutil.copytree(two_generations, tmp_path / "run")

@@ -68,6 +68,7 @@ def own_copy(imagenet_dir, tmp_path):
     return folder.parent, folder / miniature.VERSIONS["imagenet2012"] / "imagenet2012-train.tfrecord-00001-of-00003"
 
 
+@pytest.mark.slow
 def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_step_before(
     own_copy, tmp_path, capsys, monkeypatch
 ):

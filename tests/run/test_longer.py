@@ -74,6 +74,7 @@ def test_a_constant_rate_goes_on_as_if_the_run_had_been_that_long(tmp_path, monk
     assert workdir.going_on(made) == "the run is finished"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_finished_is_made_longer_too(tmp_path, monkeypatch, capsys):
     given = [*CONSTANT, "--method=supervised", "--teacher_warmup_steps=0"]
     made, whole = tmp_path / "made", tmp_path / "whole"
@@ -97,6 +98,7 @@ def rates(folder):
     return [float(line[lines[0].index("learning_rate")]) for line in lines[1:]]
 
 
+@pytest.mark.slow
 def test_a_cosine_starts_again_where_it_is_asked_to(tmp_path, monkeypatch, capsys):
     """The warm-up is a quarter of the first 8 steps, also when the run has 14; the rates by hand."""
     folder = tmp_path / "run"

@@ -5,6 +5,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 
 from mpl_tf import main
 from mpl_tf.methods.mpl import MetaPseudoLabels
@@ -32,6 +33,7 @@ def weights(folder):
     return keras.models.load_model(folder / "student.keras").get_weights()
 
 
+@pytest.mark.slow
 def test_each_seed_equals_a_run_of_its_own_the_step_is_traced_once_and_a_finished_run_is_kept(
     tmp_path, capfd, monkeypatch
 ):
