@@ -167,6 +167,7 @@ def test_another_method_runs_too(tmp_path, capsys):
     assert "No GPU or TPU found: 20 steps take about" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_teacher_and_student_may_differ_and_learn_from_the_labeled_images_alone(tmp_path):
     flags = ["--model=narrow_cnn", "--teacher_model=small_cnn", "--unlabeled_source=labeled", "--num_labels=20"]
     assert main.main([*TINY, *flags, f"--workdir={tmp_path / 'run'}"]) == 0

@@ -153,6 +153,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(flags, named, tmp_path, capfd)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_given_teacher_and_store_are_used_and_another_teachers_store_is_refused(two_generations, tmp_path, capfd):
     teacher, other = two_generations / "teacher.keras", two_generations / "generation1.keras"
     flags = [*TINY, "--method=reduced_mpl", f"--store={tmp_path / 'labels.npy'}"]

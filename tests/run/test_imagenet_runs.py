@@ -100,6 +100,7 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
     np.testing.assert_array_equal(weights(run), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_imagenet_jft_learns_from_the_shards_that_the_filter_writes(imagenet_dir, tmp_path, capsys):
     (tmp_path / "kept").mkdir()
     for index in range(2):
