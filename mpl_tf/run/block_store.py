@@ -7,7 +7,6 @@ those, are computed. One process computes a store, any number reads it.
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -91,8 +90,7 @@ class BlockStore:
             # The rows are on their way to the disk before the record vouches for them.
             array.flush()
             digests[block] = self._digest(array, block)
-            record = self.belongs | {"block": self.block, "digests": digests}
-            files.write_text(self.record, json.dumps(record, indent=2) + "\n")
+            files.write_json(self.record, self.belongs | {"block": self.block, "digests": digests})
         # The name of a whole store is taken in one step, when it is one.
         if file != self.path:
             os.replace(file, self.path)
@@ -125,7 +123,7 @@ class BlockStore:
             return []
         # Records of another block size, or from before there were digests, vouch for nothing.
         try:
-            found = json.loads(record.read_text())
+            found = files.read_json(record)
             differing = [name for name in self.belongs if found[name] != self.belongs[name]]
             digests = [str(digest) for digest in found.get("digests", [])] if found.get("block") == self.block else []
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

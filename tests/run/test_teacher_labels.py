@@ -102,16 +102,19 @@ def test_a_partial_store_of_something_else_is_refused(tmp_path, belongs):
         read(tmp_path, identity(tmp_path, teacher=b"other"), Linear())
 
 
-@pytest.mark.parametrize("damage", ["record gone", "record cut", "record of another form"])
+@pytest.mark.parametrize("damage", ["record gone", "record cut", "record of another form", "record changed"])
 def test_an_array_without_a_record_is_told_and_the_advice_holds(tmp_path, belongs, damage):
     whole = np.array(read(tmp_path, belongs, Linear()))
     if damage == "record gone":
         (tmp_path / "s.json").unlink()
+    elif damage == "record changed":  # It is not said to be another teacher's.
+        digest = belongs["checkpoint"]
+        (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text().replace(digest, digest[::-1]))
     else:
         (tmp_path / "s.json").write_text("{" if damage == "record cut" else "[1]")
     with pytest.raises(UsageError, match=r"--store: .*delete .*s\.npy") as told:
         read(tmp_path, belongs, Linear())
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(told.value) and "another teacher" not in str(told.value)
     (tmp_path / "s.npy").unlink()
     (tmp_path / "s.json").unlink(missing_ok=True)
     np.testing.assert_array_equal(read(tmp_path, belongs, Linear()), whole)
