@@ -116,13 +116,14 @@ class MetaPseudoLabels(uda.UDA):
         # All new values together: both networks, the student's average, the baseline.
         assignments = student_step.assignments + teacher_step.assignments
         assignments += self.average(student_step.weights, student_state, t)
-        assignments += self.balance.remembered(self.labeling(zs), t)
+        balanced = self.balance.remembered(self.labeling(zs), t)
+        assignments += balanced
         if self.baseline is not None:
             b, h = from_student.baseline, from_student.h
             assignments.append((self.baseline, BASELINE_DECAY * b + (1 - BASELINE_DECAY) * h))
 
         part_norms = _norm_logs(at_logits)
-        logs = self.teacher_logs(zs, batch) | part_norms | self.balance.logs(self.labeling(zs), t, part_norms)
+        logs = self.teacher_logs(zs, batch) | part_norms | self.balance.logs(balanced, part_norms)
         logs |= {
             "gradient_norm": teacher_step.gradient_norm,
             "learning_rate": teacher.optimizer.learning_rate,

@@ -1,7 +1,7 @@
 """Reduced Meta Pseudo Labels (paper section 4 and appendix E): MPL with one large network in memory.
 
-A large teacher is trained first and its distributions q(x_u) are stored (teachers.py). A reduced teacher T', a small
-MLP, turns them into the distributions that the student learns, and is trained by the student's feedback alone.
+A large teacher is trained first and its distributions q(x_u) are stored (run/teacher_labels.py). A reduced teacher T',
+a small MLP, turns them into the distributions that the student learns, and is trained by the student's feedback alone.
 
 Glossary: as in mpl.py; q the large teacher's distributions, T'(q) = softmax(log q + MLP(q)).
 

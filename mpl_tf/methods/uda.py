@@ -162,7 +162,8 @@ class UDA(Method):
 
         # What the unlabeled loss remembers of the steps before, and will of this one.
         memory, remembered = self.objective.recall(batch, zs.z_w)
-        remembered = remembered + self.balance.remembered(zs.z_s, t)
+        balanced = self.balance.remembered(zs.z_s, t)
+        remembered = remembered + balanced
 
         # theta_T' = theta_T - eta grad of the objective, and the average of the weights follows.
         def parts(z_l, z_w, z_s):
@@ -174,7 +175,7 @@ class UDA(Method):
         assignments = update.assignments + self.average(update.weights, state, t) + remembered
 
         part_norms = norms(at_logits)
-        logs = self.objective.logs(*zs, y_l, memory) | part_norms | self.balance.logs(zs.z_s, t, part_norms)
+        logs = self.objective.logs(*zs, y_l, memory) | part_norms | self.balance.logs(balanced, part_norms)
         logs |= {"gradient_norm": update.gradient_norm, "learning_rate": teacher.optimizer.learning_rate}
         # What is remembered for good must be finite too, or the step is refused.
         to_be_finite = [tf.reduce_sum(value) for _, value in remembered if value.dtype.is_floating]

@@ -49,7 +49,11 @@ class Balance:
             z: float32 [b, C] of this replica.
             t: the step, from 0.
         """
-        prior, m = tf.convert_to_tensor(self.prior), self.mean.now(tf.nn.softmax(z), t)
+        return self._divergence(self.mean.now(tf.nn.softmax(z), t))
+
+    def _divergence(self, m):
+        """KL(pi || m), a scalar."""
+        prior = tf.convert_to_tensor(self.prior)
         # A class without labels has no part: 0 log 0 = 0.
         prior_log, m_log = (tf.math.log(tf.where(prior > 0, shares, 1.0)) for shares in (prior, m))
         return tf.reduce_sum(prior * (prior_log - m_log))
@@ -64,7 +68,12 @@ class Balance:
             return []
         return [(self.mean.variable, self.mean.now(tf.nn.softmax(tf.stop_gradient(z)), t))]
 
-    def logs(self, z, t, norms):
-        """LOGS, both 0 without it; `norms`: those of the objective's parts, as gradients.norms gives them."""
-        loss = self.loss(z, t) if self.weight else tf.constant(0.0)
+    def logs(self, remembered, norms):
+        """LOGS, both 0 without it.
+
+        Args:
+            remembered: what the method of that name returned for the step.
+            norms: those of the objective's parts, as gradients.norms gives them.
+        """
+        loss = self._divergence(remembered[0][1]) if self.weight else tf.constant(0.0)
         return {"balance_loss": loss, "norm_balance": norms.get("norm_balance", tf.constant(0.0))}
