@@ -148,10 +148,10 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
         files.write(folder / "images.jsonl", write)
         for line in passed.told(flag):
             echo(line)
-        changes = {"background": background}
-        numbered = [dataclasses.asdict(chunk) | changes | {"number": number} for number, chunk in enumerate(chunks)]
-        text = "".join(json.dumps(chunk) + "\n" for chunk in numbered)
+        made = [dataclasses.replace(chunk, number=n, background=background) for n, chunk in enumerate(chunks)]
+        text = "".join(json.dumps(dataclasses.asdict(chunk)) + "\n" for chunk in made)
         files.write_text(record, text + json.dumps(_checksums(text, folder)) + "\n")
+        return made  # Nothing has had the time to damage it.
     try:
         planned = _planned(record)
     except (OSError, ValueError, TypeError) as error:
