@@ -44,7 +44,7 @@ def test_some_trials_of_a_real_run(tmp_path, monkeypatch):
         "results.json: checkpoints/train/ckpt-4.index cut",
         "finished: results.json bit",
     )
-    monkeypatch.setattr(trials, "damage", some(trials.damage, *(f"{name}" for name in damaged)))
+    monkeypatch.setattr(trials, "damage", some(trials.damage, *damaged))
     monkeypatch.setattr(processes, "signals", some(processes.signals, "SIGTERM after 30"))
     monkeypatch.setattr(processes, "disks", some(processes.disks, "35 %"))
     arguments = [f"--output={tmp_path}/out", f"--work={tmp_path}/work", "--methods=mpl"]
