@@ -1,4 +1,4 @@
-"""One configuration over many seeds in one process: imports and the tracing of the step are paid once.
+"""One configuration over many seeds in one process: imports, decoding, the tracing of the step are paid once.
 
     python -m tools.sweep --seeds=0-19 --output=runs/mpl -- --dataset=digits_50 --method=mpl
 
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from mpl_tf import main as program
-from mpl_tf.base import files
+from mpl_tf.base import files, kept
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.fields import flag
 
@@ -51,11 +51,12 @@ def _sweep(values, arguments):
     _mark(Path(values.output), values.control)
     _pin(values.core)
     make = Traced(values.control)
-    for seed in seeds:
-        workdir = Path(values.output) / f"seed{seed}"
-        status = program.main([*arguments, f"--seed={seed}", f"--workdir={workdir}"], make)
-        if status:
-            return status
+    with kept.reads():
+        for seed in seeds:
+            workdir = Path(values.output) / f"seed{seed}"
+            status = program.main([*arguments, f"--seed={seed}", f"--workdir={workdir}"], make)
+            if status:
+                return status
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import kept
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import decode, nearby, streamed
 from mpl_tf.data.source import Source
@@ -150,6 +151,13 @@ class TfdsData:
         Returns:
             Source: images uint8 [M + N, H, W, 3], labels int32 [N], -1 where the data set has none.
         """
+        if after is not None:
+            return self._read(split, size, after)
+        key = (os.fspath(self._builder.data_path), self._label, split, size)
+        return kept.read(key, lambda: self._read(split, size, None))
+
+    def _read(self, split, size, after):
+        """As `read`, from the files."""
         import tensorflow_datasets as tfds
 
         info, first = self._builder.info, 0 if after is None else len(after)

@@ -1,13 +1,15 @@
 """Evaluation: every test example exactly once, and the labeling of new images."""
 
 import csv
+import math
 
 import numpy as np
 
 from mpl_tf.base import files
 from mpl_tf.run import glyphs
 
-PIECE = 1024  # Examples in memory at a time, at least; so much of a test set that streams.
+# Examples in memory at a time: so many at least, more where they are small, as each call of predict has its price.
+PIECE, PIECE_BYTES = 1024, 2**25
 
 
 def evaluate(model, source, batch):
@@ -59,7 +61,8 @@ def evaluate_real(model, source, batch):
 def _predictions(model, source, batch):
     """Logits float64 [N, C] and labels [N, ...] of all examples."""
     # Whole batches in each piece, so that none is padded and none is counted twice.
-    pieces = source.pieces(batch * -(-PIECE // batch))
+    examples = max(PIECE, PIECE_BYTES // (4 * math.prod(source.shape)))
+    pieces = source.pieces(batch * -(-examples // batch))
     answers = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
     logits, labels = (np.concatenate(arrays) for arrays in zip(*answers, strict=True))  # [N, C], [N, ...]
     return np.asarray(logits, np.float64), labels
