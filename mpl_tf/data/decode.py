@@ -31,6 +31,13 @@ CONVERSIONS = {  # What an image went through, and how it is told.
     "clear": "wholly transparent, and so of one colour",
     "few_bits": "of 16 bits with 13 to 15 in use, taken as 16: dark, if fewer are meant",
 }
+BILINEAR = Image.Resampling.BILINEAR
+# Functions of (PIL image, (width, height), background) by --resize.
+RESIZED = {
+    "crop": lambda image, size, background: ImageOps.fit(image, size, BILINEAR),
+    "pad": lambda image, size, background: ImageOps.pad(image, size, BILINEAR, background),
+    "stretch": lambda image, size, background: image.resize(size, BILINEAR),
+}
 warnings.filterwarnings("ignore", module=r"PIL\.")  # On large images and odd metadata: refused here, or harmless.
 
 
@@ -48,7 +55,7 @@ class DecodedFiles(NamedTuple):
     notes: tuple
 
 
-def decode_files(sources, size, skip_bad, background=WHITE):
+def decode_files(sources, size, skip_bad, background=WHITE, resize="crop"):
     """Decode and resize many files.
 
     Args:
@@ -56,6 +63,7 @@ def decode_files(sources, size, skip_bad, background=WHITE):
         size: side S of the square images, pixels.
         skip_bad: leave an unreadable image black and mark it instead of raising.
         background: RGB, what transparent images are laid on.
+        resize: as in `fit`.
     Returns:
         DecodedFiles.
     Raises:
@@ -70,7 +78,7 @@ def decode_files(sources, size, skip_bad, background=WHITE):
         try:
             if source in damaged:
                 raise ValueError(damaged[source])
-            images[index], conversions[index] = _read(source, size, background)
+            images[index], conversions[index] = _read(source, size, background, resize)
         except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
             faults[index] = fault(error)
 
@@ -115,24 +123,25 @@ def fault(error):
     return " ".join((reason(error) or type(error).__name__).split())[:200]
 
 
-def decode(path, size, background=WHITE):
-    """One image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out, upright.
+def decode(path, size, background=WHITE, resize="crop"):
+    """One image as uint8 [size, size, 3], upright.
 
     Args:
-        path: of the file, or a tfrecord.Record.
+        path: of the file, a tfrecord.Record, or a binary file.
         size: pixels.
         background: RGB, what a transparent image is laid on.
+        resize: as in `fit`.
     Raises:
         Exception: of any kind that Pillow raises on damaged files; `fault` makes a line of it.
     """
-    return _read(path, size, background)[0]
+    return _read(path, size, background, resize)[0]
 
 
-def _read(source, size, background):
+def _read(source, size, background, resize):
     with open_image(source.open() if isinstance(source, tfrecord.Record) else source) as image:
         image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
         rgb, conversion = upright(image, background)
-        return fit(rgb, size), conversion
+        return fit(rgb, size, resize, background), conversion
 
 
 def open_image(file):
@@ -217,8 +226,16 @@ def upright(image, background=WHITE):
     return image, conversion
 
 
-def fit(image, size):
-    """An RGB image as uint8 [size, size, 3]: shorter side resized to `size`, middle cut out."""
+def fit(image, size, resize="crop", background=WHITE):
+    """An RGB image as uint8 [size, size, 3], resized bilinearly.
+
+    Args:
+        image: PIL image of mode RGB.
+        size: pixels.
+        resize: "crop": the shorter side becomes `size` and the middle is cut out; "pad": the longer side does and the
+            image is laid in the middle of a square of the background; "stretch": both do, whatever the shape was.
+        background: RGB.
+    """
     if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        image = RESIZED[resize](image, (size, size), background)
     return np.asarray(image)

@@ -33,7 +33,9 @@ def load(row, config):
     sources = [*train.paths, *test.paths, *unlabeled.paths]
     _check_memory(len(sources), config.image_size)
     background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(sources, config.image_size, config.skip_bad_images, background)
+    images, good, notes = decode.decode_files(
+        sources, config.image_size, config.skip_bad_images, background, config.resize
+    )
     # Each part's images and labels, without those that could not be read.
     ends = np.cumsum([len(train.paths), len(test.paths)])
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
@@ -84,7 +86,9 @@ def load_test(row, config, class_names):
     test = _tested(config, class_names, unknown)
     _check_memory(len(test.paths), config.image_size)
     background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(test.paths, config.image_size, config.skip_bad_images, background)
+    images, good, notes = decode.decode_files(
+        test.paths, config.image_size, config.skip_bad_images, background, config.resize
+    )
     return Dataset(
         row.name,
         None,
@@ -130,7 +134,7 @@ def to_label(config, size):
     """
     found = listing.find(config.images, "--images")
     background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(found.images, size, config.skip_bad_images, background)
+    images, good, notes = decode.decode_files(found.images, size, config.skip_bad_images, background, config.resize)
     paths = [path for path, fine in zip(found.images, good, strict=True) if fine]
     if not paths:
         raise UsageError(f"--images: none of the {len(good)} images in {config.images} could be read")

@@ -15,6 +15,8 @@ again, and for a moment twice as much.
 Where TFDS has no test images, as of EuroSAT, a fifth of each class is split off, the same for every --seed.
 """
 
+import functools
+
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
@@ -36,10 +38,10 @@ def load_test(row, config, class_names=None):
     Raises:
         RunError: see TfdsData.
     """
-    files, size = _files(row, config)
+    files, read = _files(row, config)
     if row.tfds.test:
-        return _dataset(row, files, test=files.read(row.tfds.test, size))
-    train = files.read(row.tfds.train, size)
+        return _dataset(row, files, test=read(row.tfds.test))
+    train = read(row.tfds.train)
     return _dataset(row, files, test=train.take(_test_of(train)[0]))
 
 
@@ -53,29 +55,30 @@ def load(row, config):
         UsageError: --num_labels is no multiple of the classes, or larger than a class allows.
         RunError: see TfdsData.
     """
-    splits, (files, size) = row.tfds, _files(row, config)
-    names, train = files.class_names, files.read(splits.train, size)
+    splits, (files, read) = row.tfds, _files(row, config)
+    names, train = files.class_names, read(splits.train)
     tested, others = (np.arange(0), np.arange(len(train))) if splits.test else _test_of(train)
     held, used = hold_out(len(others), min(splits.held_out, len(others) // 10), config.seed)
     held, used = others[held], others[used]
     chosen, rest = labeled_split(train.labels[used], config.num_labels, len(names), config.seed, names)
     unlabeled = train.images[used[rest]]
     if splits.extra and config.unlabeled_source == "rest":
-        unlabeled = files.read(splits.extra, size, after=unlabeled).images
+        unlabeled = read(splits.extra, after=unlabeled).images
     return _dataset(
         row,
         files,
         labeled=train.take(used[chosen]),
         unlabeled=Source(unlabeled) if len(unlabeled) else None,
-        test=files.read(splits.test, size) if splits.test else train.take(tested),
+        test=read(splits.test) if splits.test else train.take(tested),
         held_out=train.take(held) if len(held) else None,
     )
 
 
 def _files(row, config):
-    """(TfdsData, side of the images after resizing, pixels; None: as they are)."""
+    """(TfdsData, its `read` with the images' side and how they come to it; as they are where the row has a shape)."""
     files = TfdsData(row.tfds.builder, config.data_dir, label=row.tfds.label)
-    return files, None if row.shape else config.image_size
+    size = None if row.shape else config.image_size
+    return files, functools.partial(files.read, size=size, resize=config.resize)
 
 
 def _test_of(train):

@@ -141,22 +141,23 @@ class TfdsData:
         except OSError as error:
             raise self._unreadable(error) from error
 
-    def read(self, split, size=None, after=None):
+    def read(self, split, size=None, after=None, resize="crop"):
         """Decode a split, each image straight into its place; grey ones get three equal channels.
 
         Args:
             split: its name.
             size: side of the images after resizing, pixels, as decode.decode does it; None: all have one size already.
             after: uint8 [M, H, W, 3], images to put before those of the split; None: there are none.
+            resize: how, as in decode.fit.
         Returns:
             Source: images uint8 [M + N, H, W, 3], labels int32 [N], -1 where the data set has none.
         """
         if after is not None:
-            return self._read(split, size, after)
-        key = (os.fspath(self._builder.data_path), self._label, split, size)
-        return kept.read(key, lambda: self._read(split, size, None))
+            return self._read(split, size, after, resize)
+        key = (os.fspath(self._builder.data_path), self._label, split, size, resize)
+        return kept.read(key, lambda: self._read(split, size, None, resize))
 
-    def _read(self, split, size, after):
+    def _read(self, split, size, after, resize):
         """As `read`, from the files."""
         import tensorflow_datasets as tfds
 
@@ -173,7 +174,7 @@ class TfdsData:
                 images[:first] = after
             batches = self._builder.as_dataset(split=split, batch_size=READ_BATCH, **how)
             for index, batch in enumerate(tfds.as_numpy(batches)):
-                decoded = _decoded(batch["image"], size) if size else batch["image"]
+                decoded = _decoded(batch["image"], size, resize) if size else batch["image"]
                 start, end = index * READ_BATCH, index * READ_BATCH + len(decoded)
                 images[first + start : first + end], labels[start:end] = decoded, batch[self._label]
         except Exception as error:
@@ -187,10 +188,10 @@ class TfdsData:
         )
 
 
-def _decoded(encoded, size):
+def _decoded(encoded, size, resize):
     """JPEG or PNG images, bytes [b], as uint8 [b, size, size, 3]."""
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda data: decode.decode(io.BytesIO(data), size), encoded)))
+        return np.stack(list(pool.map(lambda data: decode.decode(io.BytesIO(data), size, resize=resize), encoded)))
 
 
 def _first_line(error):

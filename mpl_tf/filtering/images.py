@@ -44,7 +44,7 @@ class Decoded:
     usable: bool = True
 
 
-def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.WHITE):
+def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.WHITE, resize="crop"):
     """Decode images.
 
     Args:
@@ -53,6 +53,7 @@ def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.W
         fingerprints: whether to make sha256 and hashes.
         cropped: whether to hash each slight crop too, as for evaluation images.
         background: RGB, what transparent images are laid on.
+        resize: as in data/decode.py's fit.
     Returns:
         list of Decoded.
     """
@@ -60,7 +61,7 @@ def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.W
     crops = []
     for result, upright in opened:
         if upright and size:
-            result.pixels = decoding.fit(upright, size)
+            result.pixels = decoding.fit(upright, size, resize, background)
         if upright and fingerprints:
             whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()

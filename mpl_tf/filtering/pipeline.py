@@ -51,7 +51,8 @@ def _scorer(*arguments):
 def scorer(scoring):
     """The Scorer of these settings, one a process."""
     with _lock:
-        return _scorer(scoring.model, scoring.image_size, scoring.batch, scoring.precision, scoring.outputs)
+        about = (scoring.model, scoring.image_size, scoring.batch, scoring.precision, scoring.outputs)
+        return _scorer(*about, scoring.resize or "crop")
 
 
 @functools.lru_cache(maxsize=1)

@@ -37,6 +37,7 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     # All that can be refused is refused before a folder is made.
     runner.check_arguments(beam_arguments)
     settings.check(scoring, selection)
+    scoring = scoring and settings.resolved(scoring)
     output = Path(output)
     record = _scored(scores, selection) if scores else _described(scoring, output)
     limits = settings.limits(selection.per_class, record["classes"], record["class_names"])

@@ -48,15 +48,16 @@ class Scorer:
         batch: images a batch; a smaller one is filled up, so that a score does not depend on its neighbours.
         precision: float32 or bfloat16, compute type of all layers but the first (normalisation) and the last.
         outputs: logits or probabilities, what the model gives.
+        resize: how its images come to their size, as in data/decode.py's fit.
     Raises:
         UsageError: no such model, or one of other inputs and outputs.
     """
 
-    def __init__(self, path, size=0, batch=256, precision="float32", outputs="logits"):
+    def __init__(self, path, size=0, batch=256, precision="float32", outputs="logits", resize="crop"):
         model = saved.load(path, "model")
         _check_shapes(model, path, size)
         self.size, self.classes, self.batch = size or model.input_shape[1], model.output_shape[1], batch
-        self.pace, self._path, self._outputs = Pace(), path, outputs
+        self.pace, self.resize, self._path, self._outputs = Pace(), resize, path, outputs
         if precision == "bfloat16":
             _to_bfloat16(model)
 
@@ -135,7 +136,8 @@ def score(chunk, scorer, top_classes, fingerprints):
         pyarrow.Table of tables.scores_schema(n).
     """
     schema, parts = tables.scores_schema(top_classes), []
-    for ids, found, decoded in decoded_batches(chunk, scorer.batch, scorer.size, fingerprints, scorer.pace):
+    what = (scorer.batch, scorer.size, fingerprints, scorer.pace)
+    for ids, found, decoded in decoded_batches(chunk, *what, resize=scorer.resize):
         usable = np.array([one.usable for one in decoded], bool)
         classes = np.zeros([len(decoded), top_classes], np.int32)
         best = np.zeros([len(decoded), top_classes], np.float32)
@@ -176,22 +178,24 @@ def _problems(decoded):
     return [[one.problem for one in decoded], [one.detail for one in decoded], [one.usable for one in decoded]]
 
 
-def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
+def decoded_batches(chunk, batch, size, fingerprints, pace, **form):
     """Decode a chunk by threads, ahead of who takes it.
 
     Args:
         chunk: inputs.Chunk.
         batch: images in a block, which is one thread's work.
-        size, fingerprints, cropped: as in images.decode_all.
+        size, fingerprints: as in images.decode_all.
         pace: Pace, which finds how many blocks go ahead.
+        **form: cropped and resize, as in images.decode_all.
     Yields:
         (ids, Items, Decoded images) of a block, in the chunk's order: lists of `batch` at most.
     """
     waiting, found = collections.deque(), inputs.items(chunk)
+    form |= {"size": size, "fingerprints": fingerprints, "background": chunk.ground}
     left = iter(lambda: list(itertools.islice(found, batch)), [])
     with ThreadPoolExecutor(THREADS) as pool:
         for number, block in enumerate(left):
-            waiting.append(pool.submit(_decode_block, block, size, fingerprints, cropped, chunk.ground))
+            waiting.append(pool.submit(_decode_block, block, form))
             if pace.blocks == 1 and not number:
                 wait(waiting)
             if number > pace.blocks:  # The first of a chunk is late at any pace.
@@ -202,7 +206,7 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, cropped=False):
             yield waiting.popleft().result()
 
 
-def _decode_block(found, size, fingerprints, cropped, background):
+def _decode_block(found, form):
     """(ids, Items, Decoded images) of a list of inputs.Item; one that cannot be read is told in its Decoded."""
     ids, encoded = [], []
     for item in found:
@@ -212,4 +216,4 @@ def _decode_block(found, size, fingerprints, cropped, background):
             name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
         ids.append(name)
         encoded.append(data)
-    return ids, found, images.decode_all(encoded, size, fingerprints, cropped, background)
+    return ids, found, images.decode_all(encoded, **form)

@@ -36,6 +36,13 @@ class Scoring:
     top_classes: int = flag("classes that an image competes for, its most probable ones", 1, low=1)
     fingerprints: bool = flag("note hashes with the scores, for --exclude and --dedup", True)
     background: str = like(Config, "background", "white")
+    resize: str = like(
+        Config,
+        "resize",
+        "",
+        text="how images come to that side, crop, pad or stretch; empty: as the run of --model has it",
+        choices=("", "crop", "pad", "stretch"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +88,25 @@ def check(scoring, selection):
         raise UsageError("--model: expected the student.keras of a finished run, got nothing")
     if scoring and selection.hashed and not scoring.fingerprints:
         raise UsageError("--nofingerprints: --exclude and --dedup compare fingerprints; leave it out")
+
+
+def resolved(scoring):
+    """The Scoring whose `resize` is that of the run in the model's folder; crop where no run's config.json is there.
+
+    Raises:
+        UsageError: another one is asked for than the network was trained with.
+    """
+    path = Path(scoring.model).parent / "config.json"
+    try:
+        trained = files.read_json(path)["flags"]["resize"]
+    except (OSError, ValueError, KeyError, TypeError):  # A model of elsewhere, or of before there was a choice.
+        return dataclasses.replace(scoring, resize=scoring.resize or "crop")
+    if scoring.resize not in ("", trained):
+        raise UsageError(
+            f"--resize: expected {trained}, as {path} says that {scoring.model} was trained, got {scoring.resize}; "
+            "leave it out"
+        )
+    return dataclasses.replace(scoring, resize=trained)
 
 
 def limits(per_class, classes, class_names=None):

@@ -116,6 +116,14 @@ def folders(config):
         )
 
 
+def resized(config):
+    """Images are resized where --resize says how; ImageNet's have crops of their own."""
+    row = DATASETS[config.dataset]
+    if config.resize != "crop" and (row.shape or row.streamed):
+        able = " or ".join(row.name for row in DATASETS.values() if not (row.shape or row.streamed))
+        yield f"--resize: {config.resize} goes with --dataset={able}, got --dataset={config.dataset}; leave it out"
+
+
 def folder(name, given):
     """A flag names an existing folder of images."""
     if not given or not Path(given).is_dir():
@@ -140,6 +148,7 @@ CHECKS = (
         ("method", "train_steps", "teacher_steps", "steps_per_execution")
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
+    (resized, ("dataset", "resize")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (feedback, ("method", "pseudo_labels", "feedback", "baseline")),
     (

@@ -81,6 +81,11 @@ class RunSettings:
         low=1,
         limit=2**14,
     )
+    resize: str = flag(
+        "how images of other shapes come to --image_size: crop: the middle is cut out; pad: the whole image, the rest "
+        "of --background; stretch: the whole image, its shape changed",
+        choices=("crop", "pad", "stretch"),
+    )
     skip_bad_images: bool = flag(
         "leave unreadable images out and count them; otherwise they end the run", identity=False
     )

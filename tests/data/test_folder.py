@@ -121,6 +121,55 @@ def test_the_middle_is_cut_out(tmp_path):
     np.testing.assert_array_equal(decode.decode(tall, 2)[..., 0], [[1, 3], [2, 4]])
 
 
+SHAPES = {  # --resize: a 2 x 4 image of 0 and 200 (right half) at 4 pixels, on a background of 50.
+    "crop": [[0, 0, 200, 200]] * 4,
+    "pad": [[50] * 4, [0, 0, 200, 200], [0, 0, 200, 200], [50] * 4],
+    "stretch": [[0, 0, 200, 200]] * 4,
+}
+
+
+@pytest.mark.parametrize("resize", SHAPES)
+def test_images_of_other_shapes_come_to_the_size_as_asked(tmp_path, resize):
+    wide = saved(tmp_path / "wide.png", pixels(np.tile(np.array([0, 0, 200, 200], np.uint8), (2, 1))))
+    found = decode.decode(wide, 4, grey(50), resize)
+    if resize == "crop":  # Twice as large, of which the middle half: 0 and 200 blend where they meet.
+        np.testing.assert_array_equal(found[..., 0], [[0, 50, 150, 200]] * 4)
+    else:
+        np.testing.assert_array_equal(found[..., 0], SHAPES[resize])
+    again = decode.decode_files([wide], 4, False, grey(50), resize).images[0]
+    np.testing.assert_array_equal(again, found)
+
+
+@pytest.mark.parametrize(("resize", "size"), [("pad", (4, 8)), ("stretch", (8, 8))])
+def test_pad_and_stretch_keep_the_whole_image_as_pillow_resizes_it(tmp_path, resize, size):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 10, 3), np.uint8))
+    found = decode.decode(saved(tmp_path / "a.png", image), 8, RED, resize)
+    expected = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(found if resize == "stretch" else found[:, 2:6], expected)
+    if resize == "pad":
+        np.testing.assert_array_equal(found[:, [0, 1, 6, 7]], np.broadcast_to(RED, (8, 4, 3)))
+
+
+def test_the_flag_reaches_every_part_and_what_is_labeled_later(animals, own):
+    for place in ("labeled_dir/cat", "test_dir/cat", "unlabeled_dir"):
+        plain(animals / place / "wide.png", grey(99), (16, 8))
+    dataset = data.load(own(resize="pad", background="black"))
+    for part in (dataset.labeled, dataset.test, dataset.unlabeled):
+        (padded,) = part.images[part.images[:, 4, 4, 0] == 99]
+        assert padded[:, 0, 0].tolist() == [0, 0, 99, 99, 99, 99, 0, 0]
+    for resize, level in (("pad", 0), ("stretch", 99)):
+        given = own(resize=resize, background="black").replace(images=str(animals / "unlabeled_dir/wide.png"))
+        assert folder.to_label(given, 8).images[0, 0, 0, 0] == level
+
+
+def test_what_is_not_resized_has_no_choice(make_config):
+    for name in ("digits_50", "imagenet"):
+        with pytest.raises(UsageError) as caught:
+            make_config(name, resize="pad", **({"data_dir": "d"} if name == "imagenet" else {}))
+        told = f"--resize: pad goes with --dataset=folder, got --dataset={name}; leave it out"
+        assert str(caught.value) == told
+
+
 def test_halving_weighs_pixels_by_a_triangle(tmp_path):
     # Columns 0 0 140 140. A pixel of the answer weighs those around it by 3, 3, 1 over 7: 140 / 7 and 6 * 140 / 7.
     path = saved(tmp_path / "step.png", pixels(np.tile(np.array([0, 0, 140, 140], np.uint8), (4, 1))))

@@ -153,6 +153,12 @@ def test_splits_and_labels_of_other_names_and_images_of_many_sizes(tmp_path, mak
     np.testing.assert_array_equal(dataset.unlabeled.images[3:], expected[9:])
     assert dataset.class_names == ("ape", "bee", "cat") and dataset.name == "own_zoo"
     assert (dataset.flip, dataset.fill, dataset.mean) == (True, 7, (0.5, 0.5, 0.5))
+    config = make_config(
+        "cifar10_4k", data_dir=tmp_path, num_labels=3, image_size=10, labeled_batch=3, finetune_batch=3
+    )
+    stretched = data.load(config.replace(dataset=row.name, resize="stretch"))
+    whole = [Image.fromarray(image).resize((10, 10), Image.Resampling.BILINEAR) for image in images[6:9]]
+    np.testing.assert_array_equal(stretched.test.images, np.stack(whole))
 
 
 def test_grey_images_get_three_equal_channels(tmp_path, make_config, monkeypatch):

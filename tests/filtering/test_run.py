@@ -22,10 +22,11 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
-from mpl_tf.base import lock
+from mpl_tf.base import files, lock
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, listing, shards, tfrecord
 from mpl_tf.filtering import inputs, progress, tables
+from mpl_tf.settings import config_json
 from tests.filtering.test_images import CONVERTED, REFUSED
 from tests.filtering.test_overlap import photograph
 from tools import filter_unlabeled
@@ -106,6 +107,29 @@ def test_kept_is_the_reference_id_by_id(place, finished):
     assert (summary["images"], summary["kept_images"]) == (IMAGES, len(best))
     assert [one["predicted"] for one in summary["classes"]] == [len(groups[label]) for label in range(CLASSES)]
     assert not (finished / "work").exists()
+
+
+def test_images_come_to_their_size_as_the_run_of_the_model_had_them(place, tmp_path, make_config, capsys):
+    """The flag that the network was trained with is read beside it; another one is refused before a folder is made."""
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.tile(np.array([0, 240], np.uint8).repeat(8)[:, None], (8, 1, 3))).save(tmp_path / "photos/a.png")
+    shutil.copy(place / "model.keras", tmp_path / "model.keras")
+    model, expected = colour_model(), {}
+    model.set_weights(keras.models.load_model(place / "model.keras").get_weights())
+    for resize in ("crop", "pad"):
+        pixels = decode.decode(tmp_path / "photos/a.png", SIDE, resize=resize)[None]
+        expected[resize] = tf.nn.softmax(model.predict(pixels, verbose=0)).numpy().max()
+    config = make_config("folder", resize="pad", labeled_dir=place, unlabeled_dir=place, test_dir=place)
+    for resize, probability in expected.items():
+        files.write_text(tmp_path / "config.json", config_json.to_json(config.replace(resize=resize)))
+        (row,) = table(run(tmp_path, tmp_path / resize) / "kept.parquet")
+        assert row["probability"] == pytest.approx(probability, rel=1e-5)
+    run(tmp_path, tmp_path / "other", "--resize=crop", status=2)
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "--resize: expected pad, as" in line and not (tmp_path / "other").exists()
+    (tmp_path / "config.json").unlink()
+    (row,) = table(run(tmp_path, tmp_path / "alone", "--resize=pad") / "kept.parquet")
+    assert row["probability"] == pytest.approx(expected["pad"], rel=1e-5)
 
 
 def test_two_processes_in_one_folder(place, finished, tmp_path, capsys):
