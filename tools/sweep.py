@@ -51,7 +51,7 @@ def _sweep(values, arguments):
     _mark(Path(values.output), values.control)
     _pin(values.core)
     make = Traced(values.control)
-    with kept.reads():
+    with kept.between_runs():
         for seed in seeds:
             workdir = Path(values.output) / f"seed{seed}"
             status = program.main([*arguments, f"--seed={seed}", f"--workdir={workdir}"], make)

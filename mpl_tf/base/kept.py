@@ -1,32 +1,31 @@
-"""Decoded splits, kept for the next run of one process: most of a short run's time is the decoding of its images."""
+"""What is kept for the next run of one process: a short run's time is that of its images' decoding and its building."""
 
 import contextlib
 import contextvars
 
-_SPLITS = contextvars.ContextVar("splits", default=None)  # What was read while `reads` lasts, by what it is of.
+_KEPT = contextvars.ContextVar("kept", default=None)  # What was made while `between_runs` lasts, by its key.
 
 
 @contextlib.contextmanager
-def reads():
-    """While this lasts, what `read` reads is kept and handed out again."""
-    token = _SPLITS.set({})
+def between_runs():
+    """While this lasts, what `once` makes is kept and handed out again."""
+    token = _KEPT.set({})
     try:
         yield
     finally:
-        _SPLITS.reset(token)
+        _KEPT.reset(token)
 
 
-def read(key, make):
-    """A data.Source as `make` gives it; while `reads` lasts that of the first call, its arrays not to be written to.
+def once(key, make):
+    """What `make` makes; while `between_runs` lasts, what it made at the first call. Nobody may change it.
 
     Args:
-        key: hashable, all that the Source depends on.
+        key: hashable, all that it depends on.
         make: function without arguments.
     """
-    splits = _SPLITS.get()
-    if splits is None:
+    found = _KEPT.get()
+    if found is None:
         return make()
-    if key not in splits:
-        source = splits[key] = make()
-        source.images.flags.writeable = source.labels.flags.writeable = False
-    return splits[key]
+    if key not in found:
+        found[key] = make()
+    return found[key]

@@ -155,7 +155,9 @@ class TfdsData:
         if after is not None:
             return self._read(split, size, after, resize)
         key = (os.fspath(self._builder.data_path), self._label, split, size, resize)
-        return kept.read(key, lambda: self._read(split, size, None, resize))
+        source = kept.once(key, lambda: self._read(split, size, None, resize))
+        source.images.flags.writeable = False
+        return source
 
     def _read(self, split, size, after, resize):
         """As `read`, from the files."""

@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpl_tf import data, methods, models
+from mpl_tf.base import kept
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Source, pipeline
 from mpl_tf.data.stored import Stored
@@ -23,6 +24,14 @@ def backbone(config, dataset):
     """
     if config.freeze == "none":
         return None
+    # Of runs that differ in their seed alone it is the same.
+    flags = dataclasses.replace(config, seed=0, workdir="")
+    key = ("backbone", repr(flags), dataset.shape, dataset.num_classes, repr(dataset.normalisation()))
+    return kept.once(key, lambda: _backbone(config, dataset))
+
+
+def _backbone(config, dataset):
+    """As `backbone`, of a run that has one."""
     shape = (config.backbone_size, config.backbone_size, 3) if config.backbone_size else dataset.shape
     network = models.build(config.model, shape, dataset.num_classes)
     methods.start(network, config.model, config)
