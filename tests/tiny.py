@@ -126,6 +126,12 @@ def repeated(one_batch):
     return tf.data.Dataset.from_tensors(one_batch).repeat()
 
 
+def halves(one_batch):
+    """The same as the parts of two replicas, one after the other, for ever."""
+    parts = {key: tf.reshape(value, [2, -1, *value.shape[1:]]) for key, value in one_batch.items()}
+    return tf.data.Dataset.from_tensor_slices(parts).repeat()
+
+
 def flat(tensors):
     """All numbers of a list of tensors as one float64 vector."""
     return np.concatenate([np.asarray(tensor, np.float64).ravel() for tensor in tensors])

@@ -1,5 +1,6 @@
 """Training methods by the names of the catalogue (settings/catalogue), and how each is made from a configuration."""
 
+import keras
 import tensorflow as tf
 
 from mpl_tf import models
@@ -79,7 +80,7 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
     # New networks in the order of the roles: the same seed gives them the same weights.
     networks = {role: _network(config, role, shape, num_classes) for role in row.networks}
     for role, network in networks.items():
-        if config.freeze == "none":
+        if not config.frozen_backbone:
             start(network, _model(config, role)[1], config)
     for role, network in networks.items():
         flag = "init_teacher_from" if role == "teacher" and len(networks) > 1 else "init_from"
@@ -102,6 +103,7 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
+        backbone_rate=config.backbone_rate,
         steps_per_execution=config.steps_per_execution,
         jit_compile=distribute.jit_compile(config.jit_compile),
     )
@@ -123,21 +125,41 @@ def start(network, name, config):
 def make_finetune(network, config):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
     method = Supervised(network, ema_decay=0.0, seed=config.seed)
-    method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, accumulate=config.accumulate)
+    options = {"accumulate": config.accumulate, "backbone_rate": config.backbone_rate}
+    method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, **options)
     return method.devices.place(method)
 
 
 def _network(config, role, shape, num_classes):
     """A new network for a role."""
-    if config.freeze != "none":
+    if config.frozen_backbone:
         return head(shape, num_classes, config.dropout, config.head_units)
     flag, name = _model(config, role)
     rates, layers = (config.dropout, config.stochastic_depth), distribute.current().layers
     network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers)
-    for layer in network._flatten_layers():
+    norms = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
         if isinstance(layer, BatchNorm):
             layer.groups = config.batch_norm_groups
+        elif config.batch_norm_groups > 1:
+            raise UsageError(
+                f"--batch_norm_groups: expected 1 with {name}, whose layer {layer.name} takes the statistics of all "
+                f"replicas, got {config.batch_norm_groups}"
+            )
+    if config.freeze == "batch_norm" and _starts_from(config, role, name):
+        if not norms:
+            raise UsageError(
+                f"--freeze: batch_norm goes with networks that have batch norm, {name} has none; leave it out"
+            )
+        for layer in norms:
+            layer.trainable = False  # Keras then takes the moving statistics, in training too.
     return network
+
+
+def _starts_from(config, role, name):
+    """Whether the network `name` of a role starts from weights that a flag gives."""
+    of_role = config.init_teacher_from if role == "teacher" else config.init_from
+    return bool(config.pretrained != "none" or of_role or (config.weights and name == config.model))
 
 
 def _model(config, role):

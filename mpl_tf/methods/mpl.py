@@ -53,6 +53,8 @@ class MetaPseudoLabels(uda.UDA):
         *balance.LOGS,
     )
 
+    teacher_options = {}  # Of the teacher's Learner, in place of both Learners'.
+
     def __init__(
         self,
         teacher,
@@ -78,7 +80,7 @@ class MetaPseudoLabels(uda.UDA):
 
     def make_learners(self, optimizer, **options):
         """Teacher and student, the optimizer being the student's."""
-        super().make_learners(self.teacher_optimizer, **options)
+        super().make_learners(self.teacher_optimizer, **options | self.teacher_options)
         self.student = Learner(self.student_network, optimizer, **options)
 
     def learners(self):
@@ -193,7 +195,7 @@ class MetaPseudoLabels(uda.UDA):
             h = feedback.taylor(student, labeled_loss, x_l, theta_S, new_S)
         else:
             v = feedback.labeled_gradient(student, labeled_loss, x_l, new_S)
-            h = feedback.dot_product(v, g_S, eta_S)
+            h = feedback.dot_product(student.rated(v), g_S, eta_S)
 
         # A number for each example and class. Smoothing stands between q and the student's targets.
         if self.feedback == "exact":

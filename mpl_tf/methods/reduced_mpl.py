@@ -38,6 +38,7 @@ class ReducedMPL(MetaPseudoLabels):
     """
 
     batch_keys = ("x_l", "y_l", "x_u_strong", "q_u")
+    teacher_options = {"backbone_rate": 1.0}  # T' has no backbone.
     log_names = (
         "student_loss",
         "student_agreement",

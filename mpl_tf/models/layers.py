@@ -36,6 +36,7 @@ __all__ = [
     "Multiply",
     "StochasticDepth",
     "stock_copy",
+    "twin",
 ]
 
 
@@ -77,10 +78,11 @@ class BatchNorm(keras.layers.BatchNormalization):
         if not (training and self.trainable and inputs.shape.rank == 4 and _one_replica()):
             return super().call(inputs, training=training, mask=mask)
         none = tf.zeros([0], tf.float32)
+        gamma, beta = self._affine()
         result = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=tf.convert_to_tensor(self.gamma),
-            offset=tf.convert_to_tensor(self.beta),
+            scale=gamma,
+            offset=beta,
             mean=none,
             variance=none,
             epsilon=self.epsilon,
@@ -106,8 +108,14 @@ class BatchNorm(keras.layers.BatchNormalization):
         variances = tf.maximum(rows[:, 1] - tf.square(means), 0.0)  # [groups, C]
         self._move(tf.reduce_mean(means, axis=0), tf.reduce_mean(variances, axis=0))
         mean, variance = tf.gather(means, group), tf.gather(variances, group)  # [C]
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        gamma, beta = self._affine()
         return tf.cast(tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon), inputs.dtype)
+
+    def _affine(self):
+        """Scale and offset, float32 [C] each; foreign networks may have none."""
+        channels = self.moving_mean.shape
+        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
+        return gamma, tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
 
     def _move(self, mean, variance):
         """Move the moving statistics towards those of a batch."""
@@ -125,6 +133,22 @@ class BatchNorm(keras.layers.BatchNormalization):
         config = self.get_config() | {"synchronized": False}
         del config["groups"]
         return keras.layers.BatchNormalization.from_config(config)
+
+
+def twin(network):
+    """A copy of a network with its weights, in which what was set on its layers holds for theirs too.
+
+    Clones of layers inside layers come as their makers have them: neither frozen nor with shared statistics.
+    """
+    copy = keras.models.clone_model(network)
+    for old, new in zip(network._flatten_layers(), copy._flatten_layers(), strict=True):
+        # A layer of layers hands its own word on to all of them: they come after it, and have the last.
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+        if isinstance(old, keras.layers.BatchNormalization):
+            new.synchronized = old.synchronized
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def stock_copy(network):

@@ -14,7 +14,7 @@ from mpl_tf.settings.catalogue import METHODS
 
 
 def backbone(config, dataset):
-    """The frozen network of a run, in float32; None without --freeze.
+    """The frozen network of a run, in float32; None without --freeze=backbone.
 
     Args:
         config: Config.
@@ -22,7 +22,7 @@ def backbone(config, dataset):
     Raises:
         UsageError, RunError: weights that cannot be read or do not fit; a network without features.
     """
-    if config.freeze == "none":
+    if not config.frozen_backbone:
         return None
     # Of runs that differ in their seed alone it is the same.
     flags = dataclasses.replace(config, seed=0, workdir="")

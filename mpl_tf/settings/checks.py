@@ -6,7 +6,7 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 from pathlib import Path
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
-from mpl_tf.settings.method_checks import feedback, frozen, mesh, methods, models, starts
+from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
 
@@ -84,7 +84,7 @@ def workdir(config):
 def networks(config):
     """The networks take the examples of the data set, whose shape is known before it is read."""
     shape = DATASETS[config.dataset].example_shape(config.image_size)
-    if config.freeze != "none" and config.backbone_size and len(shape) == 3:
+    if config.frozen_backbone and config.backbone_size and len(shape) == 3:
         shape = (config.backbone_size, config.backbone_size, 3)
     for name in ("model", "teacher_model"):
         network = getattr(config, name)
@@ -163,6 +163,10 @@ CHECKS = (
         frozen,
         ("freeze", "dataset", "model", "teacher_model", "pretrained", "weights", "init_from", "init_teacher_from")
         + ("strategy", "stochastic_depth", "mode", "head_units", "backbone_size", "feature_store", "feature_views"),
+    ),
+    (
+        frozen_in_part,
+        ("freeze", "backbone_rate", "pretrained", "weights", "init_from", "init_teacher_from"),
     ),
     (
         mesh,

@@ -1,10 +1,10 @@
-"""The flags of training on a frozen, pretrained network's features."""
+"""The flags that say how much of a pretrained network is trained; of training on a frozen one's features."""
 
 import dataclasses
 
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import VIEWS
-from mpl_tf.settings.view_settings import ViewSettings
+from mpl_tf.settings.view_settings import LARGEST, ViewSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,10 +12,16 @@ class FrozenSettings(ViewSettings):
     """What a run has that trains a head on the features of --model; Config adds to these fields."""
 
     freeze: str = flag(
-        "backbone: train a classifier of the features of --model, which keeps its --weights or --pretrained; none: "
-        "train the whole network",
-        choices=("none", "backbone"),
-        topic="A frozen, pretrained network",
+        "backbone: train a classifier of the features of --model, which keeps its --weights or --pretrained; "
+        "batch_norm: train all but the batch norms of networks that start from weights, which keep their statistics; "
+        "none: train the whole network",
+        choices=("none", "batch_norm", "backbone"),
+        topic="A pretrained network, frozen or in part",
+    )
+    backbone_rate: float = flag(
+        "factor of the learning rates of all weights below a network's classifier; 1: all learn alike",
+        low=0,
+        limit=LARGEST,
     )
     head_units: int = flag("units of the classifier's hidden layer; 0: it is linear", low=0, limit=2**16)
     backbone_size: int = flag(
@@ -37,6 +43,11 @@ class FrozenSettings(ViewSettings):
     feature_store: str = flag(
         "folder of the features, shared by all runs that are given it; empty: WORKDIR/features", identity=False
     )
+
+    @property
+    def frozen_backbone(self):
+        """Whether --freeze=backbone, so that networks are heads of features."""
+        return self.freeze == "backbone"
 
     def view_counts(self):
         """(W, S) of --feature_views, int."""

@@ -58,11 +58,11 @@ def starts(config):
 
 def frozen(config):
     """What goes with --freeze=backbone, and with it alone."""
-    if config.freeze == "none":
+    if not config.frozen_backbone:
         for flag in (name for name in ("head_units", "backbone_size", "feature_store") if getattr(config, name)):
-            yield f"--{flag}: goes with --freeze=backbone, got --freeze=none"
+            yield f"--{flag}: goes with --freeze=backbone, got --freeze={config.freeze}"
         if config.mode == "features":
-            yield "--mode: features goes with --freeze=backbone, got --freeze=none"
+            yield f"--mode: features goes with --freeze=backbone, got --freeze={config.freeze}"
         return
     if config.pretrained == "none" and not config.weights:
         yield "--freeze: backbone needs a pretrained network, got no weights; give --weights=FILE or --pretrained"
@@ -80,6 +80,21 @@ def frozen(config):
         yield f"--feature_store: expected a folder, {config.feature_store} is a file"
     if config.mode == "features" and not (config.feature_store and weak):
         yield "--mode: features needs --feature_store=DIR and --feature_views of at least 1,0"
+
+
+def frozen_in_part(config):
+    """--freeze=batch_norm has statistics to keep, --backbone_rate weights to slow down."""
+    started = config.pretrained != "none" or config.weights or config.init_from or config.init_teacher_from
+    if config.freeze == "batch_norm" and not started:
+        yield (
+            "--freeze: batch_norm keeps the statistics of a pretrained network, got no weights; give --pretrained, "
+            "--weights=FILE or --init_from=FILE"
+        )
+    if config.frozen_backbone and config.backbone_rate != 1:
+        yield (
+            f"--backbone_rate: --freeze=backbone trains the classifier alone, expected 1, got {config.backbone_rate}; "
+            "leave one of them out"
+        )
 
 
 def mesh(config):

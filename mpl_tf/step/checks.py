@@ -49,7 +49,9 @@ def accumulation(network, accumulate):
     Raises:
         UsageError: more than one part, several replicas and such a layer.
     """
-    shared = [layer for layer in network._flatten_layers() if getattr(layer, "synchronized", False)]
+    # A layer that is frozen takes no statistics.
+    layers = [layer for layer in network._flatten_layers() if layer.trainable]
+    shared = [layer for layer in layers if getattr(layer, "synchronized", False)]
     replicas = distribute.replicas()
     if accumulate > 1 and replicas > 1 and shared:
         raise UsageError(

@@ -57,7 +57,7 @@ def dot_product(direction, pseudo_gradient, coefficient):
     """h = eta_S <grad L_l(theta_S'), g_u> (Algorithm 1), a float32 scalar.
 
     Args:
-        direction: grad L_l(theta_S'), `labeled_gradient` at theta_S'.
+        direction: grad L_l(theta_S'), `labeled_gradient` at theta_S', times the factors of the weights' rates.
         pseudo_gradient: g_u over the global batch, list of tensors.
         coefficient: eta_S, float32 scalar.
     """
@@ -74,7 +74,8 @@ def exact(student, direction, x_u, old, coefficient, batch):
     Args:
         student: step.network.Learner.
         direction: v, `labeled_gradient` at theta_S'; pulled back through the student's step where that clips its
-            gradient (network.Update), so that the table is the derivative through the factor of clipping too.
+            gradient or weights have rates of their own (network.Update), so that the table is the derivative through
+            these too.
         x_u: this replica's unlabeled examples, as the student saw them, b of them.
         old: theta_S, list of tensors.
         coefficient: eta_S (times any constant between q and the target), float32 scalar.
@@ -89,7 +90,8 @@ def exact(student, direction, x_u, old, coefficient, batch):
 def similarities(student, labeled_loss, x_l, x_u, q, theta):
     """<grad L_l(theta), grad CE(q_j, S(x_j; theta))> of each example j: Meta-Semi's meta gradient over minus its rate.
 
-    Linear in q as the table of `exact` is, and made of the same directional derivative.
+    Linear in q as the table of `exact` is, and made of the same directional derivative; each weight counts by the
+    factor of its learning rate, if it has one.
 
     Args:
         student, labeled_loss, x_l: as in `taylor`.
@@ -100,7 +102,8 @@ def similarities(student, labeled_loss, x_l, x_u, q, theta):
         float32 [b].
     """
     direction = labeled_gradient(student, labeled_loss, x_l, theta)
-    return -tf.reduce_sum(q * student.log_probability_derivative(theta, direction, x_u), axis=-1)
+    derivative = student.log_probability_derivative(theta, student.rated(direction), x_u)
+    return -tf.reduce_sum(q * derivative, axis=-1)
 
 
 def labeled_gradient(student, labeled_loss, x_l, weights):

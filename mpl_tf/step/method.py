@@ -1,8 +1,8 @@
 """What all methods share: networks with their optimizers, the average of the weights, and what is deployed."""
 
-import keras
 import tensorflow as tf
 
+from mpl_tf.models.layers import twin
 from mpl_tf.step.fit import SteppedModel
 from mpl_tf.step.optimizer import default_sgd, moving_average
 
@@ -31,15 +31,14 @@ class Method(SteppedModel):
         self.averaged = None
         # A second network of the same weights, for Keras to predict with as with any other.
         if ema_decay:
-            self.averaged = keras.models.clone_model(student_network)
-            self.averaged.set_weights(student_network.get_weights())
+            self.averaged = twin(student_network)
 
     def make_learners(self, optimizer, **options):
         """Give the networks their optimizers.
 
         Args:
             optimizer: step.optimizer.SGD.
-            **options: weight_decay, clip_norm and accumulate, as Learner has them.
+            **options: weight_decay, clip_norm, accumulate and backbone_rate, as Learner has them.
         """
         raise NotImplementedError
 
@@ -53,6 +52,7 @@ class Method(SteppedModel):
         weight_decay=5e-4,
         clip_norm=0.0,
         accumulate=1,
+        backbone_rate=1.0,
         run_eagerly=False,
         steps_per_execution=1,
         jit_compile=False,
@@ -62,13 +62,13 @@ class Method(SteppedModel):
 
         Args:
             optimizer: step.optimizer.SGD; default_sgd() if None.
-            weight_decay, clip_norm, accumulate: of each Learner.
+            weight_decay, clip_norm, accumulate, backbone_rate: of each Learner.
             run_eagerly, steps_per_execution, jit_compile, **kwargs: as in keras.Model.compile.
         Raises:
             UsageError: an optimizer of another kind.
         """
-        regularisation = {"weight_decay": weight_decay, "clip_norm": clip_norm}
-        self.make_learners(optimizer or default_sgd(), accumulate=accumulate, **regularisation)
+        options = {"weight_decay": weight_decay, "clip_norm": clip_norm, "backbone_rate": backbone_rate}
+        self.make_learners(optimizer or default_sgd(), accumulate=accumulate, **options)
 
         learners = list(self.learners().values())
         for learner in learners:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.step import checks
-from mpl_tf.step.optimizer import SGD, decay_mask, regularised
+from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
 class Update(NamedTuple):
@@ -18,10 +18,11 @@ class Update(NamedTuple):
         weights: the new trainable weights, list of tensors.
         assignments: [(variable, new value)] of the network and its optimizer.
         gradient_norm: global norm of the gradient with weight decay, before clipping; float32 scalar.
-        first_step_coefficient: minus the derivative of a new weight by this step's gradient (eta_S), float32 scalar;
-            times the factor of clipping, as if that stayed when the gradient changes.
+        first_step_coefficient: minus the derivative of a new weight of the classifier by this step's gradient (eta_S),
+            float32 scalar; times the factor of clipping, as if that stayed when the gradient changes.
         pulled_back: function of a direction v of weights, lists of tensors: u such that the new weights move along v
-            by -eta_S <u, dg> when the gradient g changes by dg; v itself unless clipping acts.
+            by -eta_S <u, dg> when the gradient g changes by dg; v itself unless weights have rates of their own or
+            clipping acts.
     """
 
     weights: list
@@ -40,6 +41,7 @@ class Learner:
         weight_decay: L2 coefficient on all but batch-norm weights.
         clip_norm: bound on the gradient's global norm; 0 for none.
         accumulate: parts that each batch is cut into, >= 1; see `forward`.
+        backbone_rate: factor of the learning rate of all weights below the classifier, >= 0.
 
     Attributes:
         loss_scale: variable [2], the scale and the steps since it changed, where the network computes in float16; else
@@ -49,7 +51,7 @@ class Learner:
         UsageError: the optimizer cannot be used as a pure function, or what step/checks.py refuses.
     """
 
-    def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate):
+    def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate, backbone_rate=1.0):
         if not isinstance(optimizer, SGD):
             raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
         checks.logits(network)
@@ -59,6 +61,7 @@ class Learner:
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
         self.loss_scale = None
         self.decay_mask = decay_mask(network)
+        self.factors = rate_factors(network, backbone_rate)
 
     def weights(self):
         """The trainable weights' values, read now."""
@@ -172,6 +175,12 @@ class Learner:
         parts = tf.map_fn(derivative, parts, fn_output_signature=signature, parallel_iterations=1)  # [n, B / n, C]
         return tf.reshape(parts, [-1, self.network.output_shape[-1]])
 
+    def rated(self, direction):
+        """A direction of weights, list of tensors, times the factors of their learning rates."""
+        if self.factors is None:
+            return direction
+        return [factor * v for factor, v in zip(self.factors, direction, strict=True)]
+
     def update(self, weights, gradients, state):
         """One optimizer step, nothing assigned.
 
@@ -183,14 +192,15 @@ class Learner:
             Update.
         """
         regular = regularised(gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm)
-        new, assignments = self.optimizer.new_values(weights, regular.gradients)
+        new, assignments = self.optimizer.new_values(weights, regular.gradients, self.factors)
         assignments += zip(self.network.trainable_variables, new, strict=True)
         assignments += zip(self.network.non_trainable_variables, state, strict=True)
         # Clipping takes part in the step, so it takes part in the step's derivative.
         coefficient = self.optimizer.first_step_coefficient()
         if regular.clip_factor is not None:
             coefficient *= regular.clip_factor
-        return Update(new, assignments, regular.norm, coefficient, regular.pulled_back)
+        # Each weight moves by its own rate, and the gradient changes before it is clipped.
+        return Update(new, assignments, regular.norm, coefficient, lambda v: regular.pulled_back(self.rated(v)))
 
 
 def _float_like(value):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.models.layers import BatchNorm
 
 
 @keras.saving.register_keras_serializable("mpl_tf")
@@ -96,29 +96,34 @@ class SGD(keras.optimizers.SGD):
         if slot is not None:
             self.assign(slot, velocity)
 
-    def new_values(self, weights, gradients):
+    def new_values(self, weights, gradients, factors=None):
         """One step without assigning anything.
 
         Args:
             weights: tensors, the values of the variables the optimizer was built with.
             gradients: tensors of the same shapes.
+            factors: of each weight's rate, list of floats (`rate_factors`); None: all are 1.
         Returns:
             (new weights, assignments): tensors, and the list of (variable, new value) of the optimizer itself.
         """
         # One rate for the whole step; the schedule reads the iterations, which count up with the assignments.
         rate = tf.convert_to_tensor(self.learning_rate)
         slots = list(self.momentums) or [None] * len(weights)
+        factors = factors or [1.0] * len(weights)
         new, assignments = [], [(self.iterations, tf.convert_to_tensor(self.iterations) + 1)]
-        for weight, slot, gradient in zip(weights, slots, gradients, strict=True):
+        for weight, slot, gradient, factor in zip(weights, slots, gradients, factors, strict=True):
             velocity = None if slot is None else tf.convert_to_tensor(slot)
-            value, velocity = self.rule(weight, velocity, gradient, rate)
+            value, velocity = self.rule(weight, velocity, gradient, rate if factor == 1 else factor * rate)
             new.append(value)
             if slot is not None:
                 assignments.append((slot, velocity))
         return new, assignments
 
     def first_step_coefficient(self):
-        """eta_S: minus the derivative of a new weight by this step's gradient; (1 + momentum) rate with Nesterov."""
+        """eta_S: minus the derivative of a new weight by this step's gradient; (1 + momentum) rate with Nesterov.
+
+        Of a weight whose rate has a factor it is that much of eta_S.
+        """
         return tf.convert_to_tensor(self.learning_rate) * (1 + self.momentum if self.nesterov else 1.0)
 
 
@@ -132,15 +137,37 @@ def default_sgd():
 
 
 def decay_mask(network):
-    """Which of the network's trainable weights are decayed: bool each; all but those of batch norm."""
-    # As released: scale and offset of batch norm are spared.
+    """Which of the network's trainable weights are decayed: bool each; all but those of batch and layer norm."""
+    # As released: scale and offset of batch norm are spared; foreign networks have layer norm in its place.
     spared = {
         id(weight)
         for layer in network._flatten_layers()
-        if isinstance(layer, (BatchNorm, keras.layers.BatchNormalization))
+        if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.LayerNormalization))
         for weight in layer.trainable_variables
     }
     return [id(weight) not in spared for weight in network.trainable_variables]
+
+
+def rate_factors(network, backbone_rate):
+    """Factors of the learning rates of a network's trainable weights: 1 for those of its classifier.
+
+    Args:
+        network: keras.Model.
+        backbone_rate: that of all weights below the classifier, >= 0.
+    Returns:
+        list of floats; None where all are 1.
+    Raises:
+        UsageError: the network does not end in a layer of weights.
+    """
+    if backbone_rate == 1:
+        return None
+    classifier = {id(weight) for weight in network.layers[-1].trainable_variables}
+    if not classifier or isinstance(network.layers[-1], keras.Model):
+        raise UsageError(
+            f"--backbone_rate: expected a network whose last layer is its classifier, {network.name} ends in "
+            f"{network.layers[-1].name}; leave --backbone_rate out"
+        )
+    return [1.0 if id(weight) in classifier else float(backbone_rate) for weight in network.trainable_variables]
 
 
 class Regularised(NamedTuple):

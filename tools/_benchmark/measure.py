@@ -199,7 +199,7 @@ def prepare(config):
     from mpl_tf.data import pipeline
     from mpl_tf.devices import distribute
 
-    if config.freeze != "none":
+    if config.frozen_backbone:
         raise UsageError(f"--freeze: the benchmark times whole networks, expected none, got {config.freeze}")
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
