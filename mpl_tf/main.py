@@ -110,7 +110,7 @@ def _train(config, devices, make):
         weights = methods.count_weights(config, shape, dataset.num_classes)
     stretches = workdir.record(config, dataset, devices)
     if devices.writes:
-        print("\n".join([*dataset.notes, *_about(config, dataset, weights, stretches)]), flush=True)
+        print("\n".join([*dataset.notes, *results.about(config, dataset, weights, stretches)]), flush=True)
 
     # From here on the examples of a frozen network are their features, or pass it in each step.
     if backbone:
@@ -225,16 +225,6 @@ def _going_on(config):
     if config.mode == "train":
         return workdir.going_on(config.workdir)
     return f"the same command {'goes on' if config.mode == 'features' else 'starts over'}"
-
-
-def _about(config, dataset, weights, stretches):
-    """What is about to be trained on what, in one line, and lines of how the run was made longer: list of str."""
-    skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
-    line = (
-        f"{config.method} on {config.dataset}: {len(dataset.labeled)} labeled, {dataset.num_unlabeled} unlabeled, "
-        f"{len(dataset.test)} test examples{skipped}; {config.model}, {weights:,} weights; files in {config.workdir}"
-    )
-    return [line, *(f"made longer at step {start}, to {end} steps" for start, end in stretches[1:])]
 
 
 def _end(error, debug):

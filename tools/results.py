@@ -122,6 +122,8 @@ def table(runs):
 def _read_run(path):
     # A figure that was changed since is no figure; a config.json may have been edited by hand.
     results = files.read_json(path)
+    if "test" not in results and "validation" in results:
+        raise ValueError("it has no test images")
     settings = files.read_json(path.parent / "config.json", intact=False)["flags"]
     return {
         "dataset": str(results["dataset"]),

@@ -3,7 +3,7 @@
 import dataclasses
 
 from mpl_tf.base.errors import together
-from mpl_tf.data import plausible
+from mpl_tf.data import plausible, validation
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.settings import catalogue
 
@@ -21,7 +21,7 @@ def load(config):
         RunError: data that cannot be read.
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
-    dataset = _scored(row.resolve()(row, config), config)
+    dataset = _whole(row, config)
     network = catalogue.NETWORKS[config.model]
     if network.mean and dataset.mean:  # Inputs as the network was made for them.
         dataset = dataclasses.replace(dataset, mean=network.mean, std=network.std)
@@ -52,12 +52,12 @@ def load_test(config, class_names):
         RunError: data that cannot be read.
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
-    # Images held out of the training set are found in it.
+    # Validation images are found among those of the training.
     alone = row.test_path and config.scored_on == "test"
-    dataset = row.resolve_test()(row, config, class_names) if alone else _scored(row.resolve()(row, config), config)
+    dataset = row.resolve_test()(row, config, class_names) if alone else _whole(row, config)
     return dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))
 
 
-def _scored(dataset, config):
-    """The Dataset whose test part is what --scored_on says: with "validation" the images that are held out."""
-    return dataclasses.replace(dataset, test=dataset.held_out) if config.scored_on == "validation" else dataset
+def _whole(row, config):
+    """The Dataset with its validation part, and what it is scored on at the end as its test part."""
+    return validation.scored(validation.added(row.resolve()(row, config), config), config)

@@ -13,7 +13,7 @@ CLASSES = tuple("0123456789")
 def load(row, config):
     """A fixed quarter (449 images) as test, config.num_labels of the others labeled, the rest unlabeled.
 
-    With --scored_on=validation a fixed fifth of each class of the others is held out of both.
+    For validation a fixed fifth of each class of the others is held out of both.
 
     Images are uint8 [N, 8, 8, 3], grey in three equal channels; never flipped.
     """
@@ -25,7 +25,7 @@ def load(row, config):
     everything = Source(images, raw.target.astype(np.int32))
     test, train = hold_out(len(everything), len(everything) // 4, TEST_SEED)
     held = train[:0]
-    if config.scored_on == "validation":
+    if config.holds_out:
         of_train, used = hold_out_of_each(everything.labels[train], VALIDATION_PART, VALIDATION_SEED)
         held, train = train[of_train], train[used]
     chosen, rest = labeled_split(everything.labels[train], config.num_labels, row.classes, config.seed, CLASSES)

@@ -6,7 +6,7 @@ in the same order, wherever their files lie and whatever flags name them.
 
 from mpl_tf.data import listing
 
-PARTS = ("labeled", "unlabeled", "test")
+PARTS = ("labeled", "unlabeled", "validation", "test")
 
 
 def of(dataset):
@@ -15,9 +15,9 @@ def of(dataset):
     Args:
         dataset: Dataset.
     Returns:
-        dict, as JSON gives it back: "classes", list of str; for each of labeled, unlabeled and test None, or a dict of
-        "examples", int, and "sha256", str, over the pixels and labels in their order; of streamed examples over the
-        names of their files and the place and size of each record there, as reading all of them takes hours.
+        dict, as JSON gives it back: "classes", list of str; for each of PARTS None, or a dict of "examples", int, and
+        "sha256", str, over the pixels and labels in their order; of streamed examples over the names of their files
+        and the place and size of each record there, as reading all of them takes hours.
     """
     return of_parts(dataset, PARTS)
 
@@ -40,7 +40,7 @@ def changes(before, now, parts=PARTS):
     """
     told = _class_changes(before["classes"], now["classes"])
     for name in parts:
-        old, new = before[name], now[name]
+        old, new = before.get(name), now[name]  # Records of earlier versions lack a part.
         if old == new:
             continue
         counts = [0 if part is None else part["examples"] for part in (old, new)]

@@ -12,10 +12,11 @@ from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
 
 MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
+SCORED = ("validation_dir", "test_dir")  # Flags of the folders whose images no training sees.
 
 
 def load(row, config):
-    """Read --labeled_dir (a folder a class), --unlabeled_dir (any depth) and --test_dir (a folder a class).
+    """Read --labeled_dir, --validation_dir and --test_dir (a folder a class) and --unlabeled_dir (any depth).
 
     mpl_tf/data/listing.py says which files are images. --unlabeled_dir holds images, TFRecord shards (data/shards.py;
     an image of image/copies c comes c times an epoch), or both.
@@ -25,23 +26,28 @@ def load(row, config):
     --unlabeled_dir.
 
     Raises:
-        UsageError: no class, an empty class, a test class without training images, no image, or what
+        UsageError: no class, an empty class, a validation or test class without training images, no image, or what
             mpl_tf/data/plausible.py refuses.
         RunError: images that cannot be read, unless --skip_bad_images.
     """
-    names, train, test, unlabeled = _listed(config)
-    sources = [*train.paths, *test.paths, *unlabeled.paths]
+    names, train, scored, unlabeled = _listed(config)
+    parts = [train, *scored.values(), unlabeled]
+    sources = [path for part in parts for path in part.paths]
     _check_memory(len(sources), config.image_size)
     background = decode.colour(config.background)
     images, good, notes = decode.decode_files(
         sources, config.image_size, config.skip_bad_images, background, config.resize
     )
     # Each part's images and labels, without those that could not be read.
-    ends = np.cumsum([len(train.paths), len(test.paths)])
+    ends = np.cumsum([len(part.paths) for part in parts])[:-1]
     kept = [np.flatnonzero(part) for part in np.split(good, ends)]
-    labeled = Source(images[: ends[0]][kept[0]], train.labels[kept[0]])
-    tested = _readable(config, images[ends[0] : ends[1]][kept[1]], test.labels[kept[1]])
-    others, copies = images[ends[1] :][kept[2]], unlabeled.copies[kept[2]]
+    found = [part[fine] for part, fine in zip(np.split(images, ends), kept, strict=True)]
+    labeled = Source(found[0], train.labels[kept[0]])
+    scored = {
+        flag: _readable(config, flag, found[number], part.labels[kept[number]])
+        for number, (flag, part) in enumerate(scored.items(), start=1)
+    }
+    others, copies = found[-1], unlabeled.copies[kept[-1]]
     counts = np.bincount(labeled.labels, minlength=len(names))
     if not counts.all():
         raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
@@ -53,14 +59,15 @@ def load(row, config):
         row.name,
         labeled,
         Source(others, order=shards.order(copies)) if len(others) else None,
-        tested,
+        scored.get("test_dir"),
         names,
         row.mean,
         row.std,
         flip=config.flip,
         fill=row.fill,
         skipped=tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine),
-        notes=(*train.notes, *test.notes, *unlabeled.notes, *notes),
+        notes=(*(note for part in parts for note in part.notes), *notes),
+        validation=scored.get("validation_dir"),
     )
 
 
@@ -83,7 +90,7 @@ def load_test(row, config, class_names):
             f"{config.workdir}; the command that trained the run writes them again"
         )
     unknown = f"no place among the run's classes {listing.told(class_names)}; give test images of these"
-    test = _tested(config, class_names, unknown)
+    test = _scored(config, "test_dir", class_names, unknown)
     _check_memory(len(test.paths), config.image_size)
     background = decode.colour(config.background)
     images, good, notes = decode.decode_files(
@@ -93,7 +100,7 @@ def load_test(row, config, class_names):
         row.name,
         None,
         None,
-        _readable(config, images[good], test.labels[good]),
+        _readable(config, "test_dir", images[good], test.labels[good]),
         tuple(class_names),
         row.mean,
         row.std,
@@ -158,11 +165,11 @@ class _Part(NamedTuple):
 
 
 class _Listed(NamedTuple):
-    """Names of the classes, and the _Parts."""
+    """Names of the classes, and the _Parts; `scored` are those of SCORED that are given, by their flags."""
 
     names: tuple
     train: _Part
-    test: _Part
+    scored: dict
     unlabeled: _Part
 
 
@@ -171,31 +178,37 @@ def _listed(config):
     passed = listing.PassedOver()
     names = listing.class_folders(config.labeled_dir, "--labeled_dir", passed)
     plausible.check_classes(names, config.labeled_dir)
-    plausible.check_apart(config.labeled_dir, config.test_dir)
+    given = [flag for flag in SCORED if getattr(config, flag)]
+    plausible.check_apart({flag: getattr(config, flag) for flag in ("labeled_dir", *given)})
     train = _labeled(config.labeled_dir, names, "--labeled_dir", passed)
     plausible.check_one_class_each(train.paths, train.labels, names)
-    test = _tested(config, names, f"no folder in --labeled_dir {config.labeled_dir}")
     more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
     unlabeled = _unlabeled(more) if more else _Part([], (), copies=np.ones([0], np.int32))
     files = [path for path in unlabeled.paths if isinstance(path, Path)]  # The others are Records.
-    test = test._replace(notes=test.notes + plausible.shared(test.paths, train.paths, files))
-    return _Listed(names, train, test, unlabeled)
+    scored = {}
+    for flag in given:
+        part = _scored(config, flag, names, f"no folder in --labeled_dir {config.labeled_dir}")
+        seen = {"labeled": train.paths, "unlabeled": files}
+        if flag == "test_dir" and "validation_dir" in scored:
+            seen["validation"] = scored["validation_dir"].paths
+        scored[flag] = part._replace(notes=part.notes + plausible.shared(f"--{flag}", part.paths, seen))
+    return _Listed(names, train, scored, unlabeled)
 
 
-def _tested(config, names, unknown):
-    """The images of --test_dir, whose classes are among `names`; one that is not has `unknown`, in words."""
-    passed = listing.PassedOver()
-    present = listing.class_folders(config.test_dir, "--test_dir", passed)
+def _scored(config, flag, names, unknown):
+    """The images of a folder of SCORED, whose classes are among `names`; one that is not has `unknown`, in words."""
+    passed, folder = listing.PassedOver(), getattr(config, flag)
+    present = listing.class_folders(folder, f"--{flag}", passed)
     others = sorted(set(present) - set(names))
     if others:
-        raise UsageError(f"--test_dir: class {listing.told(others)} {'has' if len(others) == 1 else 'have'} {unknown}")
-    return _labeled(config.test_dir, names, "--test_dir", passed, present=present)
+        raise UsageError(f"--{flag}: class {listing.told(others)} {'has' if len(others) == 1 else 'have'} {unknown}")
+    return _labeled(folder, names, f"--{flag}", passed, present=present)
 
 
-def _readable(config, images, labels):
-    """The test examples as a Source; UsageError where there is none."""
+def _readable(config, flag, images, labels):
+    """The examples of a folder of SCORED as a Source; UsageError where there is none."""
     if not len(images):
-        raise UsageError(f"--test_dir: no image in {config.test_dir} could be read")
+        raise UsageError(f"--{flag}: no image in {getattr(config, flag)} could be read")
     return Source(images, labels)
 
 

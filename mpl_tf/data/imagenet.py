@@ -61,14 +61,13 @@ def load_jft(row, config):
     """ImageNet labeled but for 25,000 images, --unlabeled_dir unlabeled (paper section 4)."""
     files = _files(config)
     train = _split(row, files, "train", config)
-    _, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
-    if not config.unlabeled_dir:
-        return _dataset(row, config, files, train.take(used), None)
-    background = decode.colour(config.background)
-    passed = listing.PassedOver()
-    unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size, background, passed)
+    held, used = hold_out(len(train), min(HELD_OUT, len(train) // 10), config.seed)
+    unlabeled, passed = None, listing.PassedOver()
+    if config.unlabeled_dir:
+        background = decode.colour(config.background)
+        unlabeled = unlabeled_files(config.unlabeled_dir, config.image_size, background, passed)
     dataset = _dataset(row, config, files, train.take(used), unlabeled)
-    return dataclasses.replace(dataset, notes=passed.told("--unlabeled_dir"))
+    return dataclasses.replace(dataset, held_out=train.take(held), notes=passed.told("--unlabeled_dir"))
 
 
 def load_test(row, config, class_names=None):

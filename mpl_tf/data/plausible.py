@@ -50,17 +50,23 @@ def check_classes(names, folder):
         )
 
 
-def check_apart(labeled_dir, test_dir):
-    """Refuse a test folder that is, by any link, the labeled one.
+def check_apart(folders):
+    """Refuse labeled, validation and test folders that are, by any link, one.
 
+    Args:
+        folders: dict of flag to folder, the labeled one first.
     Raises:
-        UsageError: naming both.
+        UsageError: naming both flags.
     """
-    if os.path.realpath(labeled_dir) == os.path.realpath(test_dir):
-        raise UsageError(
-            f"--test_dir: expected other images than those of --labeled_dir, got the same folder, {test_dir}; give "
-            "images that no training sees"
-        )
+    seen = {}
+    for flag, folder in folders.items():
+        other = seen.setdefault(os.path.realpath(folder), flag)
+        if other != flag:
+            unseen = "no training sees" if other == "labeled_dir" else "choose nothing"
+            raise UsageError(
+                f"--{flag}: expected other images than those of --{other}, got the same folder, {folder}; give images "
+                f"that {unseen}"
+            )
 
 
 def check_one_class_each(paths, labels, names):
@@ -86,27 +92,27 @@ def check_one_class_each(paths, labels, names):
             )
 
 
-def shared(test, labeled, unlabeled=()):
-    """How many test files have the bytes of a training file, to be told: tuple of lines for the user.
+def shared(flag, paths, seen):
+    """How many files of a validation or test folder have the bytes of other ones, to be told: tuple of lines.
 
     Args:
-        test, labeled, unlabeled: lists of Path.
+        flag: that gives the folder, as it is written.
+        paths: list of Path, its images.
+        seen: dict of "labeled", and other parts by their names, to lists of Path.
     Raises:
         UsageError: all of them have those of a labeled one, and there are no other labeled ones: the folders are the
             same.
     """
     lines = []
-    for kind, paths in (("labeled", labeled), ("unlabeled", unlabeled)):
-        same = _copies(test, paths)
-        if kind == "labeled" and len(same) == len(test) == len(labeled):
+    for kind, others in seen.items():
+        same = _copies(paths, others)
+        if kind == "labeled" and len(same) == len(paths) == len(others):
             raise UsageError(
-                f"--test_dir: expected other images than those of --labeled_dir, got a copy of each, {same[0]} for "
+                f"{flag}: expected other images than those of --labeled_dir, got a copy of each, {same[0]} for "
                 "example; give images that no training sees"
             )
         if same:
-            lines.append(
-                f"--test_dir: {len(same)} of {len(test)} images are copies of {kind} ones, {same[0]} for example"
-            )
+            lines.append(f"{flag}: {len(same)} of {len(paths)} images are copies of {kind} ones, {same[0]} for example")
     return tuple(lines)
 
 
@@ -125,27 +131,29 @@ def _digest(path):
 
 
 def class_counts(dataset):
-    """The classes and how many labeled and test examples each has, where they are known: tuple of lines for the user.
+    """The classes and how many examples of each its parts have, where they are known: tuple of lines for the user.
 
     Args:
         dataset: Dataset.
     """
-    parts = {"labeled": dataset.labeled, "test": dataset.test}
+    parts = {"labeled": dataset.labeled, "validation": dataset.validation, "test": dataset.test}
+    if dataset.test is dataset.validation:  # With --scored_on=validation.
+        del parts["validation"]
     parts = {kind: part for kind, part in parts.items() if part is not None}  # An evaluation has the test part alone.
     if any(getattr(part, "labels", None) is None for part in parts.values()):
         return ()  # Streamed ones are known when they are read.
     names = dataset.class_names
-    counts = [np.bincount(part.labels, minlength=len(names)) for part in parts.values()]
+    counts = {kind: np.bincount(part.labels, minlength=len(names)) for kind, part in parts.items()}
     if len(names) <= MOST_CLASSES:
-        each = ", ".join(f"{name} {' + '.join(map(str, n))}" for name, *n in zip(names, *counts, strict=True))
+        each = ", ".join(f"{name} {' + '.join(map(str, n))}" for name, *n in zip(names, *counts.values(), strict=True))
         lines = [f"{len(names)} classes, {' + '.join(parts)} examples of each: {each}"]
     else:
-        ranges = [f"{n.min()} to {n.max()} {kind}" for kind, n in zip(parts, counts, strict=True)]
+        ranges = [f"{n.min()} to {n.max()} {kind}" for kind, n in counts.items()]
         lines = [f"{len(names)} classes, {names[0]} to {names[-1]}, of {' and '.join(ranges)} examples"]
-    absent = [names[label] for label in np.flatnonzero(counts[-1] == 0)]
-    if absent:
-        more = f" and {len(absent) - MOST_CLASSES} more" if len(absent) > MOST_CLASSES else ""
-        lines.append(
-            f"no test example of class {', '.join(absent[:MOST_CLASSES])}{more}: the results say nothing of it"
-        )
+    for kind in (kind for kind in counts if kind != "labeled"):
+        absent = [names[label] for label in np.flatnonzero(counts[kind] == 0)]
+        if absent:
+            more = f" and {len(absent) - MOST_CLASSES} more" if len(absent) > MOST_CLASSES else ""
+            told = f"no {kind} example of class {', '.join(absent[:MOST_CLASSES])}{more}"
+            lines.append(f"{told}: the results say nothing of it")
     return tuple(lines)

@@ -93,7 +93,7 @@ class Dataset:
         name: of its row in the catalogue.
         labeled: Source or Streamed with labels, for training; None where the test part alone was read.
         unlabeled: Source or Streamed without labels, for training; None where the method needs none.
-        test: Source or Streamed with labels, for evaluation alone.
+        test: Source or Streamed with labels, for evaluation alone; None where a run has validation examples alone.
         class_names: tuple of str, one a class.
         mean, std: tuples of three floats, per channel, images scaled to [0, 1]; None for points.
         flip: whether a mirrored image keeps its class.
@@ -101,7 +101,9 @@ class Dataset:
         skipped: paths of images left out because they could not be read.
         notes: lines for the user: what was passed over, converted or left out, and what looks odd.
         real: Streamed with the classes accepted for each image (ImageNet-ReaL), for evaluation alone; or None.
-        held_out: Source of the training images that are in no other part, kept for tuning; or None.
+        held_out: Source or Streamed of the training images that are in no other part, kept for tuning; or None.
+        validation: Source or Streamed with labels that no training sees, scored while it goes on; may be `held_out`;
+            None: there is no validation.
         backbone: frozen keras.Model, images [B, H, W, 3] in [0, 255] -> features [B, F], that a batch goes through
             before the networks to be trained (--feature_views=0,0); None: these take the examples themselves.
     """
@@ -119,6 +121,7 @@ class Dataset:
     notes: tuple = ()
     real: object = None
     held_out: object = None
+    validation: object = None
     backbone: object = None
 
     @property

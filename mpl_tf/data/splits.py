@@ -4,6 +4,8 @@ import numpy as np
 
 from mpl_tf.base.errors import UsageError
 
+VALIDATION_STREAM = 1  # Beside the seed: what is held out does not depend on how the labeled ones were drawn.
+
 
 def balanced(labels, total, num_classes, seed, class_names=None):
     """Draw equally many examples of each class.
@@ -55,6 +57,26 @@ def hold_out_of_each(labels, part, seed):
     random = np.random.default_rng(seed)
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     held = np.sort(np.concatenate([random.choice(one, len(one) // part, replace=False) for one in members]))
+    return held, np.setdiff1d(np.arange(len(labels)), held, assume_unique=True)
+
+
+def share_of_each(labels, share, seed):
+    """Split 0..N-1 at random into a share of each class and the rest.
+
+    Of a class of two examples or more at least one is in either part; that of a class of one is in the rest.
+
+    Args:
+        labels: int [N], classes.
+        share: in (0, 1); of a class of n examples share * n are held, rounded.
+        seed: int >= 0.
+    Returns:
+        (held, rest): sorted int64 indices, disjoint, together 0..N-1.
+    """
+    random = np.random.default_rng((seed, VALIDATION_STREAM))
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    counts = [min(max(int(share * len(one) + 0.5), 1), len(one) - 1) for one in members]
+    drawn = [random.choice(one, count, replace=False) for one, count in zip(members, counts, strict=True)]
+    held = np.sort(np.concatenate(drawn))
     return held, np.setdiff1d(np.arange(len(labels)), held, assume_unique=True)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def evaluate(model, source, batch):
         batch: examples a batch.
     Returns:
         (scores, confusion): dict of top1 and top5 (fractions in [0, 1]; top5 is top-C where there are C < 5 classes),
-        loss (mean cross entropy, nats) and n; int [C, C] counts, a row for each true class.
+        loss (mean cross entropy, nats), n, and what `by_class` returns; int [C, C] counts, a row for each true class.
     """
     from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
@@ -37,7 +38,32 @@ def evaluate(model, source, batch):
         "loss": float(log_loss(labels, softmax(logits), labels=classes)),
         "n": len(source),
     }
-    return scores, confusion_matrix(labels, best, labels=classes)
+    return scores | by_class(labels, best, classes), confusion_matrix(labels, best, labels=classes)
+
+
+def by_class(labels, best, classes):
+    """How well each class is found, by scikit-learn, which says what each score is where a class is absent.
+
+    Args:
+        labels, best: int [N], the true and the predicted classes.
+        classes: int [C], all there are.
+    Returns:
+        dict of balanced_accuracy (mean recall of the classes that have examples), macro_f1 (mean F1 of the classes
+        that have examples or predictions), and per_class: dict of precision, recall, f1 (0 where a class has no
+        predictions, no examples) and support (examples), each a list of C.
+    """
+    from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
+
+    names = ("precision", "recall", "f1", "support")
+    each = precision_recall_fscore_support(labels, best, labels=classes, zero_division=0)
+    with warnings.catch_warnings():  # Of predicted classes that have no examples: they lower precision alone.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = balanced_accuracy_score(labels, best)
+    return {
+        "balanced_accuracy": float(balanced),
+        "macro_f1": float(f1_score(labels, best, average="macro", zero_division=0)),
+        "per_class": {name: values.tolist() for name, values in zip(names, each, strict=True)},
+    }
 
 
 def evaluate_real(model, source, batch):

@@ -70,8 +70,8 @@ def of(dataset, backbone, config, devices, kinds=None):
     if not counts["weak"]:
         return dataclasses.replace(dataset, **unscaled, backbone=backbone)
     kinds = [kind for kind in kinds if counts[kind]] if kinds else _asked(config, counts)
-    parts = [part for part in (dataset.labeled, dataset.unlabeled, dataset.held_out) if part is not None]
-    if not all(isinstance(part, Source) for part in [*parts, dataset.test]):
+    parts, scored = _parts(dataset, config)
+    if not all(isinstance(part, Source) for part in [*parts, *scored]):
         raise UsageError(
             f"--feature_views: {dataset.name} reads its images while it trains, expected 0,0, got "
             f"{config.feature_views}"
@@ -81,11 +81,11 @@ def of(dataset, backbone, config, devices, kinds=None):
     if not devices.writes:
         devices.meet()
     training = Extraction(dataset, parts, backbone, config, devices)
-    # Validation images, on which a run may be scored, are among the training images.
-    among = dataset.test is dataset.held_out
-    tested = training if among else Extraction(dataset, [dataset.test], backbone, config, devices)
     views = {kind: training.view(kind, counts[kind]) for kind in kinds}
-    test = {"plain": tested.view("plain", 1)}
+    shown = []
+    for part in scored:
+        own = training if _among(part, parts) else Extraction(dataset, [part], backbone, config, devices)
+        shown.append(own.stored(part, {"plain": own.view("plain", 1)}))
     if devices.writes:
         devices.meet()
     changed = {
@@ -93,7 +93,33 @@ def of(dataset, backbone, config, devices, kinds=None):
         for name in ("labeled", "unlabeled", "held_out")
         if getattr(dataset, name) is not None
     }
-    return dataclasses.replace(dataset, **changed, test=tested.stored(dataset.test, test), mean=None, std=None)
+    # A part that stands in two places, as with --scored_on=validation, does so here.
+    for name in ("validation", "test"):
+        same = (stored for stored, part in zip(shown, scored, strict=True) if part is getattr(dataset, name))
+        changed[name] = next(same, None)
+    return dataclasses.replace(dataset, **changed, mean=None, std=None)
+
+
+def _parts(dataset, config):
+    """(training, scored): the parts whose images are one pool, and the different ones that networks are scored on.
+
+    Validation images are among the training images, unless they lie in a folder of their own.
+    """
+    training = [dataset.labeled, dataset.unlabeled, dataset.held_out]
+    if not config.validation_dir:
+        training.append(dataset.validation)
+    found = []
+    for parts in (training, [dataset.test, dataset.validation]):
+        different = []
+        for part in parts:
+            if part is not None and not _among(part, different):
+                different.append(part)
+        found.append(different)
+    return found
+
+
+def _among(part, parts):
+    return any(part is one for one in parts)
 
 
 def compute(config):

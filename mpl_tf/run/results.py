@@ -5,6 +5,8 @@ from pathlib import Path
 from mpl_tf.base import console, files
 from mpl_tf.run import workdir
 
+FOUR = ("top1", "top5", "loss", "n")  # The scores of the networks that are not deployed.
+
 
 def write(config, dataset, student, others, trained, whole, extended=()):
     """Export the student, score it and the other networks, and write results.json last: it says that a run is finished.
@@ -25,8 +27,13 @@ def write(config, dataset, student, others, trained, whole, extended=()):
     # The student first: what follows takes time, and may be done again from the checkpoints if it is cut off.
     workdir = Path(config.workdir)
     export.save(whole, workdir / "student.keras")
-    test, confusion = evaluate.evaluate(student, dataset.test, config.eval_batch)
-    evaluate.draw_confusion(confusion, dataset.class_names, workdir / "confusion_matrix.png")
+    # Where there are no test images, the validation images stand for them in all but the name.
+    parts = {"test": dataset.test, "validation": dataset.validation}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    scored = {name: evaluate.evaluate(student, part, config.eval_batch) for name, part in parts.items()}
+    first = next(iter(parts))
+    evaluate.draw_confusion(scored[first][1], dataset.class_names, workdir / "confusion_matrix.png")
+    beside = {role: evaluate.evaluate(model, parts[first], config.eval_batch)[0] for role, model in others.items()}
 
     # Stands for itself: tools/results and the studies compare runs by this file alone.
     results = {
@@ -36,12 +43,10 @@ def write(config, dataset, student, others, trained, whole, extended=()):
         "seed": config.seed,
         "steps": config.train_steps,
         **({"extended": extended} if extended else {}),
-        "test": test,
+        **{name: scores for name, (scores, _) in scored.items()},
         **({"scored_on": config.scored_on} if config.scored_on != "test" else {}),
         **real_score(student, dataset, config.eval_batch),
-        "other_networks": {
-            role: evaluate.evaluate(model, dataset.test, config.eval_batch)[0] for role, model in others.items()
-        },
+        "other_networks": {role: {name: scores[name] for name in FOUR} for role, scores in beside.items()},
         "seconds": trained.seconds,
         "images_per_second": trained.images_per_second,
         "means": trained.means,
@@ -80,9 +85,40 @@ def has_student(folder):
     return damage is None
 
 
+def about(config, dataset, weights, stretches):
+    """What is about to be trained on what, in one line, and lines of how the run was made longer: list of str.
+
+    Args:
+        config, dataset: of the run.
+        weights: of the network to be trained, in all.
+        stretches: of the run (run/longer.py).
+    """
+    parts = {
+        "labeled": len(dataset.labeled),
+        "unlabeled": dataset.num_unlabeled,
+        "validation": len(dataset.validation or ()),
+        "test": len(dataset.test or ()),
+    }
+    if not parts["validation"] or dataset.test is dataset.validation:
+        del parts["validation"]
+    told = ", ".join(f"{count} {name}" for name, count in parts.items())
+    skipped = f", {len(dataset.skipped)} unreadable images left out" if dataset.skipped else ""
+    line = (
+        f"{config.method} on {config.dataset}: {told} examples{skipped}; {config.model}, "
+        f"{weights:,} weights; files in {config.workdir}"
+    )
+    return [line, *(f"made longer at step {start}, to {end} steps" for start, end in stretches[1:])]
+
+
 def headline(results):
     """The content of a results.json in one line."""
-    test, skipped = results["test"], results["skipped_steps"]
+    skipped = results["skipped_steps"]
     note = f", {skipped} steps skipped for gradients that are not finite" if skipped else ""
-    part = results.get("scored_on", "test")
-    return f"{part} top-1 {100 * test['top1']:.2f} %, loss {test['loss']:.4f} on {test['n']} examples{note}"
+    # With --scored_on=validation both are the same images; without test images there is no "test".
+    told = {results.get("scored_on", "test"): results.get("test"), "validation": results.get("validation")}
+    lines = [
+        f"{part} top-1 {100 * scores['top1']:.2f} %, loss {scores['loss']:.4f} on {scores['n']} examples"
+        for part, scores in told.items()
+        if scores
+    ]
+    return "; ".join([*lines, *([] if "test" in results else ["no test images"])]) + note

@@ -130,7 +130,7 @@ def record(config, dataset, devices):
                 f"with what it was{lost}"
             )
     else:
-        changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled"))
+        changed = fingerprint.changes(before["data"], found["data"], ("labeled", "unlabeled", "validation"))
         changed += [f"another --{name}" for name in FILES if before["files"].get(name) != found["files"].get(name)]
         if changed:
             raise UsageError(

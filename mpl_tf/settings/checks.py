@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
+from mpl_tf.settings.validation_checks import INSTEAD, spared_test, validation
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
 
@@ -97,18 +98,15 @@ def folders(config):
     """The folders that the data set takes exist, and no others are given; an evaluation needs its test images alone."""
     row = DATASETS[config.dataset]
     labeled_alone = not METHODS[config.method].unlabeled or config.unlabeled_source == "labeled"
-    optional = (*row.optional, "unlabeled_dir") if labeled_alone else row.optional
-    for name in ("labeled_dir", "unlabeled_dir", "test_dir"):
+    optional = {*row.optional, *["unlabeled_dir"] * labeled_alone, *["test_dir"] * spared_test(config)}
+    for name in ("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir"):
         given = getattr(config, name)
         if given and name not in row.folders:
             takers = " or ".join(row.name for row in DATASETS.values() if name in row.folders)
             yield f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}"
-        needed = config.mode in ("train", "features") or name == "test_dir"
+        needed = config.mode in ("train", "features") or config.scored_on == "validation" or name == "test_dir"
         if needed and name in row.folders and (given or name not in optional):
-            yield from folder(name, given)
-    if config.scored_on == "validation" and not row.validates:
-        able = ", ".join(row.name for row in DATASETS.values() if row.validates)
-        yield f"--scored_on: validation goes with --dataset={able}, got --dataset={config.dataset}"
+            yield from folder(name, given, INSTEAD if name == "test_dir" and config.mode == "train" else "")
     if config.skip_bad_images and row.streamed:
         yield (
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
@@ -124,10 +122,10 @@ def resized(config):
         yield f"--resize: {config.resize} goes with --dataset={able}, got --dataset={config.dataset}; leave it out"
 
 
-def folder(name, given):
+def folder(name, given, more=""):
     """A flag names an existing folder of images."""
     if not given or not Path(given).is_dir():
-        yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}"
+        yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}{more}"
 
 
 def predicted(config):
@@ -150,6 +148,7 @@ CHECKS = (
     ),
     (resized, ("dataset", "resize")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
+    (validation, ("dataset", "validation_fraction", "validate_on", "scored_on")),
     (feedback, ("method", "pseudo_labels", "feedback", "baseline")),
     (
         methods,
@@ -174,7 +173,10 @@ CHECKS = (
     ),
 )
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.
-FOLDERS = (folders, ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images", "scored_on"))
+FOLDERS = (
+    folders,
+    ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images", "scored_on", "validation_fraction"),
+)
 TRAINING = (FOLDERS, (models, ()))
 MODE_CHECKS = {"train": TRAINING, "features": TRAINING, "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
 

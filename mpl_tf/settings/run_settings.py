@@ -1,6 +1,7 @@
 """The first half of a run's configuration: what to run, on which data, how long and on which devices.
 
-The flags of the views are in view_settings.py, those of what it learns by, to the finetuning, in config.py.
+The flags of validation are in validation_settings.py, those of the views in view_settings.py, those of what it learns
+by, to the finetuning, in config.py.
 """
 
 import dataclasses
@@ -69,11 +70,6 @@ class RunSettings:
     unlabeled_source: str = flag(
         "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)",
         choices=("rest", "labeled"),
-    )
-    scored_on: str = flag(
-        "test: the test images; validation: images held out of the training set, in the test images' place, for "
-        "choosing settings; goes with " + ", ".join(row.name for row in DATASETS.values() if row.validates),
-        choices=("test", "validation"),
     )
     image_size: int = flag(
         "side of own and of ImageNet's images after resizing; small data sets keep theirs",

@@ -4,14 +4,15 @@ import dataclasses
 
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import OPERATIONS
-from mpl_tf.settings.run_settings import RELEASED, RunSettings
+from mpl_tf.settings.run_settings import RELEASED
+from mpl_tf.settings.validation_settings import ValidationSettings
 
 LARGEST = 1e3  # Of rates, weights and noise; float32 overflows in the squares of far larger ones.
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewSettings(RunSettings):
-    """RunSettings and the views; Config adds what a run learns by."""
+class ViewSettings(ValidationSettings):
+    """ValidationSettings and the views; Config adds what a run learns by."""
 
     randaugment_ops: int = flag(
         "RandAugment operations an image", low=0, limit=100, source=f"{RELEASED}: 2", topic="Views"

@@ -81,6 +81,11 @@ def test_imagenet_has_all_labels_and_imagenet_jft_holds_some_out(load, tmp_path)
     np.testing.assert_array_equal(first.labeled.places, again.labeled.places)
     assert not np.array_equal(first.labeled.places, other.labeled.places)
     assert encoded(first.unlabeled) == [(tmp_path / "a" / "more.jpg").read_bytes()]
+    # Those held out may validate, and be scored in the test's place; ReaL labels are of the test.
+    given = (f"--unlabeled_dir={tmp_path}", "--scored_on=validation")
+    scored = load("imagenet_jft", *given)
+    assert sorted(encoded(scored.validation) + encoded(scored.labeled)) == sorted(encoded(whole.labeled))
+    assert scored.test is scored.validation and len(scored.test) == 4 and scored.real is None
 
 
 def test_labels_of_real_are_the_accepted_classes(load):

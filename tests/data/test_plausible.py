@@ -52,12 +52,15 @@ def test_a_single_class_is_refused(tmp_path):
 def test_the_labeled_folder_is_no_test_folder_by_whatever_way(tmp_path):
     folders(tmp_path, "labeled/cat", "test/cat")
     (tmp_path / "link").symlink_to("labeled")
-    plausible.check_apart(tmp_path / "labeled", tmp_path / "test")
+    plausible.check_apart({"labeled_dir": tmp_path / "labeled", "test_dir": tmp_path / "test"})
     for same in ("labeled", "labeled/", "labeled/cat/..", "link"):
         with pytest.raises(
             UsageError, match="^--test_dir: expected other images than those of --labeled_dir, got the same"
         ):
-            plausible.check_apart(tmp_path / "labeled", f"{tmp_path}/{same}")
+            plausible.check_apart({"labeled_dir": tmp_path / "labeled", "test_dir": f"{tmp_path}/{same}"})
+    given = {"labeled_dir": "labeled", "validation_dir": "test", "test_dir": "test/"}
+    with pytest.raises(UsageError, match="^--test_dir: .* those of --validation_dir, got .* that choose nothing$"):
+        plausible.check_apart({flag: f"{tmp_path}/{name}" for flag, name in given.items()})
 
 
 def test_a_file_that_links_put_into_two_classes_is_named(tmp_path):
@@ -79,35 +82,36 @@ def test_copies_of_labeled_images_in_the_test_are_counted(tmp_path):
     labeled = files(tmp_path / "labeled", a=b"one", b=b"two", c=b"three", d=b"")
     fresh = files(tmp_path / "test", e=b"six", f=b"four", g=b"")  # Some as long; an empty file is told elsewhere.
     copied = files(tmp_path / "test", h=b"two", i=b"three")
-    assert plausible.shared(fresh, labeled) == ()
-    assert plausible.shared([*fresh, *copied], labeled) == (
+    assert plausible.shared("--test_dir", fresh, {"labeled": labeled}) == ()
+    assert plausible.shared("--test_dir", [*fresh, *copied], {"labeled": labeled}) == (
         f"--test_dir: 2 of 5 images are copies of labeled ones, {copied[0]} for example",
     )
-    assert plausible.shared(copied, labeled)[0].startswith("--test_dir: 2 of 2 images")
+    (told,) = plausible.shared("--validation_dir", copied, {"labeled": labeled})
+    assert told.startswith("--validation_dir: 2 of 2 images")
     with pytest.raises(
         UsageError, match="^--test_dir: expected other images than those of --labeled_dir, got a copy of each"
     ):
-        plausible.shared(copied, labeled[1:3])
+        plausible.shared("--test_dir", copied, {"labeled": labeled[1:3]})
 
 
 def test_copies_of_unlabeled_images_in_the_test_are_counted(tmp_path):
     labeled = files(tmp_path / "labeled", a=b"one")
     unlabeled = files(tmp_path / "more", a=b"two", b=b"three", c=b"four")
     test = files(tmp_path / "test", a=b"three", b=b"five", c=b"one", d=b"ten")
-    assert plausible.shared(test, labeled, unlabeled) == (
+    assert plausible.shared("--test_dir", test, {"labeled": labeled, "unlabeled": unlabeled}) == (
         f"--test_dir: 1 of 4 images are copies of labeled ones, {test[2]} for example",
         f"--test_dir: 1 of 4 images are copies of unlabeled ones, {test[0]} for example",
     )
-    assert (
-        len(plausible.shared(test[:1], labeled, unlabeled[1:2])) == 1
-    )  # The unlabeled may be the test's, and is told.
+    # The unlabeled may be the test's, and is told.
+    assert len(plausible.shared("--test_dir", test[:1], {"labeled": labeled, "unlabeled": unlabeled[1:2]})) == 1
 
 
-def dataset(labeled, test, names):
+def dataset(labeled, test, names, validation=None):
     def part(labels):
         return Source(np.zeros([len(labels), 2, 2, 3], np.uint8), np.array(labels, np.int32))
 
-    return Dataset("own", part(labeled), None, part(test), names)
+    more = {} if validation is None else {"validation": part(validation)}
+    return Dataset("own", part(labeled), None, None if test is None else part(test), names, **more)
 
 
 def test_classes_are_told_with_their_counts():
@@ -118,6 +122,15 @@ def test_classes_are_told_with_their_counts():
 def test_a_class_that_the_test_lacks_is_told():
     lines = plausible.class_counts(dataset([0, 1, 2], [1], ("cat", "dog", "emu")))
     assert lines[1] == "no test example of class cat, emu: the results say nothing of it"
+
+
+def test_validation_examples_are_counted_too_with_and_without_a_test():
+    names = ("cat", "dog")
+    assert plausible.class_counts(dataset([0, 0, 1], [0, 1], names, [0])) == (
+        "2 classes, labeled + validation + test examples of each: cat 2 + 1 + 1, dog 1 + 0 + 1",
+        "no validation example of class dog: the results say nothing of it",
+    )
+    assert plausible.class_counts(dataset([0, 0, 1], None, names, [1, 0]))[0].endswith("cat 2 + 1, dog 1 + 1")
 
 
 def test_of_many_classes_the_range_is_told():

@@ -60,7 +60,7 @@ class Numbered:
         if name == "stl10":
             self.splits["unlabelled"] = numbered(np.full(STL_UNLABELED, -1), first=10**6)
 
-    def read(self, split, size=None, after=None):
+    def read(self, split, size=None, after=None, resize="crop"):
         source = self.splits[split]
         return source if after is None else Source(np.concatenate([after, source.images]), source.labels)
 
@@ -212,6 +212,10 @@ def test_the_images_held_out_are_scored_where_settings_are_chosen_and_the_others
     np.testing.assert_array_equal(chosen.test.labels, labels[numbers(chosen.test)])
     again = data.load_test(make_config("cifar10_4k", scored_on="validation"), None)
     np.testing.assert_array_equal(numbers(again.test), numbers(chosen.test))
+    # The same images validate a run that is scored on the test images.
+    validated = data.load(make_config("cifar10_4k", validate_on="held_out"))
+    np.testing.assert_array_equal(numbers(validated.validation), numbers(chosen.test))
+    assert len(validated.test) == 10_000 and plain.validation is None
 
 
 def test_digits_held_out_for_choosing_are_none_of_the_test_images_whatever_the_seed(make_config):

@@ -32,7 +32,7 @@ def test_the_reduced_teacher_is_not_scored_on_examples_of_the_shape_of_its_class
     assert main.main(flags) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert set(results["other_networks"]) == {"teacher", "student"}
-    assert results["other_networks"]["student"] == results["test"]
+    assert results["other_networks"]["student"].items() <= results["test"].items()
 
 
 @pytest.fixture(scope="module")

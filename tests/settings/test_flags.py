@@ -352,7 +352,7 @@ def test_a_method_refuses_to_be_without_what_it_lives_on(method, flag):
         (["--dataset=digits_50", "--randaugment_magnitude=31"], ["--randaugment_magnitude", "0 to 30", "31"]),
         (
             ["--dataset=svhn_1k", "--scored_on=validation"],
-            ["--scored_on", "--dataset=digits_50, cifar10_4k, cifar100_10k, got --dataset=svhn_1k"],
+            ["--scored_on", "--dataset=digits_50, cifar10_4k, cifar100_10k, imagenet_jft, got --dataset=svhn_1k"],
         ),
         (
             ["--dataset=digits_50", "--randaugment_without=Rotate,Turn"],

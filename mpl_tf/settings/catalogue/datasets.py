@@ -84,13 +84,14 @@ DATASETS = table(
     ),
     DataRow(
         "folder",
-        help="own images: --labeled_dir, --unlabeled_dir, --test_dir",
+        help="own images: --labeled_dir, --unlabeled_dir, --validation_dir, --test_dir",
         path="mpl_tf.data.folder:load",
         test_path="mpl_tf.data.folder:load_test",
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         flip=None,
-        folders=("labeled_dir", "unlabeled_dir", "test_dir"),
+        folders=("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir"),
+        optional=("validation_dir",),
     ),
     DataRow(
         "imagenet_10",
@@ -127,5 +128,6 @@ DATASETS = table(
         flip=True,
         folders=("unlabeled_dir",),
         streamed=True,
+        validation=True,
     ),
 )

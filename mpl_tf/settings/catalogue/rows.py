@@ -92,8 +92,8 @@ class DataRow(Row):
         tfds: its splits, where `path` is data.standard:load.
         test_path: a function (row, config, class names) -> data.Dataset of the test part alone; empty: `path` reads
             nothing that could be gone.
-        validation: whether --scored_on=validation can hold images out of its training set; sets of `tfds`
-            can where their splits hold some out.
+        validation: whether it can hold images out of its training set for validation; sets of `tfds` can where their
+            splits hold some out.
     """
 
     shape: tuple | None = None
@@ -111,7 +111,7 @@ class DataRow(Row):
 
     @property
     def validates(self):
-        """Whether --scored_on=validation goes with it."""
+        """Whether it can hold validation images out of its training set."""
         return self.validation or (self.tfds is not None and self.tfds.held_out > 0)
 
     def resolve_test(self):
