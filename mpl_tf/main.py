@@ -136,7 +136,7 @@ def _train(config, devices, make):
     if row.finetuned and config.finetune_steps:
         scored["before_finetune"] = exported(method.deployed())
         with devices.scope():
-            finetune = methods.make_finetune(method.deployed(), config)
+            finetune = methods.make_finetune(method.deployed(), config, dataset.class_prior)
         finetuning = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
         run_phase(finetuning, finetune, dataset, config)
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from mpl_tf.base.errors import together
-from mpl_tf.data import plausible, validation
+from mpl_tf.data import imbalance, plausible, validation
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.settings import catalogue
 
@@ -27,7 +27,8 @@ def load(config):
         dataset = dataclasses.replace(dataset, mean=network.mean, std=network.std)
     if config.unlabeled_source == "labeled":
         dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))
-    dataset = dataclasses.replace(dataset, notes=dataset.notes + plausible.class_counts(dataset))
+    told = plausible.class_counts(dataset) + imbalance.told(dataset, config)
+    dataset = dataclasses.replace(dataset, notes=dataset.notes + told)
     most = len(dataset.labeled)
     problems = [
         f"--{name}: expected at most the {most} labeled examples, got {batch}"

@@ -1,9 +1,7 @@
 """Batches as a pure function of the seed and the step, so that a run resumes at any step without replaying.
 
-Example p of all that a run draws from a source of n examples is number index_shuffle(p mod n) of epoch p div n: every
-example comes once an epoch (one that counts c times, c times), in an order that depends on (seed, epoch) alone. Views
-take their randomness from (seed, step, replica, view), by stateless ops. Views of a streamed example are views of one
-random crop of it.
+Which examples a step draws is said in draws.py. Views take their randomness from (seed, step, replica, view), by
+stateless ops. Views of a streamed example are views of one random crop of it.
 """
 
 import dataclasses
@@ -13,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mpl_tf.data import augment, operations
+from mpl_tf.data.draws import Draw, seed_of
 from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, Source, targets_at
 from mpl_tf.data.stored import Stored
 
@@ -77,7 +76,7 @@ def training_batches(dataset, config, keys, batch, start, steps, devices):
 
     Args:
         dataset: Dataset.
-        config: Config; seed, mu and the views' settings are used.
+        config: Config; seed, mu, balanced_batches and the views' settings are used.
         keys: those of VIEWS and FIELDS to make.
         batch: labeled examples a step over all replicas.
         start: first step.
@@ -91,9 +90,10 @@ def training_batches(dataset, config, keys, batch, start, steps, devices):
         dataset.unlabeled, from 0 on: an example that counts several times in an epoch has one number.
     """
     replicas = devices.replicas
-    draws = {"labeled": _Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas)}
+    even = config.balanced_batches
+    draws = {"labeled": Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas, even)}
     if not set(keys) <= LABELED_KEYS:
-        draws["unlabeled"] = _Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
+        draws["unlabeled"] = Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
     in_memory = {name: _InMemory(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
     batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed)
@@ -110,7 +110,7 @@ class _Batches:
         views: Views.
         seed: of the run.
         in_memory: dict of source name ("labeled", "unlabeled") to _InMemory.
-        streamed: dict of source name to the _Draw from a Streamed.
+        streamed: dict of source name to the Draw from a Streamed.
     """
 
     keys: tuple
@@ -149,7 +149,7 @@ class _Batches:
             source, field = FIELDS[key]
             return getattr(examples[source], field)
         source, view, stream = VIEWS[key]
-        seed = _seed(self.seed, stream, counter)
+        seed = seed_of(self.seed, stream, counter)
         return self.views.normalise(getattr(self.views, view)(examples[source].images, seed))
 
 
@@ -167,35 +167,11 @@ def _counters(context, start, steps):
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Draw:
-    """Which examples of a source a replica takes at a step, as a function of step * replicas + replica."""
-
-    source: object
-    seed: int
-    stream: int
-    crops: int
-    batch: int
-    replicas: int
-
-    def index(self, counter):
-        """Places in an epoch, int32 [b], b = batch / replicas."""
-        step, replica = counter // self.replicas, counter % self.replicas
-        return _draw(self.source.epoch, self.seed, self.stream, step, replica, self.batch, self.replicas)
-
-    def index_and_crops(self, counter):
-        """The same, and seeds of the examples' crops, int32 [b, 2]."""
-        index = self.index(counter)
-        return index, tf.random.stateless_uniform(
-            [*index.shape, 2], _seed(self.seed, self.crops, counter), None, None, tf.int32
-        )
-
-
 class _InMemory:
     """A draw from a Source, whose arrays are constants on the CPU.
 
     Args:
-        draw: _Draw.
+        draw: Draw.
     """
 
     def __init__(self, draw):
@@ -214,29 +190,3 @@ class _InMemory:
         labels = None if self.labels is None else tf.gather(self.labels, numbers)
         targets = None if self.targets is None else targets_at(self.targets, numbers)
         return Examples(tf.gather(self.images, numbers), labels, targets, numbers)
-
-
-def _draw(size, seed, stream, step, replica, batch, replicas):
-    """Numbers of the replica's part of a step's examples, of `size` in all: int32 [batch / replicas]."""
-    part = batch // replicas
-    position = step * batch + replica * part + tf.range(part, dtype=tf.int64)
-    epoch = tf.cast(position // size, tf.int32)
-    epochs = range(part // size + 2)  # All that the part can touch, from its first on.
-    keys = tf.stack([_key(seed, stream, epoch[0] + e) for e in epochs])  # [epochs, 3]
-    seeds = tf.gather(keys, epoch - epoch[0])  # [part, 3]
-    # The public wrapper, tf.random.experimental.index_shuffle, takes a seed for all indices only.
-    index = tf.raw_ops.RandomIndexShuffle(
-        index=tf.cast(position % size, tf.int32), seed=seeds, max_index=size - 1, rounds=8
-    )
-    return tf.ensure_shape(index, [part])
-
-
-def _seed(seed, stream, counter):
-    """A stateless seed, int32 [2], for one stream of one step of one replica."""
-    return tf.random.fold_in(tf.constant([seed, stream], tf.int32), tf.cast(counter, tf.int32))
-
-
-def _key(seed, stream, epoch):
-    """Three random int32: RandomIndexShuffle reads only the lowest bits of its seeds (8 up to 65,536 examples)."""
-    seed = tf.random.fold_in(tf.constant([seed, stream], tf.int32), epoch)
-    return tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.int32)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
+from mpl_tf.data import imbalance
 from mpl_tf.devices import distribute
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.models import pretrained, saved, weights
@@ -65,8 +66,8 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
         shape: of one example.
         num_classes: number of logits.
         num_unlabeled: of examples; methods whose batches hold the examples' numbers (`i_u`) are told.
-        class_prior: shares of the classes in the labeled set, list of num_classes floats; None: uniform. Methods that
-            balance classes are told.
+        class_prior: shares of the classes in the labeled set, list of num_classes floats; None: not known. Methods that
+            balance classes are told, unless --class_prior=uniform, and --class_weights are made of them.
         kind: class to make in the place of the configured method's, a subclass of it; None: its own.
         stretches: of a run that was made longer, pairs of a first and a last step (run/longer.py): shares of the run
             are of the first one, each has a cosine of its own. Empty: one of config.train_steps.
@@ -94,9 +95,10 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
     options = {name: first.option(name) for name in row.options}
     if "i_u" in kind.batch_keys:
         options["num_unlabeled"] = num_unlabeled
-    if "balance_weight" in row.options:
-        options["class_prior"] = class_prior
-    method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed)
+    if {"balance_weight", "balance_classes"} & set(row.options):
+        options["class_prior"] = class_prior if config.class_prior == "labeled" else None
+    weights_of_classes = _class_weights(config, class_prior)
+    method = kind(**networks, **options, ema_decay=config.ema_decay, seed=config.seed, class_weights=weights_of_classes)
 
     method.compile(
         **_optimizers(row, config, first, stretches),
@@ -122,9 +124,16 @@ def start(network, name, config):
         weights.load(network, name, config.weights)
 
 
-def make_finetune(network, config):
-    """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2)."""
-    method = Supervised(network, ema_decay=0.0, seed=config.seed)
+def _class_weights(config, class_prior):
+    """--class_weights of a labeled set with these shares of the classes: list of floats, or None."""
+    balanced = config.class_weights == "balanced" and class_prior is not None
+    return imbalance.balanced_weights(class_prior) if balanced else None
+
+
+def make_finetune(network, config, class_prior=None):
+    """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2); class_prior as above."""
+    class_weights = _class_weights(config, class_prior)
+    method = Supervised(network, ema_decay=0.0, seed=config.seed, class_weights=class_weights)
     options = {"accumulate": config.accumulate, "backbone_rate": config.backbone_rate}
     method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, **options)
     return method.devices.place(method)

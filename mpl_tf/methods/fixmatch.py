@@ -13,8 +13,9 @@ from mpl_tf.step import losses
 class Objective(uda.TeacherObjective):
     """CE(y_l, f(x_l)) + lambda_u [max f(x_u^w) >= tau] CE(argmax f(x_u^w), f(x_u^s)); arguments as there."""
 
-    def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes):
-        super().__init__(label_smoothing, weight, None, threshold, ramp_steps, passes)  # Hard: no temperature.
+    def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes, class_weights=None):
+        # Hard: no temperature.
+        super().__init__(label_smoothing, weight, None, threshold, ramp_steps, passes, class_weights)
 
     def unlabeled(self, z_w, z_s, memory):
         """(loss, mask) of each unlabeled example; see losses.fixmatch."""
@@ -28,7 +29,7 @@ class FixMatch(uda.UDA):
         network: keras.Model of logits.
         label_smoothing, uda_weight (lambda_u), uda_threshold (tau), uda_ramp_steps, teacher_passes: as in
             uda.TeacherObjective; defaults are the paper's.
-        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay, seed and class_weights as in uda.UDA.
     """
 
     def __init__(
@@ -42,4 +43,6 @@ class FixMatch(uda.UDA):
         **kwargs,
     ):
         super().__init__(network, **kwargs)
-        self.objective = Objective(label_smoothing, uda_weight, uda_threshold, uda_ramp_steps, teacher_passes)
+        self.objective = Objective(
+            label_smoothing, uda_weight, uda_threshold, uda_ramp_steps, teacher_passes, self.class_weights
+        )

@@ -26,12 +26,12 @@ class Objective(fixmatch.Objective):
     """CE(y_l, f(x_l)) + lambda_u [max f(x_u^w) >= T(y_u)] CE(y_u, f(x_u^s)), y_u = argmax f(x_u^w).
 
     Args:
-        label_smoothing, weight, threshold (tau), ramp_steps, passes: as in fixmatch.Objective.
+        label_smoothing, weight, threshold (tau), ramp_steps, passes, class_weights: as in fixmatch.Objective.
         last_labels: variable with u_hat, int32 [N].
     """
 
-    def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes, last_labels):
-        super().__init__(label_smoothing, weight, threshold, ramp_steps, passes)
+    def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes, class_weights, last_labels):
+        super().__init__(label_smoothing, weight, threshold, ramp_steps, passes, class_weights)
         self.last_labels = last_labels
 
     def recall(self, batch, z_w):
@@ -61,7 +61,7 @@ class FlexMatch(uda.UDA):
         num_unlabeled: N, at least 1; a batch's `i_u` are numbers from 0 to N - 1.
         label_smoothing, uda_weight (lambda_u), uda_threshold (tau), uda_ramp_steps, teacher_passes: as in
             fixmatch.FixMatch; defaults are the paper's.
-        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay, seed and class_weights as in uda.UDA.
     Raises:
         UsageError: num_unlabeled is less than 1.
     """
@@ -85,7 +85,7 @@ class FlexMatch(uda.UDA):
         super().__init__(network, **kwargs)
         last_labels = self.new_state((num_unlabeled,), "int32", UNUSED)
         self.objective = Objective(
-            label_smoothing, uda_weight, uda_threshold, uda_ramp_steps, teacher_passes, last_labels
+            label_smoothing, uda_weight, uda_threshold, uda_ramp_steps, teacher_passes, self.class_weights, last_labels
         )
 
 

@@ -34,14 +34,15 @@ class Objective(fixmatch.Objective):
     """CE(y_l, f(x_l)) + w_u [max q_b >= tau_t(y_u)] CE(y_u, Q_b) + w_f L_f, y_u = argmax q_b.
 
     Args:
-        label_smoothing, weight (w_u), ramp_steps, passes: as in fixmatch.Objective.
+        label_smoothing, weight (w_u), ramp_steps, passes, class_weights: as in fixmatch.Objective.
         fairness_weight: w_f, >= 0.
         decay: lambda, in [0, 1].
         averages: Averages, the variables.
     """
 
-    def __init__(self, label_smoothing, weight, ramp_steps, passes, fairness_weight, decay, averages):
-        super().__init__(label_smoothing, weight, None, ramp_steps, passes)  # The thresholds are remembered.
+    def __init__(self, label_smoothing, weight, ramp_steps, passes, class_weights, fairness_weight, decay, averages):
+        # The thresholds are remembered.
+        super().__init__(label_smoothing, weight, None, ramp_steps, passes, class_weights)
         self.fairness_weight, self.decay, self.averages = fairness_weight, decay, averages
 
     def recall(self, batch, z_w):
@@ -98,7 +99,7 @@ class FreeMatch(uda.UDA):
         label_smoothing, uda_weight (w_u), uda_ramp_steps, teacher_passes: as in fixmatch.FixMatch.
         fairness_weight: w_f, >= 0; as released for CIFAR-10.
         threshold_decay: lambda, in [0, 1]; the paper's.
-        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay and seed as in uda.UDA.
+        **kwargs: balance_weight, balance_momentum, class_prior, ema_decay, seed and class_weights as in uda.UDA.
     """
 
     log_names = (*uda.UDA.log_names, "norm_fairness", "fairness_loss", "threshold")
@@ -118,7 +119,14 @@ class FreeMatch(uda.UDA):
         classes = network.output_shape[-1]
         averages = Averages(*(self.new_state(shape, value=1 / classes) for shape in ((), (classes,), (classes,))))
         self.objective = Objective(
-            label_smoothing, uda_weight, uda_ramp_steps, teacher_passes, fairness_weight, threshold_decay, averages
+            label_smoothing,
+            uda_weight,
+            uda_ramp_steps,
+            teacher_passes,
+            self.class_weights,
+            fairness_weight,
+            threshold_decay,
+            averages,
         )
 
 

@@ -3,10 +3,7 @@
 Glossary: as in supervised.py; epsilon the smoothing; C the number of classes.
 """
 
-import tensorflow as tf
-
 from mpl_tf.methods.supervised import Supervised
-from mpl_tf.step import losses
 
 
 class LabelSmoothing(Supervised):
@@ -21,7 +18,3 @@ class LabelSmoothing(Supervised):
     def __init__(self, network, label_smoothing=0.15, **kwargs):
         super().__init__(network, **kwargs)
         self.label_smoothing = label_smoothing
-
-    def labeled_loss(self, y, z):
-        """Mean CE of logits float32 [B, C] against the smoothed labels int32 [B], a scalar."""
-        return tf.reduce_mean(losses.cross_entropy(y, z, self.label_smoothing))

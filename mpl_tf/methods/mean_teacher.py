@@ -69,7 +69,7 @@ class MeanTeacher(SingleNetwork):
         w = self.weight * losses.sigmoid_ramp(t, self.ramp_steps)
         at_logits = logit_gradients(
             [z_l, z_u],
-            lambda z_l, z_u: {"supervised": _labeled(y_l, z_l), "consistency": w * _consistency(q, z_u)},
+            lambda z_l, z_u: {"supervised": self.labeled_loss(y_l, z_l), "consistency": w * _consistency(q, z_u)},
         )
         g_S = student.backward(tape, [z_l, z_u], theta_S, summed(at_logits))
         update = student.update(theta_S, g_S, state)
@@ -78,7 +78,7 @@ class MeanTeacher(SingleNetwork):
         assignments = update.assignments + self.average(update.weights, state, t)
 
         logs = norms(at_logits) | {
-            "loss": _labeled(y_l, z_l),
+            "loss": self.labeled_loss(y_l, z_l),
             "consistency_loss": _consistency(q, z_u),
             "teacher_agreement": losses.accuracy(tf.argmax(q, -1, tf.int32), z_u),
             "accuracy": losses.accuracy(y_l, z_l),
@@ -86,11 +86,6 @@ class MeanTeacher(SingleNetwork):
             "learning_rate": student.optimizer.learning_rate,
         }
         return StepResult(assignments, logs, [update.gradient_norm])
-
-
-def _labeled(y, z):
-    """Mean CE of logits float32 [b, C] against labels int32 [b], a scalar."""
-    return tf.reduce_mean(losses.cross_entropy(y, z))
 
 
 def _consistency(q, z):

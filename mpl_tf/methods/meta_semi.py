@@ -15,6 +15,8 @@ Deviations, and what Algorithm 1 leaves open:
 - MixUp is of each batch within itself, by Beta(mixup_alpha, mixup_alpha); mixup.py says who is mixed with whom.
 - w is 0 where the meta gradient is 0, as in line 11; equation 9 has 1 there.
 - Weights -1 and 1 (Table 5) are normalised by the sum of their absolute values, as their own sum may be 0.
+- Weights of the classes, where they are asked for, are of the labeled loss, which is what the virtual step is to lower,
+  and of the labeled batch's part in L_meta; of a mixed example the mean by its label.
 - The virtual step is plain gradient descent, whatever the optimizer.
 """
 
@@ -56,8 +58,8 @@ class MetaSemi(SingleNetwork):
         mixup: which batches are mixed: "both", "labeled", "unlabeled" or "none".
         mixup_alpha: both parameters of MixUp's Beta distribution, > 0.
         with_labels: whether the labeled batch is part of U-tilde.
-        **kwargs: ema_decay and seed, as in Method. The average labels and is deployed; without one the network does
-            both.
+        **kwargs: ema_decay, seed and class_weights, as in Method. The average labels and is deployed; without one the
+            network does both.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_weak")
@@ -96,6 +98,9 @@ class MetaSemi(SingleNetwork):
 
         # An example counts whose gradient agrees with that of the labeled batch (lines 6 to 11).
         w, similarity = self._weights(mixed, theta)
+        if self.with_labels and self.class_weights is not None:  # The end of U-tilde is the labeled batch.
+            ones = tf.ones_like(w[: -tf.shape(mixed.y_l)[0]])
+            w *= tf.concat([ones, self._counts(mixed.y_l)], axis=0)  # [b]
         total = distribute.mean(tf.reduce_sum(tf.abs(w)))  # Of one replica's share; the step averages over replicas.
 
         def meta_loss(z):
@@ -113,7 +118,7 @@ class MetaSemi(SingleNetwork):
         labeled = tf.shape(mixed.x_l)[0]
         z_l = z_u[-labeled:] if self.with_labels else student.forward(theta, [mixed.x_l])[0][0]  # [b_l, C]
         logs = {
-            "loss": tf.reduce_mean(losses.soft_cross_entropy(mixed.y_l, z_l)),
+            "loss": self._labeled_loss(mixed, z_l),
             "student_loss": meta_loss(z_u),
             "student_agreement": losses.accuracy(tf.argmax(mixed.y_hat, -1, tf.int32), z_u),
             "selected": tf.reduce_mean(tf.cast(w > 0, tf.float32)),
@@ -142,10 +147,18 @@ class MetaSemi(SingleNetwork):
         if self.reweighting == "constant":
             return tf.ones_like(mixed.y_hat[:, 0]), tf.zeros_like(mixed.y_hat[:, 0])
 
-        def labeled_loss(z):
-            return tf.reduce_mean(losses.soft_cross_entropy(mixed.y_l, z))
-
         # The virtual step's gradient by w_j is minus its rate times this product: only its sign matters.
-        similarity = feedback.similarities(self.student, labeled_loss, mixed.x_l, mixed.x_u, mixed.y_hat, theta)
+        similarity = feedback.similarities(
+            self.student, lambda z: self._labeled_loss(mixed, z), mixed.x_l, mixed.x_u, mixed.y_hat, theta
+        )
         w = tf.sign(similarity)
         return ((w + tf.abs(w)) / 2 if self.reweighting == "sign" else w), similarity  # NaN stays NaN: no step.
+
+    def _labeled_loss(self, mixed, z):
+        """Mean CE of logits [b_l, C] on X-tilde against its labels, by the classes' weights: a scalar."""
+        each = losses.soft_cross_entropy(mixed.y_l, z)
+        return tf.reduce_mean(each if self.class_weights is None else self._counts(mixed.y_l) * each)
+
+    def _counts(self, y):
+        """The classes' weights in the mean by distributions [b, C]: float32 [b]."""
+        return tf.linalg.matvec(y, tf.convert_to_tensor(self.class_weights))

@@ -188,7 +188,7 @@ class MetaPseudoLabels(uda.UDA):
         weight, scale = self.feedback_weight, self.feedback_scale
 
         def labeled_loss(z):
-            return tf.reduce_mean(losses.cross_entropy(self.feedback_labels(batch["y_l"]), z))
+            return self.labeled_loss(self.feedback_labels(batch["y_l"]), z)
 
         # One number for the batch.
         if self.feedback == "taylor":

@@ -27,7 +27,7 @@ class PseudoLabels(SingleNetwork):
         pseudo_labels: "soft", "argmax" or "sampled"; see step.targets.
         label_smoothing: of all targets, in [0, 1].
         with_labels: whether the student learns from the labeled batch too, in one pass with the unlabeled one.
-        **kwargs: ema_decay and seed, as in Method.
+        **kwargs: ema_decay, seed and class_weights, as in Method; with the labels these count in the step's loss too.
     """
 
     log_names = ("loss", "student_loss", "student_agreement", "accuracy", "gradient_norm", "learning_rate")
@@ -47,12 +47,13 @@ class PseudoLabels(SingleNetwork):
         y_u = pseudo_targets(batch["q_u"], self.pseudo_labels, self.seed, t)
         targets = tf.concat([y_u, tf.one_hot(y_l, y_u.shape[-1])], axis=0) if self.with_labels else y_u  # [b, C]
         w, remembered, told = self.counted(batch["q_u"], t)
+        counts = self._with_labeled(w, y_u, y_l) if self.with_labels else w
         with tf.GradientTape() as tape:
             tape.watch(theta_S)
             zs, state = student.forward(theta_S, [x_u, x_l] if self.with_labels else [x_u])
 
         # theta_S' = theta_S - eta grad CE(targets, S), and the average of the weights follows.
-        at_logits = logit_gradient(zs, lambda *zs: self._loss(targets, tf.concat(zs, axis=0), w))  # [b, C], as targets
+        at_logits = logit_gradient(zs, lambda *zs: self._loss(targets, tf.concat(zs, axis=0), counts))  # [b, C]
         g_S = student.backward(tape, zs, theta_S, at_logits)
         update = student.update(theta_S, g_S, state)
         assignments = update.assignments + self.average(update.weights, state, t) + remembered
@@ -61,7 +62,7 @@ class PseudoLabels(SingleNetwork):
         z_u = zs[0]
         z_l = zs[1] if self.with_labels else student.forward(theta_S, [x_l])[0][0]
         logs = told | {
-            "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l)),
+            "loss": self.labeled_loss(y_l, z_l),
             "student_loss": self._loss(y_u, z_u, w),
             "student_agreement": losses.accuracy(tf.argmax(y_u, -1, tf.int32), z_u),
             "accuracy": losses.accuracy(y_l, z_l),
@@ -82,10 +83,15 @@ class PseudoLabels(SingleNetwork):
         """
         return None, [], {}
 
+    def _with_labeled(self, w, y_u, y_l):
+        """w (as `counted` has it) and after it how much the labeled examples count: float32 [b], or None for ones."""
+        if w is None and self.class_weights is None:
+            return None
+        unlabeled = tf.ones_like(y_u[:, 0]) if w is None else w
+        labeled = 1.0 if self.class_weights is None else losses.of_classes(self.class_weights, y_l)
+        return tf.concat([unlabeled, labeled * tf.ones_like(y_l, tf.float32)], axis=0)  # [b]
+
     def _loss(self, targets, z, w):
-        """Mean CE of logits float32 [b, C] against smoothed distributions [b, C], a scalar; the first by `counted`."""
+        """Mean CE of logits float32 [b, C] against smoothed distributions [b, C], each times its w ([b]), a scalar."""
         each = losses.soft_cross_entropy(losses.smooth(targets, self.label_smoothing), z)
-        if w is not None:
-            # Labeled examples, if there are any, come after those that are weighted.
-            each = tf.concat([w * each[: tf.shape(w)[0]], each[tf.shape(w)[0] :]], axis=0)  # [b]
-        return tf.reduce_mean(each)
+        return tf.reduce_mean(each if w is None else w * each)

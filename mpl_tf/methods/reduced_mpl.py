@@ -34,7 +34,7 @@ class ReducedMPL(MetaPseudoLabels):
     Args:
         student: keras.Model of logits.
         **kwargs: pseudo_labels, feedback, feedback_scale, feedback_weight, baseline, label_smoothing, balance_weight,
-            balance_momentum, class_prior, ema_decay and seed as in MetaPseudoLabels.
+            balance_momentum, class_prior, ema_decay, seed and class_weights as in MetaPseudoLabels.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_strong", "q_u")

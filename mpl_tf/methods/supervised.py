@@ -16,10 +16,11 @@ class Supervised(SingleNetwork):
 
     Args:
         network: keras.Model of logits.
-        **kwargs: ema_decay and seed, as in Method.
+        **kwargs: ema_decay, seed and class_weights, as in Method.
     """
 
     role = "network"
+    label_smoothing = 0.0
     image_key = "x_l"  # The view of the labeled examples that a subclass learns from.
     batch_keys = (image_key, "y_l")
     log_names = ("loss", "accuracy", "gradient_norm", "learning_rate")
@@ -33,18 +34,17 @@ class Supervised(SingleNetwork):
             zs, state = student.forward(theta, [batch[self.image_key]])
 
         # theta' = theta - eta grad CE(y_l, f(x_l; theta)), and the average of the weights follows.
-        g = student.backward(tape, zs, theta, logit_gradient(zs, lambda z: self.labeled_loss(y_l, z)))
+        g = student.backward(tape, zs, theta, logit_gradient(zs, lambda z: self._loss(y_l, z)))
         update = student.update(theta, g, state)
         assignments = update.assignments + self.average(update.weights, state, t)
 
         logs = {
-            "loss": self.labeled_loss(y_l, zs[0]),
+            "loss": self._loss(y_l, zs[0]),
             "accuracy": losses.accuracy(y_l, zs[0]),
             "gradient_norm": update.gradient_norm,
             "learning_rate": student.optimizer.learning_rate,
         }
         return StepResult(assignments, logs, [update.gradient_norm])
 
-    def labeled_loss(self, y, z):
-        """Mean CE of logits float32 [B, C] against labels int32 [B], a scalar."""
-        return tf.reduce_mean(losses.cross_entropy(y, z))
+    def _loss(self, y, z):
+        return self.labeled_loss(y, z, self.label_smoothing)

@@ -42,11 +42,13 @@ class TeacherObjective:
         passes: "joint": labeled, weak and strong images in one pass, which share its batch-norm statistics, as
             released; "split": the weak view in a pass of its own with its own statistics, which costs no backward
             pass, then labeled and strong together. The moving statistics follow all passes, one after the other.
+        class_weights: of the supervised part, float32 [C] or None; see losses.labeled.
     """
 
-    def __init__(self, label_smoothing, weight, temperature, threshold, ramp_steps, passes):
+    def __init__(self, label_smoothing, weight, temperature, threshold, ramp_steps, passes, class_weights=None):
         self.label_smoothing, self.weight, self.passes = label_smoothing, weight, passes
         self.temperature, self.threshold, self.ramp_steps = temperature, threshold, ramp_steps
+        self.class_weights = class_weights
 
     def forward(self, teacher, theta_T, batch, tape, weak_gradient=False):
         """The teacher's logits on the labeled batch and both views.
@@ -93,7 +95,7 @@ class TeacherObjective:
         consistency, _ = self.unlabeled(z_w, z_s, memory)
         factor = self.weight * losses.ramp(step, self.ramp_steps)
         return {
-            "supervised": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
+            "supervised": losses.labeled(y_l, z_l, self.label_smoothing, self.class_weights),
             "uda": factor * tf.reduce_mean(consistency),
         }
 
@@ -101,7 +103,7 @@ class TeacherObjective:
         """The objective's logged quantities, without weight and ramp; "uda_mask" is the share of x_u that counts."""
         consistency, mask = self.unlabeled(z_w, z_s, memory)
         return {
-            "loss": tf.reduce_mean(losses.cross_entropy(y_l, z_l, self.label_smoothing)),
+            "loss": losses.labeled(y_l, z_l, self.label_smoothing, self.class_weights),
             "uda_loss": tf.reduce_mean(consistency),
             "uda_mask": tf.reduce_mean(mask),
             "accuracy": losses.accuracy(y_l, z_l),
@@ -117,7 +119,7 @@ class UDA(Method):
             TeacherObjective; defaults are the released CIFAR-10-4K values.
         balance_weight, balance_momentum, class_prior: weight, momentum and prior of step.balance.Balance, on the strong
             view; no part of the released program.
-        **kwargs: ema_decay and seed, as in Method.
+        **kwargs: ema_decay, seed and class_weights, as in Method.
     """
 
     batch_keys = ("x_l", "y_l", "x_u_weak", "x_u_strong")
@@ -141,7 +143,13 @@ class UDA(Method):
         self.balance = balance.Balance(self, self.num_classes, balance_weight, balance_momentum, class_prior)
         self.teacher_network = network  # The network is its own teacher: its weak views teach its strong ones.
         self.objective = TeacherObjective(
-            label_smoothing, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps, teacher_passes
+            label_smoothing,
+            uda_weight,
+            uda_temperature,
+            uda_threshold,
+            uda_ramp_steps,
+            teacher_passes,
+            self.class_weights,
         )
 
     def make_learners(self, optimizer, **options):

@@ -122,6 +122,18 @@ def resized(config):
         yield f"--resize: {config.resize} goes with --dataset={able}, got --dataset={config.dataset}; leave it out"
 
 
+def imbalance(config):
+    """What makes up for classes of different size needs labels that are known before, and is done once."""
+    asked = {"class_weights": config.class_weights == "balanced", "balanced_batches": config.balanced_batches}
+    for name in (name for name, given in asked.items() if given and DATASETS[config.dataset].streamed):
+        yield f"--{name}: {config.dataset} reads its labels while it trains and has near as many of each; leave it out"
+    if all(asked.values()):
+        yield (
+            "--class_weights: balanced makes up for classes of different size, and so does --balanced_batches; leave "
+            "one of them out"
+        )
+
+
 def folder(name, given, more=""):
     """A flag names an existing folder of images."""
     if not given or not Path(given).is_dir():
@@ -147,6 +159,7 @@ CHECKS = (
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
     (resized, ("dataset", "resize")),
+    (imbalance, ("dataset", "class_weights", "balanced_batches")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (validation, ("dataset", "validation_fraction", "validate_on", "scored_on")),
     (feedback, ("method", "pseudo_labels", "feedback", "baseline")),

@@ -4,11 +4,12 @@ import dataclasses
 
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import VIEWS
-from mpl_tf.settings.view_settings import LARGEST, ViewSettings
+from mpl_tf.settings.imbalance_settings import ImbalanceSettings
+from mpl_tf.settings.view_settings import LARGEST
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenSettings(ViewSettings):
+class FrozenSettings(ImbalanceSettings):
     """What a run has that trains a head on the features of --model; Config adds to these fields."""
 
     freeze: str = flag(

@@ -8,8 +8,7 @@ included (class_mean.py); z the logits on x_u; lambda_b the weight.
 
 import tensorflow as tf
 
-from mpl_tf.base.errors import UsageError
-from mpl_tf.step.class_mean import ClassMean
+from mpl_tf.step.class_mean import ClassMean, shares_variable
 
 LOGS = ("balance_loss", "norm_balance")  # Columns of the methods that have it.
 
@@ -34,13 +33,8 @@ class Balance:
         self.weight, self.mean, self.prior = weight, None, None
         if not weight:
             return
-        prior = [1 / classes] * classes if prior is None else [float(share) for share in prior]
-        if len(prior) != classes or min(prior) < 0 or abs(sum(prior) - 1) > 1e-3:
-            raise UsageError(f"class_prior: expected {classes} shares of sum 1, got {prior}")
         self.mean = ClassMean(method, classes, momentum)
-        # A variable, not a constant of the graph: runs that share a traced step may have other labeled sets.
-        self.prior = method.new_state((classes,))
-        self.prior.assign(prior)
+        self.prior = shares_variable(method, [1 / classes] * classes if prior is None else prior)
 
     def loss(self, z, t):
         """KL(pi || m) over the whole batch, a float32 scalar, equal on all replicas; gradients as ClassMean's.

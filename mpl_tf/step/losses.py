@@ -25,6 +25,22 @@ def cross_entropy(y, z, smoothing=0.0):
     return soft_cross_entropy(smooth(tf.one_hot(y, z.shape[-1]), smoothing), z)
 
 
+def labeled(y, z, smoothing=0.0, class_weights=None):
+    """Mean CE of labeled examples, each times the weight of its class, a float32 scalar.
+
+    Args:
+        y, z, smoothing: as in `cross_entropy`.
+        class_weights: float32 [C], 1 in the mean over the labeled set; None: all 1.
+    """
+    each = cross_entropy(y, z, smoothing)
+    return tf.reduce_mean(each if class_weights is None else of_classes(class_weights, y) * each)
+
+
+def of_classes(class_weights, y):
+    """The weights, float32 [C], of the classes of labels y, int32 [B]: float32 [B]."""
+    return tf.gather(tf.convert_to_tensor(class_weights), y)
+
+
 def smooth(q, smoothing):
     """Mix distributions [B, C] with the uniform one: (1 - smoothing) q + smoothing / C."""
     return q * (1.0 - smoothing) + smoothing / q.shape[-1]

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.models.layers import twin
+from mpl_tf.step import losses
 from mpl_tf.step.fit import SteppedModel
 from mpl_tf.step.optimizer import default_sgd, moving_average
 
@@ -18,17 +20,28 @@ class Method(SteppedModel):
         student_network: built keras.Model of logits, the network to be deployed.
         ema_decay: decay of the deployed average of its weights, in [0, 1); 0 for none.
         seed: of what the steps draw.
+        class_weights: how much a labeled example of each class counts, C floats >= 0; None: all alike.
 
     Attributes:
         student_network: the network that is trained to be deployed, itself or through the average of its weights.
         averaged: a copy of it with that average; None without ema_decay.
+        class_weights: variable float32 [C], or None.
+    Raises:
+        UsageError: class_weights of another length, or negative ones.
     """
 
-    def __init__(self, student_network, ema_decay=0.995, seed=0, **kwargs):
+    def __init__(self, student_network, ema_decay=0.995, seed=0, class_weights=None, **kwargs):
         super().__init__(seed, student_network.dtype_policy.compute_dtype == "float16", **kwargs)
         self.ema_decay = ema_decay
         self.student_network = student_network
         self.averaged = None
+        # A variable, not a constant of the graph: runs that share a traced step may have other labeled sets.
+        self.class_weights = None
+        if class_weights is not None:
+            if len(class_weights) != self.num_classes or min(class_weights) < 0:
+                raise UsageError(f"class_weights: expected {self.num_classes} numbers >= 0, got {class_weights}")
+            self.class_weights = self.new_state((self.num_classes,))
+            self.class_weights.assign(class_weights)
         # A second network of the same weights, for Keras to predict with as with any other.
         if ema_decay:
             self.averaged = twin(student_network)
@@ -96,6 +109,14 @@ class Method(SteppedModel):
     def num_classes(self):
         """C, values of the networks' outputs."""
         return self.student_network.output_shape[-1]
+
+    def labeled_loss(self, y, z, smoothing=0.0):
+        """Mean CE of logits float32 [b, C] against labels int32 [b], by the classes' weights: a scalar.
+
+        Args:
+            smoothing: of the labels.
+        """
+        return losses.labeled(y, z, smoothing, self.class_weights)
 
     def deployed(self):
         """The network to predict with: the average of the student's weights, or the student itself."""

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from mpl_tf import methods
+from mpl_tf.base.errors import UsageError
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from mpl_tf.run.checkpoints import Checkpoints
@@ -45,6 +47,13 @@ EVERY = [
     ("meta_semi", {}),
     ("meta_semi", {"reweighting": "signed", "pseudo_labels": "sampled", "with_labels": False}),
     ("meta_semi", {"reweighting": "constant", "pseudo_labels": "argmax", "mixup": "unlabeled", "mixup_alpha": 0.5}),
+]
+WEIGHTED = {"class_weights": (0.5, 2.0, 0.25)}
+EVERY += [
+    ("label_smoothing", WEIGHTED),
+    ("pseudo_labels", {"with_labels": True} | WEIGHTED),
+    ("mpl", {"feedback": "exact"} | WEIGHTED),
+    ("meta_semi", {"with_labels": True} | WEIGHTED),
 ]
 # The others as they are, a new one too; tiny networks are sure of little.
 EVERY += [
@@ -278,6 +287,57 @@ def test_the_objective_is_balanced_and_weight_0_is_none_to_the_bit():
     np.testing.assert_allclose(moved, -gradient.sum(axis=0), rtol=1e-4, atol=1e-6)
     assert logs[2]["norm_balance"] == pytest.approx(np.linalg.norm(gradient), rel=1e-4)
     np.testing.assert_allclose(balanced.balance.mean.variable, m, rtol=1e-5)
+
+
+# One of each method, the labeled batch taking part where it may, and all forms of the feedback.
+LABELED = {name: {} for name in METHODS} | {"pseudo_labels": {"with_labels": True}}
+LABELED["meta_semi"] = {"mixup": "none", "with_labels": True}
+LABELED["mpl"] = FORMS[0]
+LABELED = [*LABELED.items(), *(("mpl", form) for form in FORMS[2:5])]
+LABELED.append(("meta_semi", {"mixup": "none", "with_labels": False}))
+
+
+@pytest.mark.parametrize(("name", "options"), LABELED)
+def test_a_class_of_weight_2_counts_as_if_its_examples_came_twice_and_one_of_weight_0_not_at_all(name, options):
+    """In every labeled loss: the network's own, the one that the feedback is of, Meta-Semi's meta gradient."""
+    batch, labels = tiny.batch(labeled=4), np.array([0, 1, 2, 2], np.int32)
+    keys = [key for key in ("x_l", "x_l_strong") if key in batch]
+    weighted = batch | {"y_l": tf.constant(labels)}
+    twice = [0, 0, 2, 3]
+    repeated = batch | {key: tf.gather(batch[key], twice) for key in keys} | {"y_l": tf.constant(labels[twice])}
+    logs, numbers = run(tiny.make(name, class_weights=(2.0, 0.0, 1.0), **options), tiny.repeated(weighted), 2)
+    again, expected = run(tiny.make(name, **options), tiny.repeated(repeated), 2)
+    np.testing.assert_allclose(numbers, expected, rtol=1e-5, atol=1e-6)
+    for quantity in {"loss", "h"} & set(logs):
+        assert logs[quantity] == pytest.approx(again[quantity], rel=1e-3, abs=1e-6), quantity
+    without = run(tiny.make(name, **options), tiny.repeated(weighted), 2)[1]
+    if options.get("with_labels", True):  # Else Meta-Semi's labels do no more than to choose among the others.
+        assert np.abs(without - numbers).max() > 1e-5
+
+
+def test_weights_of_another_number_of_classes_are_refused():
+    for weights in ((1.0, 1.0), (1.0, 1.0, -1.0)):
+        with pytest.raises(UsageError, match="^class_weights: expected 3 numbers >= 0, got "):
+            tiny.make("supervised", class_weights=weights)
+
+
+def test_the_flags_weigh_the_classes_and_say_what_is_balanced_to(make_config):
+    labels = np.array([0, 0, 0, 0, 2, 2, 3, 3], np.int32)
+    prior = {"class_prior": (np.bincount(labels) / 8).tolist()}
+    expected = np.zeros([4])
+    expected[[0, 2, 3]] = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
+    given = make_config(method="fixmatch", balance_weight=1, class_weights="balanced", class_prior="uniform")
+    method = methods.make(given, (8, 8, 3), 4, **prior)
+    np.testing.assert_allclose(method.class_weights, expected, rtol=1e-6)
+    assert method.objective.class_weights is method.class_weights
+    np.testing.assert_array_equal(method.balance.prior, [0.25] * 4)
+    finetuned = methods.make_finetune(method.deployed(), given, **prior)
+    np.testing.assert_allclose(finetuned.class_weights, expected, rtol=1e-6)
+    assert methods.make(make_config(method="uda"), (8, 8, 3), 4, **prior).class_weights is None
+    # Noisy Student makes its classes alike, unless it is asked for the labeled shares.
+    assert methods.make(make_config(method="noisy_student"), (8, 8, 3), 4, **prior).prior is None
+    asked = methods.make(make_config(method="noisy_student", class_prior="labeled"), (8, 8, 3), 4, **prior)
+    np.testing.assert_array_equal(asked.prior, prior["class_prior"])
 
 
 def test_the_program_tells_a_method_the_classes_of_the_labeled_set(make_config):

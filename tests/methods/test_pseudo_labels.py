@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf.base.errors import UsageError
 from mpl_tf.methods.reduced_mpl import reduced_teacher
 from tests import tiny
 
@@ -82,9 +83,9 @@ def test_reduced_mpl_that_cannot_move_its_teacher_is_pseudo_labels_on_strong_vie
     np.testing.assert_allclose(tiny.flat(method.student_network.trainable_variables), expected, rtol=1e-4, atol=1e-6)
 
 
-def student_of(q, shares=None, confidence=0.3, balance=True):
+def student_of(q, shares=None, confidence=0.3, balance=True, prior=None):
     """(w, new shares) of Noisy Student for a batch of distributions, from these shares of the classes before."""
-    method = tiny.make("noisy_student", label_confidence=confidence, balance_classes=balance)
+    method = tiny.make("noisy_student", label_confidence=confidence, balance_classes=balance, class_prior=prior)
     if shares is not None:
         method.shares.variable.assign(shares)
     w, remembered, logs = method.counted(tf.constant(q, tf.float32), 10_000)
@@ -107,6 +108,14 @@ def test_classes_are_made_alike_by_their_shares():
     w, (n,), _ = student_of(Q, shares=[0.6, 0.15, 0.05], confidence=0.4)
     np.testing.assert_allclose(n, [0.599, 0.151, 0.0495], rtol=1e-5)
     np.testing.assert_allclose(w, [0.556483, 0.556483, 2.207506, 0], rtol=1e-5)
+
+
+def test_classes_are_made_as_large_as_a_prior_has_them():
+    """With n as above w is pi_c / n_c: 0.5 / 0.599 and 0.3 / 0.151."""
+    w, _, _ = student_of(Q, shares=[0.6, 0.15, 0.05], confidence=0.4, prior=[0.5, 0.3, 0.2])
+    np.testing.assert_allclose(w, [0.834725, 0.834725, 1.986755, 0], rtol=1e-5)
+    with pytest.raises(UsageError, match="^class_prior: expected 3 shares of sum 1, got "):
+        student_of(Q, prior=[0.5, 0.5])
 
 
 def test_a_rare_class_counts_at_most_ten_times():

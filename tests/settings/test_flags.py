@@ -126,6 +126,7 @@ METHODS = {  # Of the methods' flagfiles: what their papers give, whatever the d
         "label_smoothing": 0,
         "label_confidence": 0.3,
         "balance_classes": True,
+        "class_prior": "uniform",
     },
 }
 
