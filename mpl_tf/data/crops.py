@@ -20,7 +20,7 @@ def random_crop(encoded, seed, size, background=decode.WHITE):
     """Inception crop of an encoded image.
 
     Args:
-        encoded: string tensor [], of a format in mpl_tf/data/listing.py.
+        encoded: string tensor [], of a format in mpl_tf/data/file_kinds.py.
         seed: int32 [2]; the same seed gives the same crop.
         size: side of the result, pixels.
         background: RGB, what transparent images are laid on.

@@ -1,7 +1,7 @@
 """An image file to pixels, the same for training, prediction, evaluation and filtering.
 
-Pillow reads the formats of mpl_tf/data/listing.py and no other, whatever a file's name says. What is no RGB image of 8
-bits becomes one, and is counted (CONVERSIONS); transparency is laid on a background.
+Pillow reads the formats of mpl_tf/data/file_kinds.py and no other, whatever a file's name says. What is no RGB image of
+8 bits becomes one, and is counted (CONVERSIONS); transparency is laid on a background.
 """
 
 import collections
@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
 
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.data import sixteen_bit, tfrecord
-from mpl_tf.data.listing import FORMATS, KINDS
+from mpl_tf.data.file_kinds import FORMATS, KINDS
 from mpl_tf.settings.forms import BACKGROUND
 
 WHITE = (255, 255, 255)

@@ -1,9 +1,9 @@
 """Which files are images, the same for training, prediction, evaluation and filtering.
 
-An image is a file whose name ends as one of ENDINGS; a shard is one whose name `is_shard` takes. Hidden files and
-folders, and those that systems leave behind (Thumbs.db, __MACOSX), are neither images nor classes, at any depth. A
-link to a folder gives the folder's files; one walk lists each real folder once, so that loops end. A link to a file is
-a file. All that is passed over is counted by its suffix, to be told.
+mpl_tf/data/file_kinds.py says what an image is by its name, and what a shard is. Hidden files and folders, and those
+that systems leave behind (Thumbs.db, __MACOSX), are neither images nor classes, at any depth. A link to a folder gives
+the folder's files; one walk lists each real folder once, so that loops end. A link to a file is a file. All that is
+passed over is counted by its suffix, to be told.
 """
 
 import collections
@@ -13,40 +13,11 @@ import re
 from pathlib import Path
 
 from mpl_tf.base.errors import UsageError
+from mpl_tf.data import walking
+from mpl_tf.data.file_kinds import BARE, CLASSLESS, HIDDEN, KINDS, PassedOver, is_hidden, is_image, is_shard, suffix
+from mpl_tf.data.paths import Paths
 
-FORMATS = {  # Pillow's name of a format, and how its files end.
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-}
-KINDS = "JPEG, PNG, WebP, BMP, GIF or TIFF"
-ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
-# Also TFDS' NAME.tfrecord-00000-of-00002, and ImageNet's usual train-00000-of-01024.
-SHARD = re.compile(r"^[^.].*(\.tfrec(ord)?s?(-\d{5}-of-\d{5})?|-\d{5}-of-\d{5})$")
 OF = re.compile(r"-\d{5}-of-(\d{5})")
-# What Windows, macOS and network disks leave in folders, lower case.
-SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information"}
-MOST_KINDS = 8  # Of what is passed over, told by name.
-# What PassedOver counts beside suffixes.
-HIDDEN, BARE, BROKEN, SPECIAL, AGAIN = "hidden", "without suffix", "broken links", "no files", "links back"
-CLASSLESS = "images in no class folder"
-
-
-class PassedOver(collections.Counter):
-    """How many files of each suffix (lower case, with its dot) were no images, and how many names were hidden."""
-
-    def told(self, flag):
-        """One line for the user, as a tuple that is empty where nothing was passed over.
-
-        Args:
-            flag: what the user gave the folder by.
-        """
-        kinds = [f"{count} {kind}" for kind, count in sorted(self.items(), key=lambda one: (-one[1], one[0]))]
-        more = [f"{len(kinds) - MOST_KINDS} other kinds"] if len(kinds) > MOST_KINDS else []
-        return (f"{flag}: passed over what is no image: {', '.join(kinds[:MOST_KINDS] + more)}",) if kinds else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +25,12 @@ class Found:
     """What a folder holds.
 
     Attributes:
-        images: sorted list of Path.
+        images: Paths, sorted.
         shards: sorted list of Path, TFRecord shards.
         passed: PassedOver.
     """
 
-    images: list
+    images: Paths
     shards: list
     passed: PassedOver
 
@@ -68,21 +39,6 @@ def told(names, most=5):
     """Names in words, the rest of a long list counted: "a, b, c, d, e and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def is_hidden(name):
-    """Whether a file or a folder of this name belongs to the system: .DS_Store, ._x.jpg, .ipynb_checkpoints."""
-    return name.startswith(".") or name.lower() in SYSTEM
-
-
-def is_image(name):
-    """Whether a file of this name is taken for an image."""
-    return _suffix(name) in ENDINGS
-
-
-def is_shard(path):
-    """Whether a file's name is that of a TFRecord shard: *.tfrecord, *.tfrec, *.tfrecord-00000-of-00002."""
-    return SHARD.match(os.path.basename(path)) is not None
 
 
 def find(folder, flag, images=True, shards=False, may_lack=False):
@@ -98,14 +54,17 @@ def find(folder, flag, images=True, shards=False, may_lack=False):
     Raises:
         UsageError: there are none; a folder that cannot be listed; a set of shards that is not whole.
     """
-    passed = PassedOver()
-    of_images, of_shards = [], []
-    for path in [str(folder)] if os.path.isfile(folder) else walk(folder, flag, passed):
-        wanted, found = (shards, of_shards) if is_shard(path) else (images, of_images)
-        if wanted:
-            found.append(Path(path))
+    passed, root = PassedOver(), str(folder)
+    of_images, of_shards = Paths(), []
+    alone = [(*os.path.split(root), False)] if os.path.isfile(folder) else None
+    for parent, name, is_link in alone or walking.scan(root, flag, passed):
+        of_shard = is_shard(name)
+        if not (shards if of_shard else images):
+            passed[suffix(name)] += 1
+        elif of_shard:
+            of_shards.append(Path(parent, name))
         else:
-            passed[_suffix(path)] += 1
+            of_images.add(parent if alone else root, parent, name, is_link)
     if not (of_images or of_shards or may_lack):
         raise nothing(flag, folder, passed, images, shards)
     _check_whole(of_shards, flag)
@@ -139,93 +98,16 @@ def class_folders(folder, flag, passed):
         UsageError: there are none, or `folder` cannot be listed.
     """
     names = []
-    for entry in entries(folder, flag):
+    for entry in walking.entries(folder, flag):
         if is_hidden(entry.name):
             passed[HIDDEN] += 1
-        elif is_folder(entry):
+        elif walking.is_folder(entry):
             names.append(entry.name)
         else:
-            passed[CLASSLESS if is_image(entry.name) else _suffix(entry.name) or BARE] += 1
+            passed[CLASSLESS if is_image(entry.name) else suffix(entry.name) or BARE] += 1
     if not names:
         raise UsageError(f"{flag}: expected one folder of images a class, found no folder in {folder}")
     return tuple(names)
-
-
-def walk(folder, flag, passed):
-    """Paths (str) of the images and shards in a folder, in the order of sorted Paths.
-
-    A link that leads to a folder listed before, or to one that holds `folder`, is not followed.
-
-    Args:
-        folder: path.
-        flag: what the user gave it by, for messages.
-        passed: PassedOver, which counts the other files.
-    Raises:
-        UsageError: a folder that cannot be listed.
-    """
-    real = os.path.realpath(folder)
-    listed = {real, *map(str, Path(real).parents)}
-    waiting = [(str(folder), real, iter(entries(folder, flag)))]  # Folders that are not listed to their end.
-    while waiting:
-        parent, real, left = waiting[-1]
-        entry = next(left, None)
-        if entry is None:
-            waiting.pop()
-            continue
-        path = os.path.join(parent, entry.name)
-        if is_hidden(entry.name):
-            passed[HIDDEN] += 1
-        elif is_folder(entry):
-            place = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)
-            if place not in listed:
-                listed.add(place)
-                waiting.append((path, place, iter(entries(path, flag))))
-            elif entry.is_symlink():
-                passed[AGAIN] += 1
-        elif is_wanted(entry, passed):
-            yield path
-
-
-def entries(folder, flag):
-    """os.DirEntry of all names in a folder, sorted; UsageError that names `flag` where it cannot be listed."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        remedy = "give a folder" if isinstance(error, NotADirectoryError) else "mend its permissions"
-        raise UsageError(
-            f"{flag}: expected a folder that can be listed, got {folder} ({error.strerror}); {remedy}"
-        ) from error
-
-
-def is_folder(entry):
-    """Whether an os.DirEntry is a folder or a link to one; a link that cannot be followed (to itself) is none."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _is_file(entry):
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
-
-
-def is_wanted(entry, passed):
-    """Whether a name that is no folder is that of an image or a shard; it is counted where not."""
-    if not _is_file(entry):
-        passed[BROKEN if entry.is_symlink() else SPECIAL] += 1
-        return False
-    if not (is_image(entry.name) or is_shard(entry.name)):
-        passed[_suffix(entry.name) or BARE] += 1
-        return False
-    return True
-
-
-def _suffix(name):
-    return os.path.splitext(name)[1].lower()
 
 
 def _check_whole(found, flag):

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import listing
+from mpl_tf.data import walking
 
 DEEP, MOST = 2, 2000  # Levels below a folder that are looked at, and folders on each: a wrong one may be a home.
 PARTS = (".tmp.", ".incomplete")  # What TFDS has in the names of what it has not finished and does not go on with.
@@ -72,7 +72,7 @@ def _below(folder, levels):
 def _folders(folder):
     """The folders in a folder; none where it is absent or cannot be listed."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.name[0] != "." and listing.is_folder(entry))
+        return sorted(Path(entry.path) for entry in entries if entry.name[0] != "." and walking.is_folder(entry))
     return []
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mpl_tf.base import files
 from mpl_tf.base.errors import RunError, UsageError, reason
-from mpl_tf.data import decode, listing, tfrecord
+from mpl_tf.data import decode, listing, tfrecord, walking
 from mpl_tf.data.tfds import TfdsData
 from mpl_tf.filtering import patterns
 
@@ -227,7 +227,7 @@ def _tfds_chunks(spec, flag, data_dir, size):
 def _paths(spec, flag, passed):
     """Paths of image files and shards that a spec other than tfds: names; `passed` counts the others."""
     if os.path.isdir(spec):
-        yield from listing.walk(spec, flag, passed)
+        yield from walking.walk(spec, flag, passed)
     elif os.path.isfile(spec):
         if not spec.endswith(".txt"):
             yield spec

@@ -5,7 +5,7 @@ import glob
 import os
 from pathlib import Path
 
-from mpl_tf.data import listing
+from mpl_tf.data import file_kinds, walking
 
 
 def expand(pattern, flag, passed):
@@ -16,7 +16,7 @@ def expand(pattern, flag, passed):
 
     Args:
         pattern: such as photos/**/*.jpg.
-        flag, passed: as in listing.walk.
+        flag, passed: as in walking.walk.
     Returns:
         Sorted list.
     """
@@ -35,19 +35,19 @@ def expand(pattern, flag, passed):
         seen.add(place)
         part, last = parts[at], at == len(parts) - 1
         deeper = at if part == "**" else at + 1
-        matching = [entry for entry in listing.entries(folder or os.curdir, flag) if _matches(entry.name, part)]
+        matching = [entry for entry in walking.entries(folder or os.curdir, flag) if _matches(entry.name, part)]
         if last:
-            files = [entry for entry in matching if not listing.is_folder(entry) and listing.is_wanted(entry, passed)]
+            files = [entry for entry in matching if not walking.is_folder(entry) and walking.is_wanted(entry, passed)]
             found += [os.path.join(folder, entry.name) for entry in files]
             continue
         for entry in reversed(matching):
             path = os.path.join(folder, entry.name)
             back = part == "**" and entry.is_symlink() and os.path.realpath(path) in above
-            waiting += [(path, deeper)] if listing.is_folder(entry) and not back else []
+            waiting += [(path, deeper)] if walking.is_folder(entry) and not back else []
         waiting += [(folder, at + 1)] if part == "**" else []
     return sorted(found)
 
 
 def _matches(name, part):
     spelled = not glob.has_magic(part) or part.startswith(".")
-    return (spelled or not listing.is_hidden(name)) and (part == "**" or fnmatch.fnmatchcase(name, part))
+    return (spelled or not file_kinds.is_hidden(name)) and (part == "**" or fnmatch.fnmatchcase(name, part))

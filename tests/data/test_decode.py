@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import decode, listing, shards, tfrecord
+from mpl_tf.data import decode, file_kinds, shards, tfrecord
 
 SOFT = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 5, 3), np.uint8)).resize((24, 20))
 # Pillow's names of the formats, and how each is written without loss or nearly so.
@@ -47,10 +47,10 @@ def upright(image, form="PNG", background=decode.WHITE, **how):
 # ---- Formats ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", listing.FORMATS)
+@pytest.mark.parametrize("form", file_kinds.FORMATS)
 def test_every_format_is_read_whatever_the_name_says(tmp_path, form):
     colours = SOFT.quantize(64) if form == "GIF" else SOFT
-    for ending in (*listing.FORMATS[form], ".png"):
+    for ending in (*file_kinds.FORMATS[form], ".png"):
         path = saved(tmp_path / f"a{ending}", colours, form, **WRITERS[form])
         found = decode.decode(path, 20)
         expected = np.asarray(colours.convert("RGB").crop((2, 0, 22, 20)))

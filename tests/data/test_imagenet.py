@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf import data
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import imagenet, listing, shards, tfrecord
+from mpl_tf.data import file_kinds, imagenet, listing, shards, tfrecord
 from mpl_tf.settings import flags
 from tests import miniature
 
@@ -237,4 +237,4 @@ def test_what_is_passed_over_is_counted(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     passed = listing.PassedOver()
     assert len(imagenet.unlabeled_files(tmp_path, 8, passed=passed)) == 2
-    assert passed == {listing.HIDDEN: 1, ".heic": 1}
+    assert passed == {file_kinds.HIDDEN: 1, ".heic": 1}

@@ -1,4 +1,7 @@
-"""Which files are images: endings, hidden names, links and loops, what is passed over, folders that are locked."""
+"""Which files are images: endings, hidden names, links and loops, what is passed over, folders that are locked.
+
+Covers: file_kinds.py, walking.py
+"""
 
 import inspect
 import os
@@ -8,7 +11,7 @@ import sys
 import pytest
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import listing
+from mpl_tf.data import file_kinds, listing, walking
 
 
 def touch(folder, *names):
@@ -23,7 +26,7 @@ def names(folder, **options):
 
 
 def test_every_ending_of_every_format_counts_in_any_case(tmp_path):
-    endings = sorted(listing.ENDINGS)
+    endings = sorted(file_kinds.ENDINGS)
     assert endings == sorted([".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
     touch(tmp_path, *(f"a{ending}" for ending in endings), *(f"B{ending.upper()}" for ending in endings))
     assert len(names(tmp_path)[0]) == 20
@@ -33,7 +36,7 @@ def test_others_are_counted_by_suffix_and_told_in_one_line(tmp_path):
     touch(tmp_path, "a.jpg", "b.HEIC", "deep/c.heic", "deep/d.txt", "e", "f.tfrecord")
     found, passed = names(tmp_path)
     assert found == ["a.jpg"]
-    assert passed == {".heic": 2, ".txt": 1, listing.BARE: 1, ".tfrecord": 1}
+    assert passed == {".heic": 2, ".txt": 1, file_kinds.BARE: 1, ".tfrecord": 1}
     (line,) = passed.told("--images")
     assert line == "--images: passed over what is no image: 2 .heic, 1 .tfrecord, 1 .txt, 1 without suffix"
     assert listing.PassedOver().told("--images") == ()
@@ -60,14 +63,14 @@ HIDDEN = (
 def test_hidden_names_are_no_images_at_any_depth(tmp_path):
     touch(tmp_path, "a.jpg", "deep/b.jpg", *HIDDEN)
     found, passed = names(tmp_path)
-    assert found == ["a.jpg", "deep/b.jpg"] and passed == {listing.HIDDEN: len(HIDDEN)}
+    assert found == ["a.jpg", "deep/b.jpg"] and passed == {file_kinds.HIDDEN: len(HIDDEN)}
 
 
 def test_hidden_names_are_no_classes_and_files_beside_the_classes_are_counted(tmp_path):
     touch(tmp_path, "cat/a.jpg", "dog/a.jpg", "x.jpg", "notes.txt", *HIDDEN[:6])
     passed = listing.PassedOver()
     assert listing.class_folders(tmp_path, "--labeled_dir", passed) == ("cat", "dog")
-    assert passed == {listing.HIDDEN: 6, listing.CLASSLESS: 1, ".txt": 1}
+    assert passed == {file_kinds.HIDDEN: 6, file_kinds.CLASSLESS: 1, ".txt": 1}
     with pytest.raises(UsageError, match="^--labeled_dir: expected one folder of images a class, found no folder in "):
         listing.class_folders(tmp_path / "cat", "--labeled_dir", passed)
 
@@ -95,7 +98,7 @@ def test_a_link_to_a_folder_gives_its_images_once(tmp_path):
     (tmp_path / "more/second").symlink_to(tmp_path / "pool")
     (tmp_path / "more/third").symlink_to("../pool/deep")
     found, passed = names(tmp_path / "more")
-    assert found == ["3.jpg", "first/1.jpg", "first/deep/2.jpg"] and passed == {listing.AGAIN: 2}
+    assert found == ["3.jpg", "first/1.jpg", "first/deep/2.jpg"] and passed == {file_kinds.AGAIN: 2}
 
 
 def test_class_folders_may_be_links(tmp_path):
@@ -112,7 +115,7 @@ def test_loops_end_and_lead_to_no_other_images(tmp_path):
     (tmp_path / "labeled/cat/root").symlink_to(tmp_path)
     (tmp_path / "labeled/cat/all").symlink_to("..")
     found, passed = names(tmp_path / "labeled/cat")
-    assert found == ["2.jpg", "deep/3.jpg"] and passed == {listing.AGAIN: 4}
+    assert found == ["2.jpg", "deep/3.jpg"] and passed == {file_kinds.AGAIN: 4}
 
 
 def test_links_to_files_are_files_and_broken_ones_are_told(tmp_path):
@@ -122,7 +125,7 @@ def test_links_to_files_are_files_and_broken_ones_are_told(tmp_path):
     (tmp_path / "d").symlink_to("gone")
     os.mkfifo(tmp_path / "e.jpg")
     found, passed = names(tmp_path)
-    assert found == ["a.jpg", "b.jpg"] and passed == {listing.BROKEN: 2, listing.SPECIAL: 1}
+    assert found == ["a.jpg", "b.jpg"] and passed == {file_kinds.BROKEN: 2, file_kinds.SPECIAL: 1}
 
 
 def test_links_that_cannot_be_followed_are_broken_ones(tmp_path):
@@ -132,7 +135,7 @@ def test_links_that_cannot_be_followed_are_broken_ones(tmp_path):
         (place / "through_a_file.jpg").symlink_to(tmp_path / "cat/a.jpg/b.jpg")
         (place / "long.jpg").symlink_to("x" * 300)
     found, passed = names(tmp_path / "cat")
-    assert found == ["a.jpg"] and passed == {listing.BROKEN: 3}
+    assert found == ["a.jpg"] and passed == {file_kinds.BROKEN: 3}
     assert listing.class_folders(tmp_path, "--labeled_dir", listing.PassedOver()) == ("cat",)
 
 
@@ -147,7 +150,7 @@ def test_a_tree_deeper_than_pythons_stack(tmp_path):
     before = sys.getrecursionlimit()
     try:
         sys.setrecursionlimit(len(inspect.stack(0)) + 50)
-        found = list(listing.walk(tmp_path, "--images", listing.PassedOver()))
+        found = list(walking.walk(tmp_path, "--images", listing.PassedOver()))
     finally:
         sys.setrecursionlimit(before)
     assert len(found) == 1 and found[0].count("/d") >= 100
@@ -199,3 +202,31 @@ def test_names_that_are_no_text(tmp_path):
         pass
     (path,) = listing.find(tmp_path, "--images").images
     assert os.fsencode(path) == raw
+
+
+def test_listing_tells_how_far_it_is_where_that_takes_long(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(walking, "TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(walking, "LOOKED", 4)
+    touch(tmp_path, *(f"{number}.jpg" for number in range(5)), *(f"deep/{number}.txt" for number in range(4)))
+    assert len(listing.find(tmp_path, "--unlabeled_dir").images) == 5
+    out, err = capsys.readouterr()
+    told = [f"mpl_tf: --unlabeled_dir: {tmp_path}: {count} names so far" for count in (4, 8)]
+    assert out == "" and err.splitlines() == told
+
+
+def test_no_file_is_looked_at_that_is_no_link(tmp_path, monkeypatch):
+    touch(tmp_path, "a.jpg", "deep/b.jpg", "deep/c.png")
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    looked, calls = [], {name: getattr(os, name) for name in ("stat", "lstat")}
+    with monkeypatch.context() as patched:
+        for name, call in calls.items():
+            patched.setattr(os, name, lambda path, *a, call=call, **k: looked.append(str(path)) or call(path, *a, **k))
+        found = list(walking.scan(str(tmp_path), "--images", listing.PassedOver()))
+    assert not [path for path in looked if path.endswith((".jpg", ".png"))]
+    deep = str(tmp_path / "deep")
+    assert found == [
+        (str(tmp_path), "a.jpg", False),
+        (deep, "b.jpg", False),
+        (deep, "c.png", False),
+        (str(tmp_path), "link.jpg", True),
+    ]

@@ -1,0 +1,135 @@
+"""Going through folders of any size: no file is opened, and none but links is looked at.
+
+A million files take some seconds, and how many names there are so far is told meanwhile.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mpl_tf.base import console
+from mpl_tf.base.errors import UsageError
+from mpl_tf.data.file_kinds import AGAIN, BARE, BROKEN, HIDDEN, SPECIAL, is_hidden, is_image, is_shard, suffix
+
+TOLD_SECONDS, LOOKED = 3.0, 2**13  # Between lines of progress; names between looks at the clock.
+
+
+def walk(folder, flag, passed):
+    """Paths (str) of the images and shards in a folder, in the order of sorted Paths.
+
+    A link that leads to a folder listed before, or to one that holds `folder`, is not followed.
+
+    Args:
+        folder: path.
+        flag: what the user gave it by, for messages.
+        passed: PassedOver, which counts the other files.
+    Raises:
+        UsageError: a folder that cannot be listed.
+    """
+    return (os.path.join(parent, name) for parent, name, _ in scan(str(folder), flag, passed))
+
+
+def scan(root, flag, passed):
+    """The same as tuples of a file's folder (str), its name (str) and whether it is a link; `root` is a str."""
+    progress, real = _Progress(flag, root), os.path.realpath(root)
+    listed = {real, *map(str, Path(real).parents)}
+    waiting = [(root, real, _contents(root, flag, passed, progress))]  # Folders that are not gone through to their end.
+    while waiting:
+        parent, real, contents = waiting[-1]
+        name = next(contents.left, None)
+        if name is None:
+            waiting.pop()
+        elif name not in contents.folders:
+            yield parent, name, name in contents.links
+        else:
+            path, is_link = os.path.join(parent, name), contents.folders[name]
+            place = os.path.realpath(path) if is_link else os.path.join(real, name)
+            if place not in listed:
+                listed.add(place)
+                waiting.append((path, place, _contents(path, flag, passed, progress)))
+            elif is_link:
+                passed[AGAIN] += 1
+
+
+class _Contents(NamedTuple):
+    """What counts of a folder: iterator of sorted names; whether a folder is a link, by its name; files that are."""
+
+    left: Iterator
+    folders: dict
+    links: set
+
+
+def _contents(folder, flag, passed, progress):
+    names, folders, links = [], {}, set()
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:  # An entry takes several times the memory of its name.
+                progress.add()
+                if is_hidden(entry.name):
+                    passed[HIDDEN] += 1
+                elif is_folder(entry):
+                    folders[entry.name] = entry.is_symlink()
+                    names.append(entry.name)
+                elif is_wanted(entry, passed):
+                    names.append(entry.name)
+                    if entry.is_symlink():
+                        links.add(entry.name)
+    except OSError as error:
+        raise _cannot_be_listed(folder, flag, error) from error
+    return _Contents(iter(sorted(names)), folders, links)
+
+
+class _Progress:
+    """Tells on stderr how many names were listed, where that takes long."""
+
+    def __init__(self, flag, folder):
+        self._about, self._count, self._told = f"{flag}: {folder}", 0, time.perf_counter()
+
+    def add(self):
+        """One more."""
+        self._count += 1
+        if not self._count % LOOKED and time.perf_counter() - self._told > TOLD_SECONDS:
+            self._told = time.perf_counter()
+            console.tell(f"{self._about}: {self._count:,} names so far")
+
+
+def entries(folder, flag):
+    """os.DirEntry of all names in a folder, sorted; UsageError that names `flag` where it cannot be listed."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise _cannot_be_listed(folder, flag, error) from error
+
+
+def _cannot_be_listed(folder, flag, error):
+    remedy = "give a folder" if isinstance(error, NotADirectoryError) else "mend its permissions"
+    return UsageError(f"{flag}: expected a folder that can be listed, got {folder} ({error.strerror}); {remedy}")
+
+
+def is_folder(entry):
+    """Whether an os.DirEntry is a folder or a link to one; a link that cannot be followed (to itself) is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry):
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def is_wanted(entry, passed):
+    """Whether a name that is no folder is that of an image or a shard; it is counted where not."""
+    if not _is_file(entry):
+        passed[BROKEN if entry.is_symlink() else SPECIAL] += 1
+        return False
+    if not (is_image(entry.name) or is_shard(entry.name)):
+        passed[suffix(entry.name) or BARE] += 1
+        return False
+    return True
