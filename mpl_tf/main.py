@@ -69,7 +69,7 @@ def train(config, make=None):
     with workdir.claimed(config, writes=not (joined and joined.index)):
         # The same command again changes nothing, unless the outcome was lost since.
         found = workdir.results(config.workdir)
-        if workdir.reached(found, config.train_steps) and results.has_student(config.workdir):
+        if workdir.reached(found, config.train_steps) and results.intact(config):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
             return
 
@@ -94,7 +94,7 @@ def _train(config, devices, make):
 
     from mpl_tf import data, methods
     from mpl_tf.models import saved
-    from mpl_tf.run import export, features, fixed_teacher, longer
+    from mpl_tf.run import features, fixed_teacher, longer, outcome
     from mpl_tf.run.phase import Phase, run_phase
 
     # Everything that can be refused is refused before the first file is written.
@@ -126,26 +126,14 @@ def _train(config, devices, make):
     with devices.scope():
         about = {"stretches": stretches, **dataset.facts}
         method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **about)
-    trained = run_phase(Phase("train", config.train_steps, config.labeled_batch), method, dataset, config)
+    phase = Phase("train", config.train_steps, config.labeled_batch, since=stretches[-1][0])
+    trained = run_phase(phase, method, dataset, config)
 
-    def exported(network):
-        return export.deployable(devices.whole(network), dataset)
-
-    # Finetuning changes the deployed network itself: what is scored as it was before is copied first.
-    scored = {role: exported(learner.network) for role, learner in method.scored_learners().items()}
-    if row.finetuned and config.finetune_steps:
-        scored["before_finetune"] = exported(method.deployed())
-        with devices.scope():
-            finetune = methods.make_finetune(method.deployed(), config, dataset.class_prior)
-        finetuning = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
-        run_phase(finetuning, finetune, dataset, config)
-
-    # All hosts export, as their devices may hold a share of the weights each; one writes.
-    student = exported(method.deployed())
+    student, others = outcome.networks(method, dataset, config, devices)
     if devices.writes:
-        scored |= {role: saved.load(path) for role, path in teacher_files.items()}
-        whole, extended = features.whole(backbone, student, dataset), longer.told(config, stretches)
-        told = results.headline(results.write(config, dataset, student, scored, trained, whole, extended))
+        kept, extended = outcome.kept(config, student, others, backbone, dataset), longer.told(config, stretches)
+        others |= {role: saved.load(path) for role, path in teacher_files.items()}
+        told = results.headline(results.write(config, dataset, student, others, trained, kept, extended))
         print(f"{told}; everything is in {config.workdir}")
 
 

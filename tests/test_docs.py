@@ -112,6 +112,8 @@ def test_the_notebook_example_runs(capsys):
 def test_every_column_of_the_tables_is_explained():
     page = ROOT / "docs/workdir.md"
     assert {code(row[0])[0] for row in table(page, "| the run's own column |")} == set(OWN_COLUMNS)
+    told = {name for row in table(page, "| validation's column |") for name in code(row[0])}
+    assert told == {f"{role}_{kind}" for role in ("val", "val_teacher") for kind in ("accuracy", "loss")}
     explained = [code(row[0])[0] for row in table(page, "| column | what it is |")]
     # A family of methods explains the columns that it has alone where it is explained itself.
     explained += re.findall(r"^- column `(\w+)`: \S", (ROOT / "docs/methods.md").read_text(), re.MULTILINE)

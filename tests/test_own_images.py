@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -204,3 +205,43 @@ def test_folders_that_are_not_what_they_seem_are_refused_before_training(run, tm
     assert main.main([*command(run, tmp_path / "run"), *folders]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and told in lines[0] and not Path(tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("how", ["--validation_fraction=0.4", "--validation_dir"])
+def test_a_run_without_test_images_has_validation_scores_alone(run, tmp_path, capsys, how):
+    """The last epoch's column is the student's score, and the test images may come later."""
+    given = how if "=" in how else f"{how}={run / 'test'}"
+    workdir = tmp_path / "run"
+    folders = [flag for flag in command(run, workdir) if not flag.startswith("--test_dir")]
+    assert main.main([*folders, given]) == 0
+    out, found = capsys.readouterr().out, json.loads((workdir / "results.json").read_text())
+    count = 3 if "dir" in how else 4  # 0.4 of classes of 3, 3 and 4: one and one, and 1.6 are two.
+    assert "test" not in found and found["validation"]["n"] == count
+    assert out.splitlines()[-1].startswith("validation top-1 ") and f" on {count} examples; no test images; " in out
+    assert f"{found['num_labeled']} labeled, 0 unlabeled, {count} validation, 0 test examples" in out
+    with open(workdir / "metrics.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["val_accuracy"]) == found["validation"]["top1"]
+    # Another share is another run; other test images are told, and scored when they are there.
+    assert main.main([*folders, "--validation_fraction=0.5"]) == 2
+    assert "--validation_fraction" in capsys.readouterr().err
+    assert main.main(["--mode=evaluate", f"--workdir={workdir}"]) == 2
+    assert capsys.readouterr().err.endswith("--test_dir: expected an existing folder of images, got nothing\n")
+    assert main.main(["--mode=evaluate", f"--workdir={workdir}", f"--test_dir={run / 'test'}"]) == 0
+    scored = json.loads(capsys.readouterr().out)["test"]
+    assert scored["n"] == 3 and (scored == found["validation"]) is ("dir" in how)
+
+
+def test_validation_leaves_training_as_it_is(run, finished, tmp_path):
+    assert (
+        main.main(command(run, tmp_path / "run", f"--validation_dir={shutil.copytree(run / 'test', tmp_path / 'v')}"))
+        == 0
+    )
+    plain, validated = (
+        keras.models.load_model(folder / "student.keras", compile=False).get_weights()
+        for folder in (finished, tmp_path / "run")
+    )
+    for one, two in zip(plain, validated, strict=True):
+        np.testing.assert_array_equal(one, two)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["test"] == results["validation"] == json.loads((finished / "results.json").read_text())["test"]

@@ -112,8 +112,16 @@ class Devices(abc.ABC):
     # ---- Several hosts ----------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
+    def everywhere(self, number):
+        """The integers with which the hosts come here, list of int, those of the one that writes first; each waits."""
+
     def same(self, number):
         """Whether all hosts come here with the same integer; each waits for the others."""
+        return len(set(self.everywhere(number))) == 1
+
+    def first(self, number):
+        """The integer with which the host that writes comes here, on all hosts; each waits for the others."""
+        return self.everywhere(number)[0]
 
     def meet(self):
         """Wait until all hosts have come here."""

@@ -104,13 +104,13 @@ class Replicas(Devices):
         )
         return list(self.strategy.experimental_local_results(self.strategy.run(function, args=(each,))))
 
-    def same(self, number):
+    def everywhere(self, number):
         """By a collective of the workers."""
         if self.hosts == 1:
-            return True
+            return [number]
         # One number a replica, gathered on every worker: whoever is late is waited for.
         numbers = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
-        return len(set(self.strategy.gather(numbers, axis=0).numpy().tolist())) == 1
+        return self.strategy.gather(numbers, axis=0).numpy().tolist()
 
     def replica_id(self):
         """As tf.distribute numbers its replicas."""

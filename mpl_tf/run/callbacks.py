@@ -12,14 +12,16 @@ from mpl_tf.devices import distribute
 
 SKIPS_ALLOWED = 10  # Steps in a row with gradients that are not finite.
 MEASURED_SECONDS = 3.0  # Of steps, before the length of the run is told.
-SHOWN = ("loss", "student_loss", "uda_loss", "consistency_loss", "h", "feedback_share", "accuracy", "images_per_second")
+SHOWN = ("loss", "student_loss", "uda_loss", "consistency_loss", "h", "feedback_share", "accuracy")
+SHOWN += ("val_accuracy", "val_teacher_accuracy", "images_per_second")
 
 
 class Progress(keras.callbacks.Callback):
     """A bar over the whole phase with its ETA and images/s; adds `step` and `images_per_second` to the epoch's logs.
 
-    Where there is no terminal, one line an epoch. Where there is no accelerator, the first measured steps tell how long
-    the phase will take and what shortens it.
+    The rate is that of training alone; the time that is left has validation in it. Where there is no terminal, one line
+    an epoch. Where there is no accelerator, the first measured steps tell how long the phase will take and what
+    shortens it.
 
     Args:
         phase: the Phase.
@@ -44,7 +46,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """`batch` is the number of the epoch's last step done, from 0."""
-        now = time.perf_counter()
+        self.last = now = time.perf_counter()
         self.step = self.began[0] + batch + 1
         # The first call compiles, for as long as minutes: the clock that tells the length starts after it.
         if self.after_first is None:
@@ -53,19 +55,24 @@ class Progress(keras.callbacks.Callback):
             self._tell_length(now)
         if self.terminal:
             values = logs | {"images_per_second": self._rate(self.began, now)}
-            self.bar.update(self.step, [(key, values[key]) for key in SHOWN if key in values])
+            self.bar.update(self.step, [(key, values[key]) for key in SHOWN if key in values], finalize=False)
 
     def on_epoch_end(self, epoch, logs=None):
         """Complete the epoch's logs; a line where no bar is shown."""
         # The callbacks after this one, the table and TensorBoard, find both in the same dict.
         now = time.perf_counter()
-        logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, now)
-        if self.shown and not self.terminal:
+        logs["step"], logs["images_per_second"] = self.step, self._rate(self.began, self.last)
+        if self.terminal:
+            values = [(key, logs[key]) for key in SHOWN if key in logs]
+            self.bar.update(self.step, values, finalize=self.step == self.phase.steps or self.model.stop_training)
+        elif self.shown:
             # The first call is left out of the estimate, unless nothing else has been measured yet.
             since = self.after_first if self.step > self.after_first[0] else self.began
             left = (self.phase.steps - self.step) * self.images_per_step / self._rate(since, now)
             values = "  ".join(f"{key} {logs[key]:.4g}" for key in SHOWN if key in logs)
             print(f"{self.phase.name} {self.step}/{self.phase.steps}  {values}  {duration(left)} left", flush=True)
+        if self.step == self.after_first[0]:  # The first validation, which compiles too, is behind as well.
+            self.after_first = self.step, now
 
     def _rate(self, since, now):
         """Images a second since (step, time)."""

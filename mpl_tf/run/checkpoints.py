@@ -25,16 +25,20 @@ class Checkpoints:
         method: compiled Method.
         folder: where the checkpoints lie.
         keep: how many of the newest are kept.
+        keep_best: whether that of the best validation score is kept too.
 
     Attributes:
         writes: whether this process writes them; of several workers, which share the folder, only the chief does.
         step, seconds: variables: steps done, seconds of training so far.
         totals: float64 variable [len(log_names)]: sum of each logged quantity over the steps up to `totals_step`.
         csv_crc: int64 variable: checksum of the table of metrics up to the step; -1: there is none yet.
+        best_step, best_right: int64 variables: the step of the best validation score, the first of equals, and how many
+            examples were right then; 0 and -1: there is none yet.
     """
 
-    def __init__(self, method, folder, keep):
-        self.method, self.folder, self.keep, self.writes = method, Path(folder), keep, method.devices.writes
+    def __init__(self, method, folder, keep, keep_best=False):
+        self.method, self.folder, self.writes = method, Path(folder), method.devices.writes
+        self.keep, self.keep_best = keep, keep_best
 
         # All in one file, so that a step, its weights and what is known of it are of one moment.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -42,12 +46,16 @@ class Checkpoints:
         self.totals = tf.Variable(tf.zeros([len(method.log_names)], tf.float64), trainable=False)
         self.totals_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.csv_crc = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_right = tf.Variable(-1, dtype=tf.int64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(
             step=self.step,
             seconds=self.seconds,
             totals=self.totals,
             totals_step=self.totals_step,
             csv_crc=self.csv_crc,
+            best_step=self.best_step,
+            best_right=self.best_right,
             **method.state(),
         )
 
@@ -80,6 +88,29 @@ class Checkpoints:
                 "damaged; delete this folder to train from the start"
             )
         return 0
+
+    def restore_best(self):
+        """Give the method the variables that it had at the best validation score; nothing is saved after that.
+
+        Raises:
+            RunError: that checkpoint cannot be read.
+        """
+        path = self._prefix(int(self.best_step.numpy()))
+        if path == self._prefix(int(self.step.numpy())):
+            return
+        try:
+            self._checkpoint.read(path).assert_consumed()
+        except Exception as error:  # As in `restore`; no other one is as good.
+            raise RunError(
+                f"{path}, the best by its validation score, cannot be read ({reason(error)}); delete {self.folder} to "
+                "train from the start"
+            ) from error
+
+    def note(self, right, step):
+        """Remember a validation score, int of examples that were right after `step` steps, if it is the best so far."""
+        if right > int(self.best_right.numpy()):
+            self.best_right.assign(right)
+            self.best_step.assign(step)
 
     def add(self, means, step):
         """Count the means of the logged quantities over the steps since the last call, which end at `step`.
@@ -140,11 +171,21 @@ class Checkpoints:
 
         # Newer ones are there where the run went on from an older one; their time comes when they are written anew.
         older = [found for found in listed(self.folder) if found <= step]
-        kept, gone = older[: self.keep], older[self.keep :]
-        paths = [f"ckpt-{found}" for found in reversed(kept)]
+        kept = set(older[: self.keep])
+        # Of each one that is kept, the best that it knows: where the newest is damaged, the one before it counts.
+        kept |= {self._best_of(found) for found in kept} if self.keep_best else set()
+        paths = [f"ckpt-{found}" for found in reversed(older) if found in kept]
         tf.compat.v1.train.update_checkpoint_state(str(self.folder), paths[-1], paths)
-        for found in gone:
-            self._remove(found)
+        for found in older:
+            if found not in kept:
+                self._remove(found)
+
+    def _best_of(self, step):
+        """The best step that the checkpoint of a step knows; its own where it cannot be read."""
+        try:
+            return int(tf.train.load_checkpoint(self._prefix(step)).get_tensor(f"best_step{VALUE}"))
+        except Exception:  # Damaged: `restore` tells it.
+            return step
 
     def _remove(self, step):
         """A checkpoint, its index first: killed in between, the rest is no checkpoint and is swept."""

@@ -86,12 +86,21 @@ def evaluate_real(model, source, batch):
 
 def _predictions(model, source, batch):
     """Logits float64 [N, C] and labels [N, ...] of all examples."""
+    return tuple(np.concatenate(arrays) for arrays in zip(*answers(model, source, batch), strict=True))
+
+
+def answers(model, source, batch):
+    """What a deployable model says of a source's examples, each once and in order, a piece at a time.
+
+    Args:
+        model, source, batch: as in `evaluate`.
+    Yields:
+        (logits, labels): float64 [n, C]; [n, ...] as the source has them.
+    """
     # Whole batches in each piece, so that none is padded and none is counted twice.
     examples = max(PIECE, PIECE_BYTES // (4 * math.prod(source.shape)))
-    pieces = source.pieces(batch * -(-examples // batch))
-    answers = [(model.predict(images, batch_size=batch, verbose=0), labels) for images, labels in pieces]
-    logits, labels = (np.concatenate(arrays) for arrays in zip(*answers, strict=True))  # [N, C], [N, ...]
-    return np.asarray(logits, np.float64), labels
+    for images, labels in source.pieces(batch * -(-examples // batch)):
+        yield np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64), labels
 
 
 def softmax(logits):

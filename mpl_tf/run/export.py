@@ -29,6 +29,11 @@ def deployable(network, dataset):
     return keras.Model(inputs, copy(x), name=network.name)
 
 
+def refresh(model, network):
+    """Give a model that `deployable` made of a network the weights that the network has now."""
+    model.layers[-1].set_weights(network.get_weights())
+
+
 def save(model, path):
     """Write a model in Keras' own format, in one step."""
 

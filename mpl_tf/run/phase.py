@@ -13,6 +13,7 @@ from mpl_tf.data import pipeline
 from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.run.metrics_csv import MetricsCsv
+from mpl_tf.run.validation import Validation, over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +25,19 @@ class Phase:
         steps: its length, >= 1.
         batch: labeled examples a step over all replicas.
         steps_flag: the flag that gave its length, for messages.
+        since: step from which --patience counts; of a run that was made longer, where it went on.
     """
 
     name: str
     steps: int
     batch: int
     steps_flag: str = "train_steps"
+    since: int = 0
+
+    @property
+    def chooses(self):
+        """Whether its validation scores choose (--keep, --patience): those of the main phase do."""
+        return self.name == "train"
 
     @property
     def metrics_name(self):
@@ -44,12 +52,15 @@ class PhaseResult(NamedTuple):
     images_per_second: over the same time, labeled and unlabeled examples of all replicas.
     means: dict of quantity to its mean over the phase's steps.
     skipped_steps: how many had gradients that were not finite.
+    validated: of a phase with validation examples, dict: trained_steps, fewer than asked for where stopped_early;
+        best_step, with best_val_accuracy; student_step, at which the network has the weights that it is left with.
     """
 
     seconds: float
     images_per_second: float
     means: dict
     skipped_steps: int
+    validated: dict = {}
 
 
 def run_phase(phase, method, dataset, config):
@@ -69,21 +80,21 @@ def run_phase(phase, method, dataset, config):
     """
     # Where the phase stands: at its newest checkpoint, the same on all hosts; maybe in the middle of an epoch.
     workdir, devices = Path(config.workdir), method.devices
-    checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints)
+    keep_best = phase.chooses and config.keep == "best"
+    checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints, keep_best)
     start = _restore(checkpoints, devices)
     method.within_epoch = start % config.steps_per_epoch > 0
     method.features = dataset.backbone and functools.partial(dataset.backbone, training=False)
 
-    # Who tells of it: a person at the terminal, the table and TensorBoard; of several hosts, one.
     images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(phase, start, images_per_step, shown=devices.writes)
-    loggers, metrics = [], None
-    if devices.writes:
-        metrics = MetricsCsv(workdir / phase.metrics_name, start, int(checkpoints.csv_crc.numpy()))
-        loggers = [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
+    told, metrics = _tellers(phase, method, dataset, config, checkpoints, progress)
 
     with Saver(checkpoints, progress, config.save_minutes, metrics, config.steps_per_epoch) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
+            # A run that had ended early does so again.
+            if over(checkpoints, phase, config, progress.step):
+                break
             # Batches are a function of the step: nothing is replayed to come to the first one.
             data = pipeline.training_batches(dataset, config, method.batch_keys, phase.batch, first, last, devices)
             epoch, length = first // config.steps_per_epoch, min(last - first, config.steps_per_epoch)
@@ -95,7 +106,7 @@ def run_phase(phase, method, dataset, config):
                     steps_per_epoch=length,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[progress, *loggers, saver],
+                    callbacks=[*told, saver],
                 )
             except tf.errors.OpError as error:
                 # An image that cannot be read ends the run, but not what was learned before it.
@@ -104,13 +115,47 @@ def run_phase(phase, method, dataset, config):
                     saver.save()
                 raise failure or error from error
 
-    if not devices.writes:
-        return None
+    # Before the method gets the best step's variables, as the counts are among them.
+    result = _result(phase, method, dataset, config, checkpoints, images_per_step) if devices.writes else None
+    if keep_best:
+        checkpoints.restore_best()
+    return result
+
+
+def _tellers(phase, method, dataset, config, checkpoints, progress):
+    """(callbacks, MetricsCsv or None): who scores an epoch and tells of it, in the order in which they are called."""
+    # A person at the terminal, the table and TensorBoard; of several hosts, one.
+    told, metrics, workdir = [progress], None, Path(config.workdir)
+    if method.devices.writes:
+        metrics = MetricsCsv(workdir / phase.metrics_name, progress.step, int(checkpoints.csv_crc.numpy()))
+        told += [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
+    if dataset.validation is not None:
+        told.insert(0, Validation(method, dataset, config, phase, checkpoints, progress))
+    return told, metrics
+
+
+def _result(phase, method, dataset, config, checkpoints, images_per_step):
+    """The PhaseResult of a phase that has come to its end, told where that is an early one."""
     # Of all starts, as the checkpoints have summed them up.
-    seconds = float(checkpoints.seconds.numpy())
-    return PhaseResult(
-        seconds, images_per_step * phase.steps / seconds, checkpoints.means(), int(method.skipped.numpy()[0])
-    )
+    seconds, steps = float(checkpoints.seconds.numpy()), int(checkpoints.step.numpy())
+    rate, skipped = images_per_step * steps / seconds, int(method.skipped.numpy()[0])
+    if dataset.validation is None:
+        return PhaseResult(seconds, rate, checkpoints.means(), skipped)
+    best, right = int(checkpoints.best_step.numpy()), int(checkpoints.best_right.numpy())
+    validated = {
+        "trained_steps": steps,
+        "stopped_early": steps < phase.steps,
+        "best_step": best,
+        "best_val_accuracy": right / len(dataset.validation),
+        "student_step": best if checkpoints.keep_best else steps,
+    }
+    if steps < phase.steps:
+        print(
+            f"{phase.name} stopped early at step {steps} of {phase.steps}: validation accuracy {right}/"
+            f"{len(dataset.validation)} at step {best}, none better in {config.patience} epochs",
+            flush=True,
+        )
+    return PhaseResult(seconds, rate, checkpoints.means(), skipped, validated)
 
 
 def _restore(checkpoints, devices):

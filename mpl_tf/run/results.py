@@ -4,12 +4,13 @@ from pathlib import Path
 
 from mpl_tf.base import console, files
 from mpl_tf.run import workdir
+from mpl_tf.settings.catalogue import METHODS
 
 FOUR = ("top1", "top5", "loss", "n")  # The scores of the networks that are not deployed.
 
 
-def write(config, dataset, student, others, trained, whole, extended=()):
-    """Export the student, score it and the other networks, and write results.json last: it says that a run is finished.
+def write(config, dataset, student, others, trained, models, extended=()):
+    """Export the networks, score them all, and write results.json last: it says that a run is finished.
 
     Args:
         config: Config of the run.
@@ -17,16 +18,17 @@ def write(config, dataset, student, others, trained, whole, extended=()):
         student: deployable keras.Model (export.deployable), the run's outcome.
         others: dict of role to deployable keras.Model: the run's other networks, to be scored.
         trained: PhaseResult of the main phase.
-        whole: the student as it is exported: a keras.Model of the images themselves.
+        models: dict of a file's name to the keras.Model that it is to hold (outcome.kept), the student's among them.
         extended: how the run was made longer (longer.told).
     Returns:
         The content of results.json, dict.
     """
     from mpl_tf.run import evaluate, export  # Deferred: they bring Keras.
 
-    # The student first: what follows takes time, and may be done again from the checkpoints if it is cut off.
+    # The networks first: what follows takes time, and may be done again from the checkpoints if it is cut off.
     workdir = Path(config.workdir)
-    export.save(whole, workdir / "student.keras")
+    for name, model in models.items():
+        export.save(model, workdir / name)
     # Where there are no test images, the validation images stand for them in all but the name.
     parts = {"test": dataset.test, "validation": dataset.validation}
     parts = {name: part for name, part in parts.items() if part is not None}
@@ -45,6 +47,7 @@ def write(config, dataset, student, others, trained, whole, extended=()):
         **({"extended": extended} if extended else {}),
         **{name: scores for name, (scores, _) in scored.items()},
         **({"scored_on": config.scored_on} if config.scored_on != "test" else {}),
+        **trained.validated,
         **real_score(student, dataset, config.eval_batch),
         "other_networks": {role: {name: scores[name] for name in FOUR} for role, scores in beside.items()},
         "seconds": trained.seconds,
@@ -73,16 +76,25 @@ def real_score(model, dataset, batch):
     return {"real": evaluate.evaluate_real(model, dataset.real, batch)} if dataset.real else {}
 
 
-def has_student(folder):
-    """Whether the student of a finished run is as it was written; if not, what happens now is told."""
+def kept(config):
+    """Names of the networks' files that come with the results: tuple of str."""
+    teacher = config.keep_teacher and "teacher" in METHODS[config.method].networks
+    return ("student.keras", "teacher.keras") if teacher else ("student.keras",)
+
+
+def intact(config):
+    """Whether the networks of a finished run are as they were written; if not, what happens now is told."""
     from mpl_tf.models import saved  # Deferred: it brings Keras.
 
-    path = Path(folder) / "student.keras"
-    damage = saved.damaged(path)
-    if damage:
-        source = "from the last checkpoint" if workdir.newest(folder) else "from the start, as no checkpoint is left"
-        console.tell(f"{path} is not as it was written ({damage}); it is made again {source}")
-    return damage is None
+    for name in kept(config):
+        path = Path(config.workdir) / name
+        damage = saved.damaged(path)
+        if damage:
+            known = workdir.newest(config.workdir)
+            source = "from the last checkpoint" if known else "from the start, as no checkpoint is left"
+            console.tell(f"{path} is not as it was written ({damage}); it is made again {source}")
+            return False
+    return True
 
 
 def about(config, dataset, weights, stretches):
@@ -121,4 +133,9 @@ def headline(results):
         for part, scores in told.items()
         if scores
     ]
-    return "; ".join([*lines, *([] if "test" in results else ["no test images"])]) + note
+    lines += [] if "test" in results else ["no test images"]
+    if results.get("stopped_early"):
+        lines.append(f"stopped early at step {results['trained_steps']} of {results['steps']}")
+    if results.get("student_step") != results.get("trained_steps"):
+        lines.append(f"the best step by validation, {results['student_step']}, is kept")
+    return "; ".join(lines) + note

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
-from mpl_tf.settings.validation_checks import INSTEAD, spared_test, validation
+from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
 
@@ -162,10 +162,21 @@ CHECKS = (
     (imbalance, ("dataset", "class_weights", "balanced_batches")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (validation, ("dataset", "validation_fraction", "validate_on", "scored_on")),
+    (choosing, ("validation_fraction", "validate_on", "scored_on", "keep", "patience")),
     (feedback, ("method", "pseudo_labels", "feedback", "baseline")),
     (
         methods,
-        ("method", "teacher", "store", "generations", "label_smoothing", "ema_decay", "reweighting", "with_labels"),
+        (
+            "method",
+            "keep_teacher",
+            "teacher",
+            "store",
+            "generations",
+            "label_smoothing",
+            "ema_decay",
+            "reweighting",
+            "with_labels",
+        ),
     ),
     (
         starts,

@@ -126,6 +126,9 @@ def methods(config):
         if getattr(config, name) and not row.fixed_teacher:
             *takers, last = (row.name for row in METHODS.values() if row.fixed_teacher)
             yield f"--{name}: goes with {', '.join(takers)} and {last}, got --method={config.method}"
+    if config.keep_teacher and not ("teacher" in row.networks or row.fixed_teacher):
+        takers = ", ".join(row.name for row in METHODS.values() if "teacher" in row.networks or row.fixed_teacher)
+        yield f"--keep_teacher: goes with {takers}, got --method={config.method}"
     if config.store and config.generations > 1:
         yield (
             "--store: one file cannot hold the labels of several teachers, got --generations="

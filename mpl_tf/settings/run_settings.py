@@ -134,6 +134,10 @@ class RunSettings:
         limit=10**6,
         identity=False,
     )
+    keep_teacher: bool = flag(
+        "keep mpl's teacher too, as it is exported, in teacher.keras, where methods with a fixed teacher leave theirs",
+        identity=False,
+    )
     eval_batch: int = flag("examples a batch in evaluation", unit="examples", low=1, limit=EXAMPLES, identity=False)
 
     precision: str = flag(

@@ -18,6 +18,18 @@ def validation(config):
         yield f"--scored_on: validation goes with --dataset={HOLDING_OUT}, {got}; give it {_others(row)} too"
 
 
+def choosing(config):
+    """What validation scores choose needs validation images."""
+    if config.validated_by():
+        return
+    for flag, given in (("keep", config.keep == "best"), ("patience", config.patience)):
+        if given:
+            yield (
+                f"--{flag}: {getattr(config, flag)} needs validation images, got none; give --validation_dir, "
+                "--validation_fraction or --validate_on=held_out"
+            )
+
+
 def _others(row):
     """What gives a data set that holds no images out validation images."""
     return "--validation_dir or --validation_fraction" if "validation_dir" in row.folders else "--validation_fraction"

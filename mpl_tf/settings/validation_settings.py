@@ -33,6 +33,19 @@ class ValidationSettings(RunSettings):
         choices=("test", "validation"),
     )
 
+    keep: str = flag(
+        "the step whose weights student.keras has: last; or best, the epoch's end with the best validation accuracy, "
+        "the first of equals, from which the finetuning starts",
+        choices=("last", "best"),
+    )
+    patience: int = flag(
+        "epochs of --steps_per_epoch without a better validation accuracy after which the training ends; 0: it goes to "
+        "its last step",
+        unit="epochs",
+        low=0,
+        limit=10**6,
+    )
+
     def validated_by(self):
         """The flags that give the run validation images, as they are written: list of str, empty where it has none."""
         none = {"validation_dir": "", "validation_fraction": 0, "validate_on": "none"}

@@ -201,6 +201,7 @@ def test_one_host_writes_and_is_of_one_mind(devices):
     assert devices.hosts == 1
     assert devices.writes
     assert devices.same(3) and devices.same(2**40)
+    assert (devices.first(2**40), set(devices.everywhere(5))) == (2**40, {5})
     devices.meet()
 
 

@@ -164,3 +164,89 @@ def test_what_a_kill_left_of_tensorflows_list_is_swept(saved):
     (saved / "checkpoint.tmp0123").write_text("half")
     restored(saved)
     assert not (saved / "checkpoint.tmp0123").exists()
+
+
+# ---- The best one ---------------------------------------------------------------------------------------------------
+
+
+def scored(folder, rights, keep=2, keep_best=True, first=4):
+    """Checkpoints at the steps 4, 8, ..., whose validation scores are these and whose seed is the step."""
+    trained = method()
+    checkpoints = Checkpoints(trained, folder, keep, keep_best)
+    checkpoints.restore()
+    for step, right in zip(range(first, 10**6, 4), rights, strict=False):
+        trained.seed.assign(step)
+        checkpoints.note(right, step)
+        checkpoints.save(step, 1.0)
+    return trained, checkpoints
+
+
+def test_the_best_one_outlives_the_newest_and_comes_back(tmp_path):
+    trained, checkpoints = scored(tmp_path, [3, 7, 7, 5, 6])
+    assert listed(tmp_path) == [20, 16, 8]  # Of equals the first.
+    assert [int(known.numpy()) for known in (checkpoints.best_step, checkpoints.best_right)] == [8, 7]
+    checkpoints.restore_best()
+    assert int(trained.seed.numpy()) == 8
+    # A new process knows it, and goes on from the newest.
+    again, others = scored(tmp_path, [6, 9, 8], first=24)
+    assert listed(tmp_path) == [32, 28] and int(others.best_step.numpy()) == 28
+    others.restore_best()
+    assert int(again.seed.numpy()) == 28
+    assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-32")
+
+
+def test_without_being_asked_the_best_one_goes_as_the_others_do(tmp_path):
+    _, checkpoints = scored(tmp_path, [3, 7, 7, 5, 6], keep_best=False)
+    assert listed(tmp_path) == [20, 16] and int(checkpoints.best_step.numpy()) == 8
+
+
+def test_where_the_newest_is_damaged_the_best_that_the_one_before_knows_is_there(tmp_path, capsys):
+    """The damaged one was the best, and the one before it knows another."""
+    scored(tmp_path, [3, 7, 5, 6, 9])
+    assert listed(tmp_path) == [20, 16, 8]
+    damaged(tmp_path / "ckpt-20.data-00000-of-00001", "half")
+    fresh = method()
+    checkpoints = Checkpoints(fresh, tmp_path, 2, keep_best=True)
+    assert (checkpoints.restore(), int(checkpoints.best_step.numpy())) == (16, 8)
+    checkpoints.restore_best()
+    assert int(fresh.seed.numpy()) == 8
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_best_one_that_is_damaged_or_gone_is_an_error_that_names_it(tmp_path):
+    _, checkpoints = scored(tmp_path, [3, 7, 5, 6])
+    for how in ("flip", "gone"):
+        path = tmp_path / "ckpt-8.data-00000-of-00001"
+        path.unlink() if how == "gone" else damaged(path, how)
+        with pytest.raises(RunError, match=f"ckpt-8, the best by its validation score, .*; delete {tmp_path} to train"):
+            checkpoints.restore_best()
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_kill_while_old_ones_are_removed_leaves_the_best(tmp_path, monkeypatch, removed):
+    """Four are too many once another is written; the process dies before the removal of a file."""
+    scored(tmp_path, [3, 7, 5, 6, 6, 6], keep=5)
+    assert listed(tmp_path) == [24, 20, 16, 12, 8]
+    fresh = method()
+    checkpoints = Checkpoints(fresh, tmp_path, 2, keep_best=True)
+    checkpoints.restore()
+    gone, remove = [], checkpoints._remove
+
+    def killed(step):
+        if len(gone) == removed:
+            raise SystemExit
+        gone.append(step)
+        remove(step)
+
+    monkeypatch.setattr(checkpoints, "_remove", killed)
+    if removed < 3:
+        with pytest.raises(SystemExit):
+            checkpoints.save(28, 1.0)
+    else:
+        checkpoints.save(28, 1.0)
+    assert {28, 24, 8} <= set(listed(tmp_path))
+    last = method()
+    checkpoints = Checkpoints(last, tmp_path, 2, keep_best=True)
+    assert checkpoints.restore() == 28
+    checkpoints.restore_best()
+    assert int(last.seed.numpy()) == 8

@@ -153,6 +153,27 @@ def test_held_out_images_that_a_run_is_scored_on_come_from_the_training_images_s
     assert set(before) < {path.name for path in (tmp_path / "store").iterdir()}
 
 
+def test_validation_images_are_of_the_training_store_unless_they_have_a_folder(config, backbone, tmp_path):
+    """A share of the labeled images is among those whose features all splits have, a folder has a store of its own."""
+    data = dataset(labeled=slice(0, 4))
+    share = dataclasses.replace(data, validation=Source(IMAGES[4:6], LABELS[4:6]))
+    of(config(), backbone)
+    before = set((tmp_path / "store").iterdir())
+    stored = of(config(), backbone, share)
+    # The plain views of the pool come to them: the weak ones are those of the run that trained on all six.
+    assert len(set((tmp_path / "store").iterdir()) - before) == 2
+    ((features_, found),) = stored.validation.pieces(8)
+    np.testing.assert_array_equal(found, LABELS[4:6])
+    np.testing.assert_allclose(features_, backbone(IMAGES[4:6]), rtol=2e-3, atol=1e-3)
+    assert len(stored.test) == 8 and stored.held_out is not None
+    # Images of a folder; the test may be absent.
+    apart = dataclasses.replace(dataset(), validation=data.test, test=None)
+    before = set((tmp_path / "store").iterdir())
+    stored = of(config().replace(validation_dir="v"), backbone, apart)
+    assert stored.test is None and len(stored.validation) == 8
+    assert set((tmp_path / "store").iterdir()) == before  # Those of the test images before, which they are.
+
+
 def test_an_extraction_that_was_cut_off_goes_on_to_the_same_bytes(config, backbone, tmp_path, capsys):
     whole = of(config(feature_store=tmp_path / "whole"), backbone, kinds=["weak"]).labeled.views["weak"]
     with pytest.raises(KeyboardInterrupt):

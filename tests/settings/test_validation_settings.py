@@ -70,3 +70,22 @@ def test_a_refusal_is_one_line(arguments, told):
     with pytest.raises(UsageError) as caught:
         flags.parse(arguments)
     assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--keep=best", "--keep: best needs validation images, got none; give --validation_dir, "),
+        ("--patience=3", "--patience: 3 needs validation images, got none; give --validation_dir, "),
+        ("--keep=worst", "--keep: expected one of last, best, got 'worst'"),
+        ("--patience=-1", "--patience: expected at least 0, got -1"),
+    ],
+)
+def test_what_chooses_needs_validation_images(flag, told):
+    with pytest.raises(UsageError) as caught:
+        flags.parse([*DIGITS, flag])
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    if "needs" in told:
+        assert str(caught.value).endswith("--validation_fraction or --validate_on=held_out")
+        flags.parse([*DIGITS, flag, "--validation_fraction=0.2"])
+        flags.parse([*DIGITS, flag, "--scored_on=validation"])

@@ -1,0 +1,49 @@
+"""What a run ends with: its networks in the form in which they are exported, and those that it keeps as files."""
+
+from mpl_tf import methods
+from mpl_tf.run import export, features, results
+from mpl_tf.run.phase import Phase, run_phase
+from mpl_tf.settings.catalogue import METHODS
+
+
+def networks(method, dataset, config, devices):
+    """The networks of a run whose main phase is over, after the student's finetuning where its method asks for that.
+
+    All hosts come here, as their devices may hold a share of the weights each.
+
+    Args:
+        method: Method as the main phase left it, at its last step or its best one (--keep).
+        dataset: Dataset that it was trained on.
+        config: Config.
+        devices: Devices of the run.
+    Returns:
+        (student, others): the student as a deployable keras.Model (export.deployable); dict of role to the others.
+    Raises:
+        RunError, Interrupted: see phase.run_phase.
+    """
+
+    def exported(network):
+        return export.deployable(devices.whole(network), dataset)
+
+    # Finetuning changes the deployed network itself: what is scored as it was before is copied first.
+    others = {role: exported(learner.network) for role, learner in method.scored_learners().items()}
+    if METHODS[config.method].finetuned and config.finetune_steps:
+        others["before_finetune"] = exported(method.deployed())
+        with devices.scope():
+            finetune = methods.make_finetune(method.deployed(), config)
+        phase = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
+        run_phase(phase, finetune, dataset, config)
+    return exported(method.deployed()), others
+
+
+def kept(config, student, others, backbone, dataset):
+    """The content of the networks' files (results.kept): dict of name to keras.Model of the examples themselves.
+
+    Args:
+        config: Config.
+        student, others: as `networks` returns them.
+        backbone: frozen network that the examples went through before (features.backbone), or None.
+        dataset: Dataset that the run trained on.
+    """
+    found = {"student.keras": student} | {f"{role}.keras": model for role, model in others.items()}
+    return {name: features.whole(backbone, found[name], dataset) for name in results.kept(config)}

@@ -1,0 +1,83 @@
+"""Validation: a phase's networks are scored at each epoch's end, which finds the best epoch and may end the training.
+
+Each network has one copy, as it would be exported, for the whole phase: at an epoch's end it takes the weights of now.
+Nothing is traced anew, the scores are those of the file that would be written, and training is left as it is.
+"""
+
+import keras
+import numpy as np
+
+from mpl_tf.run import evaluate, export
+
+EPSILON = np.finfo(np.float64).eps  # Where scikit-learn's log_loss cuts probabilities off.
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds the columns val_accuracy and val_loss of the deployed network, and val_ROLE_accuracy and val_ROLE_loss of
+    mpl's teacher, to the epoch's logs; called before the callbacks that tell of them.
+
+    Args:
+        method: compiled Method that is trained.
+        dataset: Dataset with validation examples.
+        config: Config of the run.
+        phase: Phase that is trained; in the main one the scores choose (--keep, --patience).
+        checkpoints: Checkpoints of the phase, restored; they remember the best step.
+        progress: Progress of the phase.
+    """
+
+    def __init__(self, method, dataset, config, phase, checkpoints, progress):
+        super().__init__()
+        self.method, self.dataset, self.config, self.phase = method, dataset, config, phase
+        self.checkpoints, self.progress = checkpoints, progress
+        # The deployed one first; networks of other roles than the student's have columns of their own.
+        self.networks = {"val": method.deployed()}
+        for role, learner in method.scored_learners().items():
+            if learner.network is not method.student_network:
+                self.networks[f"val_{role}"] = learner.network
+        self.copies = {
+            name: export.deployable(method.devices.whole(network), dataset) for name, network in self.networks.items()
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Score, remember the best, and end the training where that is asked for.
+
+        Raises:
+            RunError: a validation image that cannot be read.
+        """
+        # All hosts come here, as each may hold a share of the weights; one scores, and decides for all.
+        right = 0
+        for number, (name, network) in enumerate(self.networks.items()):
+            export.refresh(self.copies[name], self.method.devices.whole(network))
+            if self.method.devices.writes:
+                count, loss = score(self.copies[name], self.dataset.validation, self.config.eval_batch)
+                logs[f"{name}_accuracy"], logs[f"{name}_loss"] = count / len(self.dataset.validation), loss
+                right = count if number == 0 else right
+        self.checkpoints.note(self.method.devices.first(right), self.progress.step)
+        if over(self.checkpoints, self.phase, self.config, self.progress.step):
+            self.model.stop_training = True
+
+
+def score(model, source, batch):
+    """(right, loss) of a deployable model: int, examples whose class it predicts; float, mean cross entropy, nats.
+
+    They are those of evaluate.evaluate, without keeping all logits; a loss that is no number is told as it is.
+
+    Args:
+        model, source, batch: as there.
+    """
+    right, loss = 0, 0.0
+    for logits, labels in evaluate.answers(model, source, batch):
+        right += int(np.sum(logits.argmax(axis=-1) == labels))
+        chances = np.take_along_axis(evaluate.softmax(logits), labels[:, None], axis=-1)
+        loss -= float(np.sum(np.log(np.clip(chances, EPSILON, 1 - EPSILON))))
+    return right, loss / len(source)
+
+
+def over(checkpoints, phase, config, step):
+    """Whether the phase ends at a step: it is the main one and --patience epochs had no better score than the best.
+
+    Of a run that was made longer the epochs count from where it went on.
+    """
+    best = max(int(checkpoints.best_step.numpy()), phase.since)
+    waited = step // config.steps_per_epoch - best // config.steps_per_epoch
+    return phase.chooses and 0 < config.patience <= waited
