@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from mpl_tf import main
+from mpl_tf.data import folder
+from mpl_tf.models import saved
 
 # A class in another script, one whose name is no UTF-8, and one with a dollar sign.
 CLASSES = ("猫", "caf\udce9", "US$ and C$")
@@ -245,3 +247,42 @@ def test_validation_leaves_training_as_it_is(run, finished, tmp_path):
         np.testing.assert_array_equal(one, two)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["test"] == results["validation"] == json.loads((finished / "results.json").read_text())["test"]
+
+
+def test_a_run_goes_on_to_the_bit_where_its_images_fit_into_memory_no_more(run, tmp_path, monkeypatch, capsys):
+    """Two steps in memory and two from files are four in memory; --num_labels makes the others unlabeled."""
+    more = ["--method=fixmatch", "--num_labels=3", "--mu=2", "--schedule=constant", "--teacher_warmup_steps=0"]
+    more += ["--uda_threshold=0.1", "--steps_per_epoch=2", "--randaugment_ops=0", "--cutout=0"]
+    assert main.main(command(run, tmp_path / "whole", *more, "--train_steps=4")) == 0
+    assert main.main(command(run, tmp_path / "parts", *more, "--train_steps=2")) == 0
+    assert "read from their files" not in capsys.readouterr().out
+    monkeypatch.setattr(folder, "MEMORY_SHARE", 0)
+    assert main.main(command(run, tmp_path / "parts", *more, "--train_steps=4")) == 0
+    out, err = capsys.readouterr()
+    told = [line.split()[0] for line in out.splitlines() if "read from their files while the run goes on" in line]
+    assert told == ["labeled", "test", "unlabeled"] and "test data" not in err
+    weights = [saved.load(tmp_path / name / "student.keras").get_weights() for name in ("whole", "parts")]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "parts")]
+    assert results[0]["test"] == results[1]["test"] and results[1]["num_unlabeled"] == 7
+    # The same command scores it by its files too.
+    assert main.main(["--mode=evaluate", f"--workdir={tmp_path / 'parts'}"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"] == results[0]["test"]
+
+
+def test_a_file_met_while_training_ends_the_run_or_is_left_out(run, tmp_path, monkeypatch, capsys):
+    """The same command goes on once it is asked to leave it out."""
+    monkeypatch.setattr(folder, "MEMORY_SHARE", 0)
+    root = tmp_path / "images"
+    shutil.copytree(run, root)
+    (root / "labeled" / CLASSES[0] / "clear.png").write_bytes(b"no image")
+    workdir, more = tmp_path / "run", ["--steps_per_epoch=1", "--train_steps=4", "--save_minutes=0"]
+    assert main.main(command(root, workdir, *more)) == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "error" in line)
+    assert "clear.png: expected a readable JPEG" in line and "mend it, or add --skip_bad_images; the same" in line
+    assert main.main(command(root, workdir, *more, "--skip_bad_images")) == 0
+    err = capsys.readouterr().err
+    assert "clear.png: expected a readable" in err and "1 unreadable images were met and left out; " in err
+    results = json.loads((workdir / "results.json").read_text())
+    assert [Path(name).name for name in results["skipped_images"]] == ["clear.png"] and results["num_labeled"] == 10

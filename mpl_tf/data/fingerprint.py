@@ -17,7 +17,8 @@ def of(dataset):
     Returns:
         dict, as JSON gives it back: "classes", list of str; for each of PARTS None, or a dict of "examples", int, and
         "sha256", str, over the pixels and labels in their order; of streamed examples over the names of their files
-        and the place and size of each record there, as reading all of them takes hours.
+        and the place and size of each record there, as reading all of them takes hours; "files", str, of own images,
+        the same over their names below the folders that were given.
     """
     return of_parts(dataset, PARTS)
 
@@ -26,9 +27,24 @@ def of_parts(dataset, parts):
     """The same of some parts alone."""
     parts = {name: getattr(dataset, name) for name in parts}
     return {"classes": list(dataset.class_names)} | {
-        name: None if part is None else {"examples": len(part), "sha256": part.fingerprint()}
-        for name, part in parts.items()
+        name: None if part is None else _of_part(part) for name, part in parts.items()
     }
+
+
+def _of_part(part):
+    """A number and digests of a part; of own images two, as what is in memory now may be read from its files later."""
+    found = {"examples": len(part), "sha256": part.fingerprint()}
+    origin = getattr(part, "origin", None)
+    return found if origin is None else found | {"files": origin.fingerprint()}
+
+
+def _same(old, new):
+    """Whether two parts are the same: by their pixels, or where one is read from files by the names of these."""
+    if old is None or new is None or old["examples"] != new["examples"]:
+        return old == new
+    from_files = [part["sha256"] == part.get("files") for part in (old, new)]
+    key = "files" if any(from_files) and "files" in old and "files" in new else "sha256"
+    return old[key] == new[key]
 
 
 def changes(before, now, parts=PARTS):
@@ -41,7 +57,7 @@ def changes(before, now, parts=PARTS):
     told = _class_changes(before["classes"], now["classes"])
     for name in parts:
         old, new = before.get(name), now[name]  # Records of earlier versions lack a part.
-        if old == new:
+        if _same(old, new):
             continue
         counts = [0 if part is None else part["examples"] for part in (old, new)]
         # Where the classes changed, other labels follow from that and would be noise.

@@ -1,82 +1,68 @@
-"""folder: anybody's own images, and TFRecord shards of them, decoded and resized once into memory."""
+"""folder: anybody's own images, and TFRecord shards of them: in memory where they fit, else read while a run trains.
 
-import os
-from pathlib import Path
+Each of the parts, labeled, scored and unlabeled, is in memory or not, the smallest first as long as all together take
+no more than MEMORY_SHARE of the machine's memory. Both ways give the same batches, to the bit. What is in memory is
+decoded at the start, and files that cannot be read are told then; of the others when they are met (own_images.py).
+"""
+
 from typing import NamedTuple
 
 import numpy as np
 
+from mpl_tf.base import memory
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import decode, listing, plausible, shards, tfrecord
+from mpl_tf.data import decode, listing, own_parts, plausible, tfrecord
+from mpl_tf.data.own_parts import SCORED
 from mpl_tf.data.source import Dataset, Source
 from mpl_tf.data.splits import balanced
 
-MEMORY_SHARE = 0.5  # Of the machine's memory, for decoded images.
-SCORED = ("validation_dir", "test_dir")  # Flags of the folders whose images no training sees.
+# For decoded images: the input's tensor takes as much again, and some more for a moment at the start.
+MEMORY_SHARE = 0.25
 
 
-def load(row, config):
+def load(row, config, most=None):
     """Read --labeled_dir, --validation_dir and --test_dir (a folder a class) and --unlabeled_dir (any depth).
 
     mpl_tf/data/listing.py says which files are images. --unlabeled_dir holds images, TFRecord shards (data/shards.py;
-    an image of image/copies c comes c times an epoch), or both.
+    an image of image/copies c comes c times an epoch), or both. With --labels a CSV file says which images of
+    --labeled_dir are labeled; the others are unlabeled.
 
-    Images are uint8 [N, S, S, 3] with S = config.image_size: the shorter side resized to S, the middle cut out.
-    With --num_labels, the labeled images beyond it join the unlabeled ones. --unlabeled_source=labeled reads none of
-    --unlabeled_dir.
-
-    Raises:
-        UsageError: no class, an empty class, a validation or test class without training images, no image, or what
-            mpl_tf/data/plausible.py refuses.
-        RunError: images that cannot be read, unless --skip_bad_images.
-    """
-    names, train, scored, unlabeled = _listed(config)
-    parts = [train, *scored.values(), unlabeled]
-    sources = [path for part in parts for path in part.paths]
-    _check_memory(len(sources), config.image_size)
-    background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(
-        sources, config.image_size, config.skip_bad_images, background, config.resize
-    )
-    # Each part's images and labels, without those that could not be read.
-    ends = np.cumsum([len(part.paths) for part in parts])[:-1]
-    kept = [np.flatnonzero(part) for part in np.split(good, ends)]
-    found = [part[fine] for part, fine in zip(np.split(images, ends), kept, strict=True)]
-    labeled = Source(found[0], train.labels[kept[0]])
-    scored = {
-        flag: _readable(config, flag, found[number], part.labels[kept[number]])
-        for number, (flag, part) in enumerate(scored.items(), start=1)
-    }
-    others, copies = found[-1], unlabeled.copies[kept[-1]]
-    counts = np.bincount(labeled.labels, minlength=len(names))
-    if not counts.all():
-        raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
-    if config.num_labels:
-        chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names)
-        others, labeled = np.concatenate([others, labeled.images[rest]]), labeled.take(chosen)
-        copies = np.append(copies, np.ones([len(rest)], np.int32))
-    return Dataset(
-        row.name,
-        labeled,
-        Source(others, order=shards.order(copies)) if len(others) else None,
-        scored.get("test_dir"),
-        names,
-        row.mean,
-        row.std,
-        flip=config.flip,
-        fill=row.fill,
-        skipped=tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine),
-        notes=(*(note for part in parts for note in part.notes), *notes),
-        validation=scored.get("validation_dir"),
-    )
-
-
-def load_test(row, config, class_names):
-    """Read --test_dir alone, for a run whose classes are known: --labeled_dir and --unlabeled_dir may be gone.
+    Images are uint8 [N, S, S, 3] with S = config.image_size, resized as --resize says. With --num_labels, the labeled
+    images beyond it join the unlabeled ones. --unlabeled_source=labeled reads none of --unlabeled_dir.
 
     Args:
         row: catalogue.DataRow.
         config: Config.
+        most: bytes that images may take in memory; None: MEMORY_SHARE of it.
+    Raises:
+        UsageError: as in own_parts.listed; a class or a part of which no image can be read.
+        RunError: images that cannot be read, unless --skip_bad_images.
+    """
+    names, parts, notes = own_parts.listed(config)
+    # Where not all can be in memory, those to be labeled are drawn before any is read.
+    first = config.num_labels and sum(part.nbytes for part in parts.values()) > _most(most)
+    if first:
+        parts, told = _num_labels(parts, config, names)
+        notes += told
+    ready = _chosen(parts, most)
+    for flag in (flag for flag in SCORED if flag in parts):
+        notes += _copies(flag, {name: part for name, part in parts.items() if name in ready.names})
+    read, skipped, more = _read({name: parts[name] for name in ready.names}, config)
+    parts = {name: read.get(name, part) for name, part in parts.items()}
+    _check_classes(parts["labeled"].labels, names)
+    for flag in (flag for flag in SCORED if flag in parts):
+        _check_any(config, flag, parts[flag])
+    if config.num_labels and not first:
+        parts, told = _num_labels(parts, config, names)
+        notes += told
+    return _dataset(row, config, names, parts, skipped, notes + more + ready.told)
+
+
+def load_test(row, config, class_names, most=None):
+    """Read --test_dir alone, for a run whose classes are known: --labeled_dir and --unlabeled_dir may be gone.
+
+    Args:
+        row, config, most: as in `load`.
         class_names: of the run, tuple of str in the order of its outputs; None: not known.
     Returns:
         Dataset without labeled and unlabeled examples.
@@ -90,25 +76,12 @@ def load_test(row, config, class_names):
             f"{config.workdir}; the command that trained the run writes them again"
         )
     unknown = f"no place among the run's classes {listing.told(class_names)}; give test images of these"
-    test = _scored(config, "test_dir", class_names, unknown)
-    _check_memory(len(test.paths), config.image_size)
-    background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(
-        test.paths, config.image_size, config.skip_bad_images, background, config.resize
-    )
-    return Dataset(
-        row.name,
-        None,
-        None,
-        _readable(config, "test_dir", images[good], test.labels[good]),
-        tuple(class_names),
-        row.mean,
-        row.std,
-        flip=config.flip,
-        fill=row.fill,
-        skipped=tuple(str(path) for path, fine in zip(test.paths, good, strict=True) if not fine),
-        notes=(*test.notes, *notes),
-    )
+    names, parts, notes = own_parts.scored(config, "test_dir", tuple(class_names), unknown)
+    ready = _chosen(parts, most)
+    read, skipped, more = _read({name: parts[name] for name in ready.names}, config)
+    parts |= read
+    _check_any(config, "test_dir", parts["test_dir"])
+    return _dataset(row, config, names, parts, skipped, notes + more + ready.told)
 
 
 class ToLabel(NamedTuple):
@@ -148,99 +121,121 @@ def to_label(config, size):
     return ToLabel(paths, images[good], (*found.passed.told("--images"), *notes), len(good) - len(paths))
 
 
-class _Part(NamedTuple):
-    """The images of a folder, not read yet.
+class _Chosen(NamedTuple):
+    """Names of the parts that are to be in memory, in the order of all; and what is told of it, tuple of lines."""
 
-    Attributes:
-        paths: list of N paths or Records.
-        notes: tuple of lines for the user.
-        labels: int32 [N]; None where they are unknown.
-        copies: int32 [N], how often an epoch shows each; None where that is once.
+    names: list
+    told: tuple
+
+
+def _most(most):
+    return memory.total() * MEMORY_SHARE if most is None else most
+
+
+def _chosen(parts, most):
+    """Which parts are to be in memory: the smallest first, as long as they fit.
+
+    Args:
+        parts: dict of names to OwnImages.
+        most: as in `load`.
     """
-
-    paths: list
-    notes: tuple
-    labels: np.ndarray | None = None
-    copies: np.ndarray | None = None
-
-
-class _Listed(NamedTuple):
-    """Names of the classes, and the _Parts; `scored` are those of SCORED that are given, by their flags."""
-
-    names: tuple
-    train: _Part
-    scored: dict
-    unlabeled: _Part
-
-
-def _listed(config):
-    """What there is to read, refused where it is not what it seems."""
-    passed = listing.PassedOver()
-    names = listing.class_folders(config.labeled_dir, "--labeled_dir", passed)
-    plausible.check_classes(names, config.labeled_dir)
-    given = [flag for flag in SCORED if getattr(config, flag)]
-    plausible.check_apart({flag: getattr(config, flag) for flag in ("labeled_dir", *given)})
-    train = _labeled(config.labeled_dir, names, "--labeled_dir", passed)
-    plausible.check_one_class_each(train.paths, train.labels, names)
-    more = config.unlabeled_dir if config.unlabeled_source == "rest" else ""
-    unlabeled = _unlabeled(more) if more else _Part([], (), copies=np.ones([0], np.int32))
-    files = [path for path in unlabeled.paths if isinstance(path, Path)]  # The others are Records.
-    scored = {}
-    for flag in given:
-        part = _scored(config, flag, names, f"no folder in --labeled_dir {config.labeled_dir}")
-        seen = {"labeled": train.paths, "unlabeled": files}
-        if flag == "test_dir" and "validation_dir" in scored:
-            seen["validation"] = scored["validation_dir"].paths
-        scored[flag] = part._replace(notes=part.notes + plausible.shared(f"--{flag}", part.paths, seen))
-    return _Listed(names, train, scored, unlabeled)
+    names, taken = [], 0
+    for name, part in sorted(parts.items(), key=lambda item: item[1].nbytes):
+        if taken + part.nbytes > _most(most):
+            break
+        names, taken = [*names, name], taken + part.nbytes
+    told = [
+        f"images in memory: {_size(taken)} of the {_size(_most(most))}, {MEMORY_SHARE:.0%} of it, that they may take"
+    ]
+    for name, part in parts.items():
+        if name not in names:
+            told.append(
+                f"{name.removesuffix('_dir')} images are read from their files while the run goes on: {len(part):,} of "
+                f"{part.size} x {part.size} pixels would take {_size(part.nbytes)}"
+            )
+    return _Chosen([name for name in parts if name in names], tuple(told))
 
 
-def _scored(config, flag, names, unknown):
-    """The images of a folder of SCORED, whose classes are among `names`; one that is not has `unknown`, in words."""
-    passed, folder = listing.PassedOver(), getattr(config, flag)
-    present = listing.class_folders(folder, f"--{flag}", passed)
-    others = sorted(set(present) - set(names))
-    if others:
-        raise UsageError(f"--{flag}: class {listing.told(others)} {'has' if len(others) == 1 else 'have'} {unknown}")
-    return _labeled(folder, names, f"--{flag}", passed, present=present)
+def _size(count):
+    """Bytes as a person reads them."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
-def _readable(config, flag, images, labels):
-    """The examples of a folder of SCORED as a Source; UsageError where there is none."""
-    if not len(images):
+def _copies(flag, parts):
+    """What plausible.shared tells of the files of a part to be scored, those parts being given that are in memory."""
+    files = {
+        name: [source for source in part.sources() if not isinstance(source, tfrecord.Record)]
+        for name, part in parts.items()
+        if name in (flag, "labeled", "unlabeled") or (flag, name) == ("test_dir", "validation_dir")
+    }
+    own = files.pop(flag, [])
+    seen = {name.removesuffix("_dir"): paths for name, paths in files.items()}
+    order = ("labeled", "unlabeled", "validation")
+    return plausible.shared(f"--{flag}", own, {name: seen[name] for name in order if name in seen}) if own else ()
+
+
+def _read(parts, config):
+    """Decode OwnImages into memory.
+
+    Args:
+        parts: dict of names to OwnImages.
+        config: Config.
+    Returns:
+        (dict of names to Source; names of the files that were left out and lines for the user, tuples of str).
+    """
+    sources = [source for part in parts.values() for source in part.sources()]
+    background = decode.colour(config.background)
+    images, good, notes = decode.decode_files(
+        sources, config.image_size, config.skip_bad_images, background, config.resize
+    )
+    read, start = {}, 0
+    for name, part in parts.items():
+        own, fine = (values[start : start + len(part)] for values in (images, good))
+        start += len(part)
+        origin = part if fine.all() else part.kept(fine)
+        read[name] = Source(own if fine.all() else own[fine], origin.labels, order=origin.order, origin=origin)
+    skipped = tuple(str(source) for source, fine in zip(sources, good, strict=True) if not fine)
+    return read, skipped, notes
+
+
+def _num_labels(parts, config, names):
+    """(parts, lines for the user): --num_labels of the labeled examples are labeled, the others join the unlabeled."""
+    labeled = parts["labeled"]
+    chosen, rest = balanced(labeled.labels, config.num_labels, len(names), config.seed, names, fewer=True)
+    rest = labeled.take(rest, with_labels=False)
+    joined = parts["unlabeled"].joined(rest) if "unlabeled" in parts else rest
+    each, counts = config.num_labels // len(names), np.bincount(labeled.labels, minlength=len(names))
+    few = [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < each]
+    told = f"--num_labels: {each} of each class are asked for, {listing.told(few)}: {len(chosen)} labels in all"
+    return parts | {"labeled": labeled.take(chosen), "unlabeled": joined}, (told,) if few else ()
+
+
+def _check_classes(labels, names):
+    counts = np.bincount(labels, minlength=len(names))
+    if not counts.all():
+        raise UsageError(f"--labeled_dir: no image of class {names[int(counts.argmin())]} could be read")
+
+
+def _check_any(config, flag, part):
+    """UsageError where a folder of SCORED has no image that could be read."""
+    if not len(part):
         raise UsageError(f"--{flag}: no image in {getattr(config, flag)} could be read")
-    return Source(images, labels)
 
 
-def _labeled(folder, names, flag, passed, present=None):
-    """The images of the classes `names`, of those in `present` where it is given."""
-    paths, labels, empty = [], [], []
-    for label, name in enumerate(names):
-        if present is not None and name not in present:
-            continue
-        found = listing.find(Path(folder) / name, flag, may_lack=True)
-        paths += found.images
-        labels += [label] * len(found.images)
-        passed.update(found.passed)
-        empty += [] if found.images else [str(Path(folder) / name)]
-    if empty:
-        raise listing.nothing(flag, ", ".join(empty), passed, shards=False)
-    return _Part(paths, passed.told(flag), labels=np.array(labels, np.int32))
-
-
-def _unlabeled(folder):
-    """Images and Records of shards in --unlabeled_dir."""
-    found = listing.find(folder, "--unlabeled_dir", shards=True)
-    records = [record for path in found.shards for record in tfrecord.records(path)]
-    copies = np.append(np.ones([len(found.images)], np.int32), shards.copies(records))
-    return _Part([*found.images, *records], found.passed.told("--unlabeled_dir"), copies=copies)
-
-
-def _check_memory(count, size):
-    needed = count * size * size * 3
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE
-    if needed > available:
-        raise UsageError(
-            f"--image_size: {count} images of {size} x {size} need {needed / 2**30:.1f} GiB of memory, this machine "
-            f"gives {available / 2**30:.1f} GiB; give a smaller --image_size or fewer images"
-        )
+def _dataset(row, config, names, parts, skipped, notes):
+    """The Dataset of these parts."""
+    unlabeled = parts.get("unlabeled")
+    return Dataset(
+        row.name,
+        parts.get("labeled"),
+        unlabeled if unlabeled is not None and len(unlabeled) else None,
+        parts.get("test_dir"),
+        tuple(names),
+        row.mean,
+        row.std,
+        flip=config.flip,
+        fill=row.fill,
+        skipped=skipped,
+        notes=tuple(notes),
+        validation=parts.get("validation_dir"),
+    )

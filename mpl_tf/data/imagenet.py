@@ -105,9 +105,9 @@ def unlabeled_files(folder, size, background=decode.WHITE, passed=None):
         )
     options = {"labeled": False, "background": background}
     if not found.shards:
-        places = np.array([(number, 0, path.stat().st_size) for number, path in enumerate(found.images)], np.int64)
-        names = tuple(map(str, found.images))
-        return streamed.Streamed(names, places, lambda data: (data, -1), size, framed=False, **options)
+        places = np.zeros([len(found.images), 3], np.int64)
+        places[:, 0] = np.arange(len(places))
+        return streamed.Streamed(found.images, places, lambda data: (data, -1), size, framed=False, **options)
 
     def parse(record):
         example = shards.parse(record)

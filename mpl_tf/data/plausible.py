@@ -73,17 +73,18 @@ def check_one_class_each(paths, labels, names):
     """Refuse a file that links put into two classes.
 
     Args:
-        paths: of N images.
+        paths: Paths of N images.
         labels: int [N].
         names: of the classes.
     Raises:
         UsageError: naming the file and both classes.
     """
-    parents, seen = {}, {}
-    for path, label in zip(paths, labels, strict=True):
-        if path.parent not in parents:
-            parents[path.parent] = os.path.realpath(path.parent)
-        real = os.path.realpath(path) if path.is_symlink() else os.path.join(parents[path.parent], path.name)
+    parents, seen = {folder: os.path.realpath(folder) for folder in paths.folders()}, {}
+    if not paths.links and len(set(parents.values())) == len(parents):
+        return
+    for place, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        parent = parents[paths.folder(place)]
+        real = os.path.realpath(path) if place in paths.links else os.path.join(parent, path.name)
         other, before = seen.setdefault(real, (label, path))
         if other != label:
             raise UsageError(

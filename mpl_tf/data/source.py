@@ -41,12 +41,14 @@ class Source:
         targets: float32 [N, classes], a fixed teacher's distributions, mapped from their file; or None.
         order: int32 [M], the examples that an epoch of training shows, one that counts c times standing there c times
             (Noisy Student's up-sampling without copies of images); None: each once.
+        origin: OwnImages of the same examples, as they lie in the user's folders; None: they are of elsewhere.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     targets: np.ndarray | None = None
     order: np.ndarray | None = None
+    origin: object = None
 
     def __len__(self):
         return len(self.images)
@@ -63,7 +65,13 @@ class Source:
 
     def take(self, indices, with_labels=True):
         """The examples at `indices` (int [n] or slice), without their labels if so asked."""
-        return Source(self.images[indices], self.labels[indices] if with_labels else None)
+        origin = None if self.origin is None else self.origin.take(indices, with_labels)
+        return Source(self.images[indices], self.labels[indices] if with_labels else None, origin=origin)
+
+    def joined(self, other):
+        """These without their labels, and those of another Source after them; both have an `origin`."""
+        origin = self.origin.joined(other.origin)
+        return Source(np.concatenate([self.images, other.images]), order=origin.order, origin=origin)
 
     def fingerprint(self):
         """SHA-256 of the examples in their order, with their labels where those are known, and of their `order`."""
@@ -143,6 +151,12 @@ class Dataset:
         """The RunError that names the file of streamed training images behind a tf.errors.OpError, or None."""
         streamed = [part for part in (self.labeled, self.unlabeled) if hasattr(part, "failure")]
         return next(filter(None, (part.failure(error) for part in streamed)), None)
+
+    def left_out(self):
+        """Names of all images that are left out because they cannot be read: `skipped`, and those met since."""
+        parts = (self.labeled, self.unlabeled, self.validation, self.test)
+        streamed = {id(part): part for part in parts if hasattr(part, "left_out")}  # One may be two of them.
+        return [*self.skipped, *(name for part in streamed.values() for name in part.left_out())]
 
     @property
     def num_unlabeled(self):

@@ -7,7 +7,7 @@ from mpl_tf.base.errors import UsageError
 VALIDATION_STREAM = 1  # Beside the seed: what is held out does not depend on how the labeled ones were drawn.
 
 
-def balanced(labels, total, num_classes, seed, class_names=None):
+def balanced(labels, total, num_classes, seed, class_names=None, fewer=False):
     """Draw equally many examples of each class.
 
     Args:
@@ -16,6 +16,7 @@ def balanced(labels, total, num_classes, seed, class_names=None):
         num_classes: number of classes.
         seed: int >= 0.
         class_names: names for the message, the class numbers if None.
+        fewer: whether a class of too few examples gives those that it has.
     Returns:
         (chosen, rest): sorted int64 indices, disjoint, together 0..N-1.
     Raises:
@@ -27,14 +28,14 @@ def balanced(labels, total, num_classes, seed, class_names=None):
     random = np.random.default_rng(seed)
     counts = np.bincount(labels, minlength=num_classes)
     smallest = int(np.argmin(counts))
-    if counts[smallest] < each:
+    if counts[smallest] < each and not fewer:
         name = class_names[smallest] if class_names else smallest
         raise UsageError(
             f"--num_labels: expected at least {each} labeled examples of each class for {total} labels, "
             f"class {name} has {counts[smallest]}; give at most {counts[smallest] * num_classes}"
         )
     members = [np.flatnonzero(labels == label) for label in range(num_classes)]
-    chosen = np.sort(np.concatenate([random.choice(one, each, replace=False) for one in members]))
+    chosen = np.sort(np.concatenate([random.choice(one, min(each, len(one)), replace=False) for one in members]))
     return chosen, np.setdiff1d(np.arange(len(labels)), chosen, assume_unique=True)
 
 

@@ -1,9 +1,8 @@
-"""Images that stay in their files, read and decoded when they are needed: in the place of a Source.
+"""Images that stay in their files, and of which crops are read when they are needed: in the place of a Source.
 
-Every example is known by its place (file, offset, length), so that a run draws them in any order, as it does those in
-memory: step n needs no step before it, and a host reads its own part alone. The places of a TFRecord file are found by
-walking from length to length without reading images (about 5 us each); a file that ends within a record is told then.
-A record's checksum is verified whenever it is read. mpl_tf/data/crops.py cuts the crops out.
+Every example is known by its place (file, offset, length). The places of a TFRecord file are found by walking from
+length to length without reading images (about 5 us each); a file that ends within a record is told then. A record's
+checksum is verified whenever it is read. mpl_tf/data/crops.py cuts the crops out.
 """
 
 import collections
@@ -21,18 +20,18 @@ import tensorflow as tf
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, tfrecord
 from mpl_tf.data.crops import centre_crop, random_crop
-from mpl_tf.data.source import PIPELINE_OPTIONS, Examples, targets_at
+from mpl_tf.data.from_files import FromFiles
 
 RECENT = 2**15  # Examples looked through for the one that cannot be decoded: more than lie ready for the next steps.
 
 
 @dataclasses.dataclass(frozen=True)
-class Streamed:
+class Streamed(FromFiles):
     """Examples in files, with random access.
 
     Attributes:
-        files: tuple of str: TFRecord shards, or image files.
-        places: int64 [N, 3]: number of the file, offset and length of an example's bytes in it.
+        files: tuple of str, TFRecord shards; or Paths, image files.
+        places: int64 [N, 3]: number of the file, offset and length of an example's bytes in it; of an image file 0.
         parse: function of these bytes (string tensor []) -> (encoded image (string []), label (int [] or bool
             [classes], the classes accepted)).
         size: side S of the images, pixels.
@@ -42,7 +41,7 @@ class Streamed:
         background: RGB, what transparent images are laid on.
     """
 
-    files: tuple
+    files: object
     places: np.ndarray
     parse: Callable
     size: int
@@ -58,16 +57,6 @@ class Streamed:
 
     def __len__(self):
         return len(self.places)
-
-    @property
-    def shape(self):
-        """Shape of one image."""
-        return (self.size, self.size, 3)
-
-    @property
-    def epoch(self):
-        """Examples that an epoch of training shows, as in Source."""
-        return len(self) if self.order is None else len(self.order)
 
     def take(self, indices, with_labels=True):
         """The examples at `indices` (int [n] or slice), without their labels if so asked."""
@@ -90,50 +79,15 @@ class Streamed:
         digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
         return digest.hexdigest()
 
-    def training_batches(self, draws):
-        """Batches of random crops, their order that of the draws.
+    def training_example(self, number, seed):
+        """A random crop of an example; see FromFiles."""
+        encoded, label = self._example(number)
+        return random_crop(encoded, seed, self.size, self.background), tf.cast(label, tf.int32), number
 
-        Args:
-            draws: tf.data.Dataset of (indices int32 [b], seeds int32 [b, 2]) in the order of an epoch.
-        Returns:
-            tf.data.Dataset of Examples, their images uint8 [b, S, S, 3].
-        """
-        (size,) = draws.element_spec[0].shape
-        order = None if self.order is None else tf.constant(self.order)
-
-        def one(index, seed):
-            number = index if order is None else order[index]
-            encoded, label = self._example(number)
-            return random_crop(encoded, seed, self.size, self.background), tf.cast(label, tf.int32), number
-
-        def whole(images, labels, numbers):
-            targets = None if self.targets is None else targets_at(self.targets, numbers)
-            return Examples(images, labels if self.labeled else None, targets, numbers)
-
-        examples = draws.flat_map(lambda *draw: tf.data.Dataset.from_tensor_slices(draw))
-        examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return examples.batch(size, drop_remainder=True).map(whole)
-
-    def pieces(self, size, start=0):
-        """The examples from `start` on, each once and in order, `size` at a time, their middles cut out.
-
-        Yields:
-            (images, labels): uint8 [b, S, S, 3]; [b] int, or [b, classes] bool.
-        Raises:
-            RunError: a file that cannot be read or decoded.
-        """
-
-        def one(index):
-            encoded, label = self._example(index)
-            return centre_crop(encoded, self.size, self.background), label
-
-        numbers = tf.data.Dataset.range(start, len(self))
-        examples = numbers.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        try:
-            batches = examples.batch(size).prefetch(1).with_options(PIPELINE_OPTIONS)
-            yield from batches.as_numpy_iterator()
-        except tf.errors.OpError as error:
-            raise self.failure(error) or error from error
+    def plain_example(self, number):
+        """The middle of an example; see FromFiles."""
+        encoded, label = self._example(number)
+        return centre_crop(encoded, self.size, self.background), label
 
     def example(self, number):
         """Encoded image and label of an example, read now; raises RunError or tf.errors.OpError."""
@@ -151,28 +105,18 @@ class Streamed:
         try:
             there = os.stat(self.files[file]).st_size - offset
         except OSError as error:
-            raise self._note(f"{self.files[file]}: cannot be read ({error})") from error
+            raise self.note(f"{self.files[file]}: cannot be read ({error})") from error
         if there < length:
-            raise self._note(f"{self.files[file]}: expected {length} bytes at {offset}, it ends after {max(there, 0)}")
+            raise self.note(f"{self.files[file]}: expected {length} bytes at {offset}, it ends after {max(there, 0)}")
         self.recent.append(index)
         return os.fsencode(self.files[file]), offset, length
 
-    def _note(self, line):
-        self.failures.append(line)
-        return RunError(line)
-
     def failure(self, error):
-        """What a failed tf.data operation on these examples was: RunError that names the file, or None if not theirs.
-
-        Args:
-            error: tf.errors.OpError.
-        """
+        """As FromFiles has it; where nothing was noted, looks for the image that cannot be decoded."""
         with ThreadPoolExecutor() as pool:
             found = pool.map(self._damage, [] if self.failures else list(self.recent))
             self.failures.extend(itertools.islice(filter(None, found), 1))
-        if not self.failures:
-            return None
-        return RunError(f"{self.failures[-1]}; mend this file, then run the same command again")
+        return super().failure(error)
 
     def _damage(self, index):
         """Why an example cannot be decoded, or None."""

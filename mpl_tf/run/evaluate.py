@@ -36,7 +36,7 @@ def evaluate(model, source, batch):
         "top1": float(np.mean(best == labels)),
         "top5": float(top5),
         "loss": float(log_loss(labels, softmax(logits), labels=classes)),
-        "n": len(source),
+        "n": len(labels),
     }
     return scores | by_class(labels, best, classes), confusion_matrix(labels, best, labels=classes)
 

@@ -56,10 +56,13 @@ def write(config, dataset, student, others, trained, models, extended=()):
         "skipped_steps": trained.skipped_steps,
         "num_labeled": len(dataset.labeled),
         "num_unlabeled": dataset.num_unlabeled,
-        "skipped_images": list(dataset.skipped),
+        "skipped_images": dataset.left_out(),
         "class_names": list(dataset.class_names),
     }
     files.write_json(workdir / "results.json", results)
+    met = len(results["skipped_images"]) - len(dataset.skipped)
+    if met:
+        console.tell(f"{met} unreadable images were met and left out; {workdir / 'results.json'} names them")
     return results
 
 

@@ -97,8 +97,9 @@ def networks(config):
 def folders(config):
     """The folders that the data set takes exist, and no others are given; an evaluation needs its test images alone."""
     row = DATASETS[config.dataset]
-    labeled_alone = not METHODS[config.method].unlabeled or config.unlabeled_source == "labeled"
-    optional = {*row.optional, *["unlabeled_dir"] * labeled_alone, *["test_dir"] * spared_test(config)}
+    spared = not METHODS[config.method].unlabeled or config.unlabeled_source == "labeled"
+    spared = spared or config.labels or config.num_labels  # Images of --labeled_dir are unlabeled then.
+    optional = {*row.optional, *["unlabeled_dir"] * bool(spared), *["test_dir"] * spared_test(config)}
     for name in ("labeled_dir", "unlabeled_dir", "validation_dir", "test_dir"):
         given = getattr(config, name)
         if given and name not in row.folders:
@@ -112,6 +113,14 @@ def folders(config):
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
             "those that are named"
         )
+
+
+def labels(config):
+    """--labels is a file, and says which images of a folder are labeled."""
+    if config.labels and config.dataset != "folder":
+        yield f"--labels: goes with --dataset=folder, got --dataset={config.dataset}; leave it out"
+    elif config.labels and not Path(config.labels).is_file():
+        yield f"--labels: expected a CSV file of columns path,class, found no file {config.labels}"
 
 
 def resized(config):
@@ -199,9 +208,10 @@ CHECKS = (
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.
 FOLDERS = (
     folders,
-    ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images", "scored_on", "validation_fraction"),
+    ("mode", "dataset", "method", "unlabeled_source", "skip_bad_images", "scored_on", "validation_fraction")
+    + ("labels", "num_labels"),
 )
-TRAINING = (FOLDERS, (models, ()))
+TRAINING = (FOLDERS, (labels, ("dataset", "labels")), (models, ()))
 MODE_CHECKS = {"train": TRAINING, "features": TRAINING, "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
 
 

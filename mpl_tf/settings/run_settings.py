@@ -64,8 +64,16 @@ class RunSettings:
     labeled_dir: str = flag("own labeled images: one folder a class; imagenet_10: TFRecord shards", identity=False)
     unlabeled_dir: str = flag("own unlabeled images, at any depth, and TFRecord shards of images", identity=False)
     test_dir: str = flag("own test images: the class folders of --labeled_dir", identity=False)
+    labels: str = flag(
+        "CSV file of columns path and class: the labeled images, by their paths in --labeled_dir, whose other images "
+        "are unlabeled; empty: --labeled_dir has a folder a class",
+        identity=False,
+    )
     num_labels: int = flag(
-        "labeled examples in all, equally many a class; 0: all there are", unit="examples", low=0, limit=2**31 - 1
+        "labeled examples in all, equally many a class; of own images all of a class that has fewer; 0: all there are",
+        unit="examples",
+        low=0,
+        limit=2**31 - 1,
     )
     unlabeled_source: str = flag(
         "unlabeled examples; labeled: the labeled ones alone, without labels (paper table 9)",

@@ -170,7 +170,9 @@ def told(dataset, part):
 def test_base_is_the_control(case, make_config):
     dataset = load(make_config, case("base"))
     assert counts(dataset) == ([6, 6, 6], 30, 15)
-    assert dataset.notes == ("3 classes, labeled + test examples of each: cat 6 + 5, dog 6 + 5, emu 6 + 5",)
+    size, counted = dataset.notes
+    assert counted == "3 classes, labeled + test examples of each: cat 6 + 5, dog 6 + 5, emu 6 + 5"
+    assert size.startswith("images in memory: ")
 
 
 def test_webp_is_read(case, make_config, tmp_path):

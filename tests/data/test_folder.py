@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from mpl_tf import data
+from mpl_tf.base import memory
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import decode, folder
+from mpl_tf.data import Source, decode, folder
+from mpl_tf.data.own_images import OwnImages
+from mpl_tf.settings.catalogue import DATASETS
 
 RED = (255, 0, 0)
 ROTATED = Image.Exif()
@@ -324,11 +327,35 @@ def test_a_folder_without_images_is_named(animals, own, flag):
     assert message.startswith(f"--{flag}:") and str(animals / "nothing") in message
 
 
-def test_images_beyond_the_memory_are_refused_before_they_are_read(animals, own, monkeypatch):
-    monkeypatch.setattr(folder, "MEMORY_SHARE", 1e-12)
-    monkeypatch.setattr(decode, "decode_files", None)
-    message = refusal(own())
-    assert message.startswith("--image_size: 9 images of 8 x 8 need")
+def loaded(config, most):
+    """The data set where images may take so many bytes of memory."""
+    return folder.load(DATASETS["folder"], config, most)
+
+
+def test_the_smallest_parts_are_in_memory_as_long_as_they_fit(animals, own):
+    """Five labeled, two test and two unlabeled images of 192 bytes each."""
+    for images, streamed in ((9, []), (8, ["labeled"]), (4, ["labeled"]), (3, ["labeled", "unlabeled"])):
+        dataset = loaded(own(), images * 8 * 8 * 3)
+        parts = {"labeled": dataset.labeled, "test": dataset.test, "unlabeled": dataset.unlabeled}
+        found = [name for name, part in parts.items() if isinstance(part, OwnImages)]
+        assert found == streamed
+        told = [line for line in dataset.notes if "while the run goes on" in line]
+        assert [line.split()[0] for line in told] == streamed
+        assert any(
+            line.startswith("images in memory: 0.0 MiB of the 0.0 MiB, 25% of it, that they may take")
+            for line in dataset.notes
+        )
+        assert dataset.class_prior == [0.6, 0.4] and dataset.labeled.labels.tolist() == [0, 0, 0, 1, 1]
+    assert told[0] == (
+        "labeled images are read from their files while the run goes on: 5 of 8 x 8 pixels would take 0.0 MiB"
+    )
+
+
+def test_a_quarter_of_the_memory_is_for_images(animals, own, monkeypatch):
+    monkeypatch.setattr(memory, "total", lambda: 4 * 9 * 192)
+    assert isinstance(data.load(own()).labeled, Source)
+    monkeypatch.setattr(memory, "total", lambda: 4 * 9 * 192 - 1)
+    assert isinstance(data.load(own()).labeled, OwnImages)
 
 
 # ---- Number of labels ---------------------------------------------------------------------------------------------
@@ -348,6 +375,22 @@ def test_they_do_so_without_an_unlabeled_folder_too(animals, own):
     assert len(dataset.unlabeled) == 1 and levels_of(dataset.unlabeled)[0] in (10, 11, 12)
 
 
-def test_a_class_with_fewer_images_than_labels_is_named(animals, own):
-    message = refusal(own(num_labels=6))
-    assert message.startswith("--num_labels:") and "class dog has 2" in message and message.endswith("at most 4")
+@pytest.mark.parametrize("most", [0, 10**9])
+def test_a_class_with_fewer_images_than_its_share_gives_all(animals, own, most):
+    dataset = loaded(own(num_labels=6), most)
+    assert np.bincount(dataset.labeled.labels).tolist() == [3, 2] and len(dataset.unlabeled) == 2
+    assert "--num_labels: 3 of each class are asked for, dog has 2: 5 labels in all" in dataset.notes
+    assert not any("--num_labels" in line for line in loaded(own(num_labels=4), most).notes)
+    assert refusal(own(num_labels=5)).startswith("--num_labels: expected a positive multiple of the 2 classes, got 5")
+
+
+@pytest.mark.parametrize("most", [0, 4 * 192, 10**9])
+def test_one_folder_of_classes_is_enough(animals, own, most):
+    """Of --labeled_dir --num_labels are labeled, the others unlabeled, the same in memory and not."""
+    expected = data.load(own(num_labels=4))
+    dataset = loaded(own(num_labels=4, method="mpl", unlabeled_dir=""), most)
+    (labeled,), (unlabeled,) = dataset.labeled.pieces(9), dataset.unlabeled.pieces(9)
+    assert labeled[1].tolist() == [0, 0, 1, 1] and unlabeled[1] is None
+    np.testing.assert_array_equal(labeled[0], expected.labeled.images)
+    np.testing.assert_array_equal(unlabeled[0], expected.unlabeled.images[2:])
+    assert isinstance(dataset.unlabeled, OwnImages) == (most == 0)

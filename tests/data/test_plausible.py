@@ -5,6 +5,7 @@ import pytest
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source, plausible
+from mpl_tf.data.paths import Paths
 
 
 def folders(root, *names):
@@ -63,19 +64,27 @@ def test_the_labeled_folder_is_no_test_folder_by_whatever_way(tmp_path):
         plausible.check_apart({flag: f"{tmp_path}/{name}" for flag, name in given.items()})
 
 
+def listed(root, *found):
+    """Paths of files, as a listing of `root` has them."""
+    paths = Paths()
+    for path in found:
+        paths.add(str(root), str(path.parent), path.name, path.is_symlink())
+    return paths
+
+
 def test_a_file_that_links_put_into_two_classes_is_named(tmp_path):
     (cat,) = files(tmp_path / "cat", a=b"1")
     (dog,) = files(tmp_path / "dog", b=b"1")  # The same bytes are another file.
     names = ("cat", "dog")
-    plausible.check_one_class_each([cat, dog], [0, 1], names)
+    plausible.check_one_class_each(listed(tmp_path, cat, dog), [0, 1], names)
     (tmp_path / "dog" / "link").symlink_to("../cat/a")
     (tmp_path / "more").symlink_to("cat")
     for path in (tmp_path / "dog" / "link", tmp_path / "more" / "a"):
         with pytest.raises(
             UsageError, match=f"^--labeled_dir: {cat} of class cat and {path} of class dog are one file"
         ):
-            plausible.check_one_class_each([cat, dog, path], [0, 1, 1], names)
-        plausible.check_one_class_each([cat, dog, path], [0, 1, 0], names)
+            plausible.check_one_class_each(listed(tmp_path, cat, dog, path), [0, 1, 1], names)
+        plausible.check_one_class_each(listed(tmp_path, cat, dog, path), [0, 1, 0], names)
 
 
 def test_copies_of_labeled_images_in_the_test_are_counted(tmp_path):

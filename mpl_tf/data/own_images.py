@@ -1,0 +1,237 @@
+"""The images of the user's folders as they lie there: listed, and read when they are needed.
+
+Each is decoded as those that are read into memory are (mpl_tf/data/decode.py), so that both ways give the same bits.
+One that cannot be read ends the run by its name. With --skip_bad_images it is left out: in training the next one that
+can be read stands in its place, with its own label and number; in scoring it has no part.
+"""
+
+import array
+import bisect
+import collections.abc
+import dataclasses
+import functools
+import hashlib
+import io
+import itertools
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.base import console
+from mpl_tf.data import decode, shards, tfrecord
+from mpl_tf.data.file_kinds import KINDS
+from mpl_tf.data.from_files import FromFiles
+
+TOLD = 3  # Images left out that are told by name when they are met; results.json has all.
+
+
+class Records(collections.abc.Sequence):
+    """The tfrecord.Records of shards, each made when it is asked for; a million take some 30 MB."""
+
+    def __init__(self):
+        self._shards, self._places = [], array.array("Q")  # Of each record: shard, number, offset, length.
+
+    def add(self, found):
+        """Append the Records of a shard."""
+        self._shards += [found[0].path] if found else []
+        for record in found:
+            self._places.extend((len(self._shards) - 1, record.number, record.offset, record.length))
+
+    def __len__(self):
+        return len(self._places) // 4
+
+    def __getitem__(self, place):
+        """The Record at a place, int."""
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        shard, *about = self._places[4 * place : 4 * place + 4]
+        return tfrecord.Record(self._shards[shard], *about)
+
+    def relative(self, place):
+        """A name of the record that does not depend on where its shard lies: bytes."""
+        record = self[place]
+        return os.fsencode(f"{os.path.basename(record.path)}#{record.number}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OwnImages(FromFiles):
+    """Images of folders and shards, in the place of a Source.
+
+    Attributes:
+        pools: tuple of Paths and Records, which `numbers` goes through one after the other.
+        numbers: int32 [N], of the examples among all of the pools'.
+        size: side S of the images, pixels.
+        resize, background: as in decode.decode.
+        skip_bad: whether one that cannot be read is left out instead of ending the run.
+        labels: int32 [N] in [0, classes), or None where they are unknown.
+        copies: int32 [N], how often an epoch shows each; None: once.
+        targets: as in Source.
+        bad: dict of the examples that were found to be unreadable, by number 0..N - 1, to what is wrong with them.
+    """
+
+    pools: tuple
+    numbers: np.ndarray
+    size: int
+    resize: str = "crop"
+    background: tuple = decode.WHITE
+    skip_bad: bool = False
+    labels: np.ndarray | None = None
+    copies: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    bad: dict = dataclasses.field(default_factory=dict, repr=False)
+    failures: list = dataclasses.field(default_factory=list, repr=False)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    @property
+    def advice(self):
+        """What to do about an image that cannot be read."""
+        return f"mend it{'' if self.skip_bad else ', or add --skip_bad_images'}; the same command then goes on"
+
+    @property
+    def labeled(self):
+        """Whether the labels are known."""
+        return self.labels is not None
+
+    @functools.cached_property
+    def order(self):
+        """As in Source: an example of c copies c times."""
+        return None if self.copies is None else shards.order(self.copies)
+
+    @property
+    def nbytes(self):
+        """Bytes that the images take in memory."""
+        return len(self) * self.size**2 * 3
+
+    @property
+    def origin(self):
+        """What Source.origin is of these."""
+        return self
+
+    def take(self, indices, with_labels=True):
+        """The examples at `indices` (int [n] or slice), without their labels if so asked; each counts once."""
+        labels = self.labels[indices] if with_labels and self.labeled else None
+        return self._with(numbers=self.numbers[indices], labels=labels, copies=None)
+
+    def kept(self, fine):
+        """The examples where `fine`, bool [N], holds; they count as often as before."""
+        arrays = {name: getattr(self, name) for name in ("numbers", "labels", "copies")}
+        return self._with(**{name: None if values is None else values[fine] for name, values in arrays.items()})
+
+    def joined(self, other):
+        """These without their labels, and those of another OwnImages after them."""
+        first = sum(map(len, self.pools))
+        numbers = np.concatenate([self.numbers, other.numbers + np.int32(first)])
+        copies = [np.ones([len(part)], np.int32) if part.copies is None else part.copies for part in (self, other)]
+        once = self.copies is None and other.copies is None
+        return self._with(
+            pools=self.pools + other.pools,
+            numbers=numbers,
+            labels=None,
+            copies=None if once else np.concatenate(copies),
+        )
+
+    def _with(self, **changes):
+        return dataclasses.replace(self, **changes, targets=None, bad={}, failures=[])
+
+    def source(self, number):
+        """Where an example is: a Path, or a tfrecord.Record."""
+        pool, place = self._place(number)
+        return pool[place]
+
+    def sources(self):
+        """Those of all examples, in order: list."""
+        return [self.source(number) for number in range(len(self))]
+
+    def _place(self, number):
+        """(pool, place in it) of an example."""
+        place = int(self.numbers[number])
+        pool = bisect.bisect_right(self._ends, place)
+        return self.pools[pool], place - (self._ends[pool - 1] if pool else 0)
+
+    @functools.cached_property
+    def _ends(self):
+        return list(itertools.accumulate(map(len, self.pools)))
+
+    def fingerprint(self):
+        """SHA-256 of the examples' names below their folders, in order, and of their labels; no file is read."""
+        digest = hashlib.sha256(repr((self.size, self.resize, self.background)).encode())
+        for number in range(len(self)):
+            pool, place = self._place(number)
+            digest.update(pool.relative(place) + b"\0")
+        for values in (self.labels, self.copies):
+            digest.update(b"" if values is None else np.ascontiguousarray(values))
+        return digest.hexdigest()
+
+    def training_example(self, number, seed):
+        """An example, the same at each time; see FromFiles."""
+        image, number = self._in_graph(self._readable, number, tf.int32)
+        return image, tf.constant(-1) if self.labels is None else tf.gather(self.labels, number), number
+
+    def plain_example(self, number):
+        """The same; label -1 where it is unknown, and where the image was left out and is black."""
+        return self._in_graph(self._or_black, number, tf.int32)
+
+    def pieces(self, size, start=0):
+        """As Source has them, without what was left out; of examples without labels, which are known by their numbers,
+        that is black."""
+        for images, labels in super().pieces(size, start):
+            if self.labels is None:
+                yield images, None
+            elif (labels >= 0).any():
+                yield images[labels >= 0], labels[labels >= 0]
+
+    def left_out(self):
+        """Names of the images that were found to be unreadable and left out: list of str."""
+        return [str(self.source(number)) for number in sorted(self.bad)]
+
+    def _in_graph(self, function, number, kind):
+        image, about = tf.numpy_function(function, [number], [tf.uint8, kind], stateful=False)
+        return tf.ensure_shape(image, self.shape), tf.ensure_shape(about, [])
+
+    def _readable(self, number):
+        """(the first image from `number` on that can be read, its number)."""
+        for tried in itertools.chain(range(number, len(self)), range(number)):
+            image = self._decoded(tried)
+            if image is not None:
+                return image, np.int32(tried)
+        raise self.note(f"{self.source(number)}: expected a readable {KINDS} image, got none among all {len(self)}")
+
+    def _or_black(self, number):
+        """(the image, its label)."""
+        image = self._decoded(number)
+        if image is None:
+            return np.zeros(self.shape, np.uint8), np.int32(-1)
+        return image, np.int32(-1 if self.labels is None else self.labels[number])
+
+    def _decoded(self, number):
+        """The image, uint8 [S, S, 3]; None where it is left out, RunError where that is not asked for."""
+        if number in self.bad:
+            return None
+        source = self.source(number)
+        try:
+            file = _record(source) if isinstance(source, tfrecord.Record) else source
+            return decode.decode(file, self.size, self.background, self.resize)
+        except Exception as error:  # Damaged files raise whatever a plugin stumbles over.
+            wrong = tfrecord.WRONG if isinstance(error, tf.errors.DataLossError) else decode.fault(error)
+        line = f"{source}: expected a readable {KINDS} image, got {wrong}"
+        if not self.skip_bad:
+            raise self.note(line)
+        self.bad[int(number)] = wrong
+        if len(self.bad) <= TOLD:
+            more = "; of others results.json will have the names" if len(self.bad) == TOLD else ""
+            console.tell(f"{line}; left out{more}")
+        return None
+
+
+def _record(record):
+    """The encoded image of a Record as a binary file, its checksum verified."""
+    data = tfrecord.verified(
+        *map(tf.constant, (os.fsencode(record.path), np.int64(record.offset), np.int64(record.length)))
+    )
+    image = tfrecord.parse_bytes(data.numpy()).get(record.feature)
+    if not isinstance(image, bytes):
+        raise ValueError(f"a record without {record.feature}")
+    return io.BytesIO(image)
