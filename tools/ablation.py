@@ -155,7 +155,8 @@ def _run(name, row, seed, output):
     """A line of runs.csv: the run of that seed, or another network of the run that the row names."""
     of, role = (row.of, row.role) if isinstance(row, studies.Network) else (name, None)
     results = json.loads((_folder(of, output) / f"seed{seed}" / "results.json").read_text())
-    scores = results["other_networks"][role] if role else results["test"]
+    deployed = results.get("test") or results["validation"]  # Own images may have no test images.
+    scores = results["other_networks"][role] if role else deployed
     shares = [share for _, share in _curve(of, "feedback_share", seed, output)]
     return {
         "name": name,

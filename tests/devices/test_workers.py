@@ -165,3 +165,17 @@ def test_workers_started_with_different_flags_are_told(tmp_path):
         (line,) = lines
         assert line.startswith("mpl_tf: error: TF_CONFIG: expected the same flags on all workers")
     assert not (tmp_path / "run").exists()
+
+
+def test_two_workers_end_early_together_and_keep_the_best_step(tmp_path):
+    """The first one scores and decides for both; as one device does, up to rounding."""
+    more = ["--method=supervised", "--validate_on=held_out", "--keep=best", "--patience=2"]
+    more += ["--teacher_learning_rate=0.3", "--ema_decay=0.5"]
+    workers = start_two_workers(tmp_path / "two", (more, more))
+    assert [status for status, _ in ends(workers)] == [0, 0]
+    assert main.main([*FLAGS, *more, "--strategy=one", f"--workdir={tmp_path / 'one'}"]) == 0
+    two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
+    for name in ("stopped_early", "trained_steps", "best_step", "student_step"):
+        assert two[name] == one[name], name
+    assert two["stopped_early"] and two["best_val_accuracy"] == two["validation"]["top1"]
+    np.testing.assert_allclose(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=0, atol=1e-4)

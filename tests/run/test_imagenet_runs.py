@@ -55,7 +55,8 @@ def test_real_by_hand():
     accepted = np.array(
         [[1, 0, 0, 0], [1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], bool
     )
-    source = SimpleNamespace(pieces=lambda size: iter([(logits[:5], accepted[:5]), (logits[5:], accepted[5:])]))
+    pieces = [(logits[:5], accepted[:5]), (logits[5:], accepted[5:])]
+    source = SimpleNamespace(shape=(4,), pieces=lambda size: iter(pieces))
     model = SimpleNamespace(predict=lambda images, batch_size, verbose: images)
     assert evaluate.evaluate_real(model, source, 3) == {"top1": 0.6, "n": 5}
 
@@ -102,6 +103,7 @@ def test_a_shard_damaged_during_training_is_named_and_the_run_goes_on_from_the_s
 
 @pytest.mark.slow
 def test_imagenet_jft_learns_from_the_shards_that_the_filter_writes(imagenet_dir, tmp_path, capsys):
+    """And is validated on the images that it holds out, which stay in their files."""
     (tmp_path / "kept").mkdir()
     for index in range(2):
         with tf.io.TFRecordWriter(str(tmp_path / "kept" / f"kept.tfrecord-{index:05d}-of-00002")) as writer:
@@ -110,7 +112,9 @@ def test_imagenet_jft_learns_from_the_shards_that_the_filter_writes(imagenet_dir
                 writer.write(record)
     arguments = [f"--unlabeled_dir={tmp_path / 'kept'}", f"--data_dir={imagenet_dir}", f"--workdir={tmp_path / 'run'}"]
     small = ["--method=pseudo_labels", "--train_steps=2", "--steps_per_epoch=2", f"--store={tmp_path / 'store.npy'}"]
+    small += ["--validate_on=held_out", "--keep=best"]
     assert main.main(["--dataset=imagenet_jft", *SMALL, *small, *arguments]) == 0, capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (results["num_labeled"], results["num_unlabeled"], results["test"]["n"]) == (44, 12, 24)
+    assert (results["validation"]["n"], results["best_val_accuracy"]) == (4, results["validation"]["top1"])
     np.testing.assert_allclose(np.load(tmp_path / "store.npy").sum(axis=1), np.ones(12), rtol=1e-5)

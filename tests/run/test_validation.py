@@ -22,6 +22,7 @@ from mpl_tf.run.checkpoint_files import listed
 from mpl_tf.run.phase import Phase
 from mpl_tf.run.validation import Validation, over, score
 from tests import tiny
+from tests.devices.test_workers import TWO_DEVICES
 from tests.run.test_longer import results
 from tests.run.test_resume import ROOT, table, wait_for_rows, weights
 from tools.sweep import Traced
@@ -310,22 +311,13 @@ def test_kill_9_changes_nothing_of_the_choice(undisturbed, tmp_path):
     assert (table(folder), results(folder)) == (table(undisturbed), results(undisturbed))
 
 
-TWO = """
-import sys, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from mpl_tf import main
-sys.exit(main.main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.slow
 def test_two_replicas_choose_as_one_device_does(tmp_path):
     """On views without chance, which differ from replica to replica; up to rounding, by which one of the 264 examples
     may be judged otherwise."""
     plain = [*RUN, "--train_steps=24", *PATIENT, "--shift=0", "--dropout=0", "--teacher_learning_rate=0.05"]
     for name in ("mirrored", "one"):
-        command = [sys.executable, "-c", TWO, *plain, f"--strategy={name}", f"--workdir={tmp_path / name}"]
+        command = [sys.executable, "-c", TWO_DEVICES, *plain, f"--strategy={name}", f"--workdir={tmp_path / name}"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     two, one = (np.array(column(tmp_path / name, "val_accuracy")) for name in ("mirrored", "one"))
     np.testing.assert_allclose(two, one, atol=1.5 / 264)

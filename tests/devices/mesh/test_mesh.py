@@ -111,7 +111,9 @@ def train(folder, strategy, *arguments, kill_at=0, **environment):
 
 @pytest.mark.slow
 def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeypatch):
-    mesh = ("dtensor", "--method=supervised", "--mesh=replica:1,core:2")
+    """Validated on the way; the best step, whichever it is, is restored to where its variables lie."""
+    method = ("--method=supervised", "--validate_on=held_out", "--keep=best")
+    mesh = ("dtensor", *method, "--mesh=replica:1,core:2")
     killed = train(tmp_path / "run", *mesh, kill_at=2)
     killed.communicate(timeout=300)
     assert killed.returncode == -signal.SIGKILL
@@ -119,12 +121,13 @@ def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeyp
     on_mesh = train(tmp_path / "run", *mesh)
     monkeypatch.setattr(wide_resnet, "BLOCKS", 1)
     for folder in ("whole", "other"):
-        assert main.main([*COMMON, "--method=supervised", "--strategy=one", f"--workdir={tmp_path / folder}"]) == 0
+        assert main.main([*COMMON, *method, "--strategy=one", f"--workdir={tmp_path / folder}"]) == 0
     finish(on_mesh)
     expected = weights(tmp_path / "whole")
     for folder in ("run", "other"):
         assert np.linalg.norm(weights(tmp_path / folder) - expected) < 1e-4 * np.linalg.norm(expected)
-        assert json.loads((tmp_path / folder / "results.json").read_text())["test"]["n"] == 449
+        found = json.loads((tmp_path / folder / "results.json").read_text())
+        assert found["test"]["n"] == 449 and found["best_val_accuracy"] == found["validation"]["top1"]
 
 
 @pytest.mark.slow
