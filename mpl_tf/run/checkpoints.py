@@ -32,8 +32,8 @@ class Checkpoints:
         step, seconds: variables: steps done, seconds of training so far.
         totals: float64 variable [len(log_names)]: sum of each logged quantity over the steps up to `totals_step`.
         csv_crc: int64 variable: checksum of the table of metrics up to the step; -1: there is none yet.
-        best_step, best_right: int64 variables: the step of the best validation score, the first of equals, and how many
-            examples were right then; 0 and -1: there is none yet.
+        best_step, best_accuracy: int64 and float64 variables: the step of the best validation accuracy, the first of
+            equals, and that accuracy; 0 and -1: there is none yet.
     """
 
     def __init__(self, method, folder, keep, keep_best=False):
@@ -47,7 +47,7 @@ class Checkpoints:
         self.totals_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.csv_crc = tf.Variable(-1, dtype=tf.int64, trainable=False)
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.best_right = tf.Variable(-1, dtype=tf.int64, trainable=False)
+        self.best_accuracy = tf.Variable(-1.0, dtype=tf.float64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(
             step=self.step,
             seconds=self.seconds,
@@ -55,7 +55,7 @@ class Checkpoints:
             totals_step=self.totals_step,
             csv_crc=self.csv_crc,
             best_step=self.best_step,
-            best_right=self.best_right,
+            best_accuracy=self.best_accuracy,
             **method.state(),
         )
 
@@ -106,10 +106,10 @@ class Checkpoints:
                 "train from the start"
             ) from error
 
-    def note(self, right, step):
-        """Remember a validation score, int of examples that were right after `step` steps, if it is the best so far."""
-        if right > int(self.best_right.numpy()):
-            self.best_right.assign(right)
+    def note(self, accuracy, step):
+        """Remember a validation accuracy, in [0, 1], after `step` steps, if it is the best so far."""
+        if accuracy > float(self.best_accuracy.numpy()):
+            self.best_accuracy.assign(accuracy)
             self.best_step.assign(step)
 
     def add(self, means, step):

@@ -141,18 +141,18 @@ def _result(phase, method, dataset, config, checkpoints, images_per_step):
     rate, skipped = images_per_step * steps / seconds, int(method.skipped.numpy()[0])
     if dataset.validation is None:
         return PhaseResult(seconds, rate, checkpoints.means(), skipped)
-    best, right = int(checkpoints.best_step.numpy()), int(checkpoints.best_right.numpy())
+    best, accuracy = int(checkpoints.best_step.numpy()), float(checkpoints.best_accuracy.numpy())
     validated = {
         "trained_steps": steps,
         "stopped_early": steps < phase.steps,
         "best_step": best,
-        "best_val_accuracy": right / len(dataset.validation),
+        "best_val_accuracy": accuracy,
         "student_step": best if checkpoints.keep_best else steps,
     }
     if steps < phase.steps:
         print(
-            f"{phase.name} stopped early at step {steps} of {phase.steps}: validation accuracy {right}/"
-            f"{len(dataset.validation)} at step {best}, none better in {config.patience} epochs",
+            f"{phase.name} stopped early at step {steps} of {phase.steps}: validation accuracy {accuracy:.4f} at step "
+            f"{best}, none better in {config.patience} epochs",
             flush=True,
         )
     return PhaseResult(seconds, rate, checkpoints.means(), skipped, validated)

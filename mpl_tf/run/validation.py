@@ -4,9 +4,12 @@ Each network has one copy, as it would be exported, for the whole phase: at an e
 Nothing is traced anew, the scores are those of the file that would be written, and training is left as it is.
 """
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 
+from mpl_tf.base.errors import RunError
 from mpl_tf.run import evaluate, export
 
 EPSILON = np.finfo(np.float64).eps  # Where scikit-learn's log_loss cuts probabilities off.
@@ -42,35 +45,51 @@ class Validation(keras.callbacks.Callback):
         """Score, remember the best, and end the training where that is asked for.
 
         Raises:
-            RunError: a validation image that cannot be read.
+            RunError: a validation image that cannot be read, or with --skip_bad_images none that can.
         """
         # All hosts come here, as each may hold a share of the weights; one scores, and decides for all.
-        right = 0
-        for number, (name, network) in enumerate(self.networks.items()):
-            export.refresh(self.copies[name], self.method.devices.whole(network))
-            if self.method.devices.writes:
-                count, loss = score(self.copies[name], self.dataset.validation, self.config.eval_batch)
-                logs[f"{name}_accuracy"], logs[f"{name}_loss"] = count / len(self.dataset.validation), loss
-                right = count if number == 0 else right
-        self.checkpoints.note(self.method.devices.first(right), self.progress.step)
+        devices, scores = self.method.devices, {}
+        for name, network in self.networks.items():
+            export.refresh(self.copies[name], devices.whole(network))
+            scores[name] = Score(0, 1, 0.0)
+            if devices.writes:
+                scores[name] = score(self.copies[name], self.dataset.validation, self.config.eval_batch)
+                logs[f"{name}_accuracy"], logs[f"{name}_loss"] = scores[name].accuracy, scores[name].loss
+        right, count = (devices.first(number) for number in scores["val"][:2])
+        self.checkpoints.note(right / count, self.progress.step)
         if over(self.checkpoints, self.phase, self.config, self.progress.step):
             self.model.stop_training = True
 
 
-def score(model, source, batch):
-    """(right, loss) of a deployable model: int, examples whose class it predicts; float, mean cross entropy, nats.
+class Score(NamedTuple):
+    """right: int, examples whose class is predicted, of `count`; loss: float, mean cross entropy, nats."""
 
-    They are those of evaluate.evaluate, without keeping all logits; a loss that is no number is told as it is.
+    right: int
+    count: int
+    loss: float
+
+    @property
+    def accuracy(self):
+        """Share of the examples whose class is predicted, in [0, 1]."""
+        return self.right / self.count
+
+
+def score(model, source, batch):
+    """The Score of a deployable model.
+
+    Its numbers are those of evaluate.evaluate, without keeping all logits; a loss that is no number is told as it is.
 
     Args:
         model, source, batch: as there.
     """
-    right, loss = 0, 0.0
+    right, count, loss = 0, 0, 0.0
     for logits, labels in evaluate.answers(model, source, batch):
-        right += int(np.sum(logits.argmax(axis=-1) == labels))
+        right, count = right + int(np.sum(logits.argmax(axis=-1) == labels)), count + len(labels)
         chances = np.take_along_axis(evaluate.softmax(logits), labels[:, None], axis=-1)
         loss -= float(np.sum(np.log(np.clip(chances, EPSILON, 1 - EPSILON))))
-    return right, loss / len(source)
+    if not count:
+        raise RunError(f"none of the {len(source)} validation images could be read; mend them, or give others")
+    return Score(right, count, loss / count)
 
 
 def over(checkpoints, phase, config, step):

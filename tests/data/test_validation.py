@@ -6,8 +6,9 @@ from PIL import Image
 
 from mpl_tf import data
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import Dataset, Source, fingerprint, streamed, validation
+from mpl_tf.data import Dataset, Source, fingerprint, folder, streamed, validation
 from mpl_tf.data.splits import share_of_each
+from mpl_tf.settings.catalogue import DATASETS
 
 NAMES = ("cat", "dog", "emu")
 
@@ -141,6 +142,18 @@ def test_test_images_may_be_left_out_where_there_are_validation_images(own, tmp_
     # And they may be taken for the test images.
     scored = data.load(own(scored_on="validation", **given))
     assert scored.test is scored.validation and labeled_levels(scored.test) == labeled_levels(dataset.validation)
+
+
+def test_a_share_of_images_that_stay_in_their_files_is_that_of_those_in_memory(own):
+    config = own("test_dir", validation_fraction=0.3)
+    files, memory = (validation.added(folder.load(DATASETS["folder"], config, most), config) for most in (0, 10**9))
+    assert not isinstance(files.validation, Source) and isinstance(memory.validation, Source)
+    for part in ("labeled", "validation"):
+        ((images, labels),) = getattr(files, part).pieces(9)
+        np.testing.assert_array_equal(images, getattr(memory, part).images)
+        np.testing.assert_array_equal(labels, getattr(memory, part).labels)
+    one, two = (fingerprint.of(dataset) for dataset in (files, memory))
+    assert fingerprint.changes(one, two) == []
 
 
 def test_validation_images_that_are_not_what_they_seem(own, tmp_path):

@@ -169,14 +169,14 @@ def test_what_a_kill_left_of_tensorflows_list_is_swept(saved):
 # ---- The best one ---------------------------------------------------------------------------------------------------
 
 
-def scored(folder, rights, keep=2, keep_best=True, first=4):
-    """Checkpoints at the steps 4, 8, ..., whose validation scores are these and whose seed is the step."""
+def scored(folder, accuracies, keep=2, keep_best=True, first=4):
+    """Checkpoints at the steps 4, 8, ..., whose validation accuracies are these tenths, and whose seed is the step."""
     trained = method()
     checkpoints = Checkpoints(trained, folder, keep, keep_best)
     checkpoints.restore()
-    for step, right in zip(range(first, 10**6, 4), rights, strict=False):
+    for step, accuracy in zip(range(first, 10**6, 4), accuracies, strict=False):
         trained.seed.assign(step)
-        checkpoints.note(right, step)
+        checkpoints.note(accuracy / 10, step)
         checkpoints.save(step, 1.0)
     return trained, checkpoints
 
@@ -184,7 +184,7 @@ def scored(folder, rights, keep=2, keep_best=True, first=4):
 def test_the_best_one_outlives_the_newest_and_comes_back(tmp_path):
     trained, checkpoints = scored(tmp_path, [3, 7, 7, 5, 6])
     assert listed(tmp_path) == [20, 16, 8]  # Of equals the first.
-    assert [int(known.numpy()) for known in (checkpoints.best_step, checkpoints.best_right)] == [8, 7]
+    assert [float(known.numpy()) for known in (checkpoints.best_step, checkpoints.best_accuracy)] == [8, 0.7]
     checkpoints.restore_best()
     assert int(trained.seed.numpy()) == 8
     # A new process knows it, and goes on from the newest.

@@ -55,9 +55,7 @@ def watched(make_config):
     source = Source(POINTS, LABELS)
     dataset = Dataset("points", source, None, None, NAMES, validation=source)
     config = make_config(steps_per_epoch=4, steps_per_execution=1, eval_batch=3)
-    noted = SimpleNamespace(
-        best_step=tf.Variable(0), note=lambda right, step: noted.seen.append((right, step)), seen=[]
-    )
+    noted = SimpleNamespace(best_step=tf.Variable(0), note=lambda *given: noted.seen.append(given), seen=[])
     found = Validation(method, dataset, config, Phase("train", 8, 4), noted, SimpleNamespace(step=4))
     found.set_model(method)
     return found, method
@@ -78,7 +76,7 @@ def test_the_deployed_network_and_the_teacher_are_scored_as_they_are_now_and_not
             for kind, value in zip(("accuracy", "loss"), pair, strict=True)
         }
         assert logs == pytest.approx({"loss": 1.0} | columns, rel=1e-5)
-        assert found.checkpoints.seen[-1] == (round(7 * columns["val_accuracy"]), 4)
+        assert found.checkpoints.seen[-1] == (columns["val_accuracy"], 4)
         # One trace for whole batches, and one for all sizes, as the last batch is a short one.
         traces = [copy.predict_function.experimental_get_tracing_count() for copy in found.copies.values()]
         assert traces == [2, 2]
@@ -87,11 +85,10 @@ def test_the_deployed_network_and_the_teacher_are_scored_as_they_are_now_and_not
 def test_a_score_is_that_of_the_final_evaluation():
     network = tiny.network(3)
     network.set_weights([50 * value for value in network.get_weights()])  # Losses beyond scikit-learn's 36 nats too.
-    (right, loss), (scores, _) = (
-        function(network, Source(POINTS, LABELS), 4) for function in (score, evaluate.evaluate)
-    )
-    assert (right / 7, loss) == pytest.approx((scores["top1"], scores["loss"]))
-    assert right / 7 == by_hand(network)[0] and by_hand(network)[1] > loss > 1
+    found, (scores, _) = (function(network, Source(POINTS, LABELS), 4) for function in (score, evaluate.evaluate))
+    assert (found.accuracy, found.loss) == pytest.approx((scores["top1"], scores["loss"]))
+    accuracy, loss = by_hand(network)
+    assert (found.right, found.count) == (round(7 * accuracy), 7) and loss > found.loss > 1
 
 
 def test_streamed_images_are_scored_and_one_that_is_damaged_is_named(tmp_path):
@@ -114,6 +111,24 @@ def test_streamed_images_are_scored_and_one_that_is_damaged_is_named(tmp_path):
     (tmp_path / "3.png").write_bytes(content)
     with pytest.raises(RunError, match="3.png: expected an image"):
         score(network, there, 2)
+
+
+class Readable(Source):
+    """Examples of which some cannot be read, as own images with --skip_bad_images; they are no part of the pieces."""
+
+    def pieces(self, size, start=0):
+        fine = self.labels != 1
+        if fine.any():
+            yield self.images[fine], self.labels[fine]
+
+
+def test_images_that_are_left_out_have_no_part_in_a_score():
+    network = tiny.network(3)
+    found, fine = score(network, Readable(POINTS, LABELS), 4), LABELS != 1
+    assert found.count == 5 < len(LABELS)
+    assert (found.accuracy, found.loss) == pytest.approx(by_hand(network, POINTS[fine], LABELS[fine]), rel=1e-6)
+    with pytest.raises(RunError, match="^none of the 2 validation images could be read"):
+        score(network, Readable(POINTS[[1, 4]], LABELS[[1, 4]]), 4)
 
 
 @pytest.mark.parametrize(
