@@ -3,14 +3,16 @@
     python -m tools.benchmark --what=step --json=step.json --dataset=cifar10_4k --labeled_batch=16
     python -m tools.benchmark --what=loop --dataset=digits_50
     python -m tools.benchmark --what=input --cores=1 --dataset=cifar10_4k --labeled_batch=128
+    python -m tools.benchmark --what=input --dataset=folder --labeled_dir=L --unlabeled_dir=U --test_dir=T
     python -m tools.benchmark --what=startup
     python -m tools.benchmark --what=filter --repeats=3
     python -m tools.benchmark --what=yardstick --json=yardstick.json --dataset=cifar10_4k --labeled_batch=16
     python -m tools.benchmark --what=step --compare=yardstick.json --dataset=cifar10_4k --labeled_batch=16
 
-Any flag of mpl_tf.main may follow; examples are random, so no data set is needed. Figures of one machine are compared
-with each other alone: --compare prints the ratios of an earlier file's figures to this run's. The yardstick is the same
-step in PyTorch, which is an extra: pip install -e '.[yardstick]'.
+Any flag of mpl_tf.main may follow; examples are random, so no data set is needed. The input of own images alone is that
+of the folders: read from their files and, where they fit, in memory. Figures of one machine are compared with each
+other alone: --compare prints the ratios of an earlier file's figures to this run's. The yardstick is the same step in
+PyTorch, which is an extra: pip install -e '.[yardstick]'.
 """
 
 import dataclasses
@@ -28,7 +30,7 @@ from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.fields import flag, like
 
 from . import _command
-from ._benchmark import filter_speed, loop, measure, peaks
+from ._benchmark import filter_speed, folder_input, loop, measure, peaks
 
 WHAT = ("step", "profile", "convolutions", "loop", "input", "startup", "filter", "yardstick")
 WITHOUT_CONFIG = ("startup", "filter")  # What is measured in a way of its own.
@@ -82,6 +84,8 @@ def _convolutions(values, config):
 
 
 def _input(values, config):
+    if config.dataset == "folder":
+        return folder_input.rates(config, values.repeats)
     views = measure.strong_views(config, 256, values.repeats)
     return measure.pipeline(config, values.repeats) | {f"strong_views_{key}": value for key, value in views.items()}
 

@@ -84,3 +84,28 @@ def test_convolutions_by_direction_have_the_networks_flops(capsys, tmp_path):
     flops = 2 * 9 * 8 * (64 * (3 * 32 + 32 * 32) + 16 * (32 * 64 + 64 * 64))
     for name in ("forward", "input_gradient", "kernel_gradient"):
         assert report[f"{name}_seconds"] * report[f"{name}_flops_per_second"] == pytest.approx(flops)
+
+
+def test_input_of_a_folder_is_read_from_its_files(tmp_path):
+    for number, place in enumerate(
+        ("labeled/a/1", "labeled/b/2", "test/a/3", "test/b/4", "more/5", "more/6", "more/7")
+    ):
+        path = tmp_path / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 8), (number,) * 3).save(path)
+    folders = {"labeled_dir": "labeled", "test_dir": "test", "unlabeled_dir": "more"}
+    given = [f"--{name}={tmp_path / place}" for name, place in folders.items()]
+    small = [
+        "--image_size=8",
+        "--labeled_batch=2",
+        "--finetune_batch=2",
+        "--mu=2",
+        "--method=supervised",
+        "--model=small_cnn",
+    ]
+    out = tmp_path / "input.json"
+    assert benchmark.main(["--what=input", "--repeats=2", f"--json={out}", "--dataset=folder", *given, *small]) == 0
+    report = json.loads(out.read_text())
+    for name in ("files_per_second", "images_per_second_from_files", "images_per_second_in_memory"):
+        assert report[name] > 0
+    assert 0 <= report["input_wait_share"] < 1

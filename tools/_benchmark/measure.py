@@ -53,22 +53,18 @@ def step(config, repeats, warmup):
     """
     import tensorflow as tf
 
-    from mpl_tf.data import pipeline as data_pipeline
-
     method, batches = prepare(config)
     batch = next(iter(batches))
     run = tf.function(method.train_step, jit_compile=config.jit_compile, autograph=False)
     flops = _flops(run.get_concrete_function(batch))
     seconds = peaks.times(lambda: peaks.wait(run(batch)), repeats, warmup)
-    # A method of labeled images alone is given no unlabeled ones.
-    unlabeled = config.mu if set(method.batch_keys) - data_pipeline.LABELED_KEYS else 0
-    images = config.labeled_batch * (1 + unlabeled)
+    images = images_a_step(config, method)
     result = {
         "seconds_per_step": seconds,
         "images_per_second": images / seconds,
         "flops_per_step": flops,
         "flops_per_second": flops / seconds,
-        "input_wait_share": _wait_share(run, batches, repeats),
+        "input_wait_share": wait_share(run, batches, repeats),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "matmul_flops_per_second": peaks.matmul(config.precision),
     }
@@ -79,7 +75,15 @@ def step(config, repeats, warmup):
     return result
 
 
-def _wait_share(run, batches, repeats):
+def images_a_step(config, method):
+    """Examples of a step; a method of labeled images alone is given no unlabeled ones."""
+    from mpl_tf.data import pipeline as data_pipeline
+
+    unlabeled = config.mu if set(method.batch_keys) - data_pipeline.LABELED_KEYS else 0
+    return config.labeled_batch * (1 + unlabeled)
+
+
+def wait_share(run, batches, repeats):
     """Share of the time of `repeats` steps that is spent waiting for their batches; the first, which starts the
     pipeline, left out."""
     waits, fed, iterator = [], [], iter(batches)
@@ -138,15 +142,18 @@ def pipeline(config, repeats):
     Returns:
         dict: images_per_second (labeled + unlabeled examples; each unlabeled one counted once for its two views).
     """
-    _, batches = prepare(config)
+    return {"images_per_second": examples_per_second(config, *prepare(config), repeats)}
+
+
+def examples_per_second(config, method, batches, repeats):
+    """The same of a method and its batches."""
     iterator = iter(batches)
     for _ in range(3):
         next(iterator)
     start = time.perf_counter()
     for _ in range(repeats):
         next(iterator)
-    images = config.labeled_batch * (1 + config.mu)
-    return {"images_per_second": images * repeats / (time.perf_counter() - start)}
+    return images_a_step(config, method) * repeats / (time.perf_counter() - start)
 
 
 def strong_views(config, batch, repeats):
@@ -191,8 +198,8 @@ def one_core():
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def prepare(config):
-    """(method, batches) of a configuration on random examples."""
+def prepare(config, dataset=None):
+    """(method, batches) of a configuration on a Dataset, on random examples without one."""
     import keras
 
     from mpl_tf import methods
@@ -203,7 +210,7 @@ def prepare(config):
         raise UsageError(f"--freeze: the benchmark times whole networks, expected none, got {config.freeze}")
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
-    dataset = stand_in(config)
+    dataset = dataset or stand_in(config)
     method = methods.make(config, dataset.shape, dataset.num_classes, **dataset.facts)
     devices, steps = distribute.current(), 10**6
     keys = method.batch_keys
