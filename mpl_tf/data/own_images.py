@@ -1,13 +1,11 @@
 """The images of the user's folders as they lie there: listed, and read when they are needed.
 
 Each is decoded as those that are read into memory are (mpl_tf/data/decode.py), so that both ways give the same bits.
-One that cannot be read ends the run by its name. With --skip_bad_images it is left out: in training the next one that
-can be read stands in its place, with its own label and number; in scoring it has no part.
+One that cannot be read ends the run by its name. With --skip_bad_images it is left out: in training the next one of its
+class that can be read stands in its place, with its own number; in scoring it has no part.
 """
 
-import array
 import bisect
-import collections.abc
 import dataclasses
 import functools
 import hashlib
@@ -22,36 +20,9 @@ from mpl_tf.base import console
 from mpl_tf.data import decode, shards, tfrecord
 from mpl_tf.data.file_kinds import KINDS
 from mpl_tf.data.from_files import FromFiles
+from mpl_tf.data.source import digest
 
 TOLD = 3  # Images left out that are told by name when they are met; results.json has all.
-
-
-class Records(collections.abc.Sequence):
-    """The tfrecord.Records of shards, each made when it is asked for; a million take some 30 MB."""
-
-    def __init__(self):
-        self._shards, self._places = [], array.array("Q")  # Of each record: shard, number, offset, length.
-
-    def add(self, found):
-        """Append the Records of a shard."""
-        self._shards += [found[0].path] if found else []
-        for record in found:
-            self._places.extend((len(self._shards) - 1, record.number, record.offset, record.length))
-
-    def __len__(self):
-        return len(self._places) // 4
-
-    def __getitem__(self, place):
-        """The Record at a place, int."""
-        if not 0 <= place < len(self):
-            raise IndexError(place)
-        shard, *about = self._places[4 * place : 4 * place + 4]
-        return tfrecord.Record(self._shards[shard], *about)
-
-    def relative(self, place):
-        """A name of the record that does not depend on where its shard lies: bytes."""
-        record = self[place]
-        return os.fsencode(f"{os.path.basename(record.path)}#{record.number}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +30,7 @@ class OwnImages(FromFiles):
     """Images of folders and shards, in the place of a Source.
 
     Attributes:
-        pools: tuple of Paths and Records, which `numbers` goes through one after the other.
+        pools: tuple of Paths and tfrecord.Records, which `numbers` goes through one after the other.
         numbers: int32 [N], of the examples among all of the pools'.
         size: side S of the images, pixels.
         resize, background: as in decode.decode.
@@ -157,13 +128,13 @@ class OwnImages(FromFiles):
 
     def fingerprint(self):
         """SHA-256 of the examples' names below their folders, in order, and of their labels; no file is read."""
-        digest = hashlib.sha256(repr((self.size, self.resize, self.background)).encode())
+        hashed = hashlib.sha256(repr((self.size, self.resize, self.background)).encode())
         for number in range(len(self)):
             pool, place = self._place(number)
-            digest.update(pool.relative(place) + b"\0")
+            hashed.update(pool.relative(place) + b"\0")
         for values in (self.labels, self.copies):
-            digest.update(b"" if values is None else np.ascontiguousarray(values))
-        return digest.hexdigest()
+            hashed.update(b"" if values is None else np.ascontiguousarray(values))
+        return hashed.hexdigest()
 
     def training_example(self, number, seed):
         """An example, the same at each time; see FromFiles."""
@@ -183,6 +154,16 @@ class OwnImages(FromFiles):
             elif (labels >= 0).any():
                 yield images[labels >= 0], labels[labels >= 0]
 
+    def digests(self):
+        """A number of each image, by its path and how it comes to its size, uint64 [N]; Source has it by the pixels."""
+        look = repr((self.size, self.resize, self.background)).encode()
+        hashed = (os.fsencode(str(self.source(number))) + look for number in range(len(self)))
+        return np.fromiter(map(digest, hashed), np.uint64, len(self))
+
+    def at(self, numbers):
+        """The images of these numbers, int [n], as training sees them: uint8 [n, S, S, 3]."""
+        return np.stack([self._readable(int(number))[0] for number in numbers])
+
     def left_out(self):
         """Names of the images that were found to be unreadable and left out: list of str."""
         return [str(self.source(number)) for number in sorted(self.bad)]
@@ -192,12 +173,13 @@ class OwnImages(FromFiles):
         return tf.ensure_shape(image, self.shape), tf.ensure_shape(about, [])
 
     def _readable(self, number):
-        """(the first image from `number` on that can be read, its number)."""
+        """(the first image from `number` on that is of its class, where that is known, and can be read; its number)."""
         for tried in itertools.chain(range(number, len(self)), range(number)):
-            image = self._decoded(tried)
+            of_class = self.labels is None or self.labels[tried] == self.labels[number]
+            image = self._decoded(tried) if of_class else None
             if image is not None:
                 return image, np.int32(tried)
-        raise self.note(f"{self.source(number)}: expected a readable {KINDS} image, got none among all {len(self)}")
+        raise self.note(f"{self.source(number)}: expected a readable {KINDS} image, and none stands for it")
 
     def _or_black(self, number):
         """(the image, its label)."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import decode, labels_csv, listing, plausible, shards, tfrecord
-from mpl_tf.data.own_images import OwnImages, Records
+from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.paths import Paths
 from mpl_tf.settings.catalogue import METHODS
 
@@ -147,7 +147,7 @@ def _in_folders(paths, folders):
 def _unlabeled(config):
     """(OwnImages, notes) of the images and shards in --unlabeled_dir."""
     found = listing.find(config.unlabeled_dir, "--unlabeled_dir", shards=True)
-    records, copies = Records(), [np.ones([len(found.images)], np.int32)]
+    records, copies = tfrecord.Records(), [np.ones([len(found.images)], np.int32)]
     for path in found.shards:
         of_shard = tfrecord.records(path)
         records.add(of_shard)

@@ -4,6 +4,8 @@ A record is its length (uint64), the length's checksum (uint32), the data, and t
 little-endian. Lengths are verified when places are found (0.2 us a record), data when they are read.
 """
 
+import array
+import collections.abc
 import dataclasses
 import io
 import itertools
@@ -63,6 +65,34 @@ class Record:
     def open(self):
         """The encoded image as a binary file; raises ValueError as `example` does."""
         return io.BytesIO(self.example()[self.feature])
+
+
+class Records(collections.abc.Sequence):
+    """The Records of shards, each made when it is asked for; a million take some 30 MB."""
+
+    def __init__(self):
+        self._shards, self._places = [], array.array("Q")  # Of each record: shard, number, offset, length.
+
+    def add(self, found):
+        """Append the Records of a shard."""
+        self._shards += [found[0].path] if found else []
+        for record in found:
+            self._places.extend((len(self._shards) - 1, record.number, record.offset, record.length))
+
+    def __len__(self):
+        return len(self._places) // 4
+
+    def __getitem__(self, place):
+        """The Record at a place, int."""
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        shard, *about = self._places[4 * place : 4 * place + 4]
+        return Record(self._shards[shard], *about)
+
+    def relative(self, place):
+        """A name of the record that does not depend on where its shard lies: bytes."""
+        record = self[place]
+        return os.fsencode(f"{os.path.basename(record.path)}#{record.number}")
 
 
 def records(path, offset=0, first=0, stop=None, feature="image/encoded"):

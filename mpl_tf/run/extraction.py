@@ -34,7 +34,7 @@ class Extraction:
 
     Args:
         dataset: Dataset of images, for its name, normalisation and how its images may be changed.
-        sources: list of Source.
+        sources: list of Source or OwnImages.
         backbone, config, devices: as in run.features.of.
     """
 
@@ -137,7 +137,10 @@ class Extraction:
         features = frozen.constant(self.backbone)
         waiting = iter(images.prefetch(2 * replicas).with_options(PIPELINE_OPTIONS))
         for _ in range(len(jobs) // replicas):
-            values = [next(waiting) for _ in range(replicas)]
+            try:
+                values = [next(waiting) for _ in range(replicas)]
+            except tf.errors.OpError as error:  # An image that is read from its file now.
+                raise self.pool.failure(error) or error from error
             yield from (value.numpy() for value in self.devices.spread(features, values))
 
     def _view(self, kind, job):

@@ -6,6 +6,7 @@ from mpl_tf import data, methods, models
 from mpl_tf.base import kept
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Source, pipeline
+from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.stored import Stored
 from mpl_tf.devices import choice
 from mpl_tf.models import frozen
@@ -71,7 +72,7 @@ def of(dataset, backbone, config, devices, kinds=None):
         return dataclasses.replace(dataset, **unscaled, backbone=backbone)
     kinds = [kind for kind in kinds if counts[kind]] if kinds else _asked(config, counts)
     parts, scored = _parts(dataset, config)
-    if not all(isinstance(part, Source) for part in [*parts, *scored]):
+    if not all(isinstance(part, Source | OwnImages) for part in [*parts, *scored]):
         raise UsageError(
             f"--feature_views: {dataset.name} reads its images while it trains, expected 0,0, got "
             f"{config.feature_views}"

@@ -16,8 +16,9 @@ from PIL import Image
 
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import Dataset, Source, decode, fingerprint, folder, shards, tfrecord
-from mpl_tf.data.own_images import OwnImages, Records
+from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.paths import Paths
+from mpl_tf.data.pool import Pool
 from mpl_tf.settings.catalogue import DATASETS
 from tests.data.test_pipeline import NO_CHANGE, batches, replica_batches
 
@@ -154,6 +155,19 @@ def test_other_files_labels_and_sizes_are_told(loaded, photos):
     assert fingerprint.changes(fingerprint.of(loaded(10**9)[0]), now) == []
 
 
+def test_a_pool_of_images_in_files_and_in_memory(loaded):
+    """Features of a frozen network are stored by it: each image once, found again by its split."""
+    memory, files = loaded(10**9)[0], loaded(0)[0]
+    pool = Pool([files.labeled, files.unlabeled, memory.test])
+    assert len(pool) == 7 + 8 + 2
+    for source, images in ((files.labeled, memory.labeled), (files.unlabeled, memory.unlabeled), (memory.test,) * 2):
+        np.testing.assert_array_equal(pool.images(pool.rows(source)), images.images)
+    part = files.unlabeled.take(np.array([5, 2]))
+    np.testing.assert_array_equal(pool.images(pool.rows(part)), memory.unlabeled.images[[5, 2]])
+    assert pool.fingerprint() == Pool([files.unlabeled, files.labeled, memory.test]).fingerprint()
+    assert pool.fingerprint() != Pool([loaded(0, resize="crop")[0].labeled, files.unlabeled]).fingerprint()
+
+
 # ---- Files that cannot be read ------------------------------------------------------------------------------------
 
 
@@ -185,9 +199,9 @@ def test_what_is_left_out_is_replaced_in_training_and_has_no_part_in_scores(load
         path.write_bytes(b"no image")
     files, config = loaded(0, skip_bad_images=True)
     found = batches(files, config, ("y_l", "i_l", "i_u", "x_u_weak"), batch=7, steps=3)
-    # Each example that cannot be read has the next one in its place: 0 has 1, and 6 after the end 1 again.
+    # Each example that cannot be read has the next one of its class in its place: 0 has 1, and 6 after the end 5.
     for one in found:
-        assert sorted(one["i_l"].tolist()) == [1, 1, 1, 2, 3, 4, 5]
+        assert sorted(one["i_l"].tolist()) == [1, 1, 2, 3, 4, 5, 5]
         np.testing.assert_array_equal(one["y_l"], files.labeled.labels[one["i_l"]])
     drawn = np.concatenate([one["i_u"] for one in found])
     assert set(drawn) == {1, 2, 3, 5, 6, 7}  # a.jpg is number 0, e.bmp 4; records come last.
@@ -218,7 +232,7 @@ def test_of_many_that_are_left_out_the_first_are_told(tmp_path, capsys):
             Dataset("own", alone, None, None, ("a",), (0.5,) * 3, (0.5,) * 3), _config(), ("x_l",), batch=2, steps=1
         )
     message = str(alone.failure(caught.value))
-    assert message.endswith(" image, got none among all 5; mend it; the same command then goes on")
+    assert message.endswith(" image, and none stands for it; mend it; the same command then goes on")
 
 
 def _config():
@@ -244,7 +258,7 @@ def test_a_damaged_record_is_named_or_left_out(loaded, photos):
 
 def test_records_come_back_as_they_were(photos):
     found = tfrecord.records(photos / "unlabeled_dir" / "f.tfrecord")
-    records = Records()
+    records = tfrecord.Records()
     records.add([])
     records.add(found)
     records.add(found[1:])

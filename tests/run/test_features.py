@@ -15,10 +15,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mpl_tf import data, main, methods
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source, pipeline
+from mpl_tf.data.own_images import OwnImages
+from mpl_tf.data.paths import Paths
 from mpl_tf.devices import distribute
 from mpl_tf.devices.replicas import Replicas
 from mpl_tf.models import frozen
@@ -103,6 +106,27 @@ def test_stored_features_are_those_of_the_network_on_the_same_views(config, back
         ((plain, labels),) = source.pieces(100)
         np.testing.assert_allclose(plain, backbone(images.images), rtol=2e-3, atol=1e-3)
         assert (labels is None) == (images.labels is None) and (labels is None or (labels == images.labels).all())
+
+
+def test_images_that_stay_in_their_files_have_the_features_of_those_in_memory(config, backbone, tmp_path):
+    paths = Paths()
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(tmp_path / f"{number:02d}.png")
+        paths.add(str(tmp_path), str(tmp_path), f"{number:02d}.png")
+
+    def in_files(part):
+        numbers = np.arange(30, dtype=np.int32)[part]
+        return OwnImages((paths,), numbers, 8, labels=LABELS[numbers])
+
+    own = dataclasses.replace(dataset(), labeled=in_files(slice(0, 6)), test=in_files(slice(22, 30)))
+    found, expected = (of(config(), backbone, data, kinds=["plain"]) for data in (own, dataset()))
+    for name in ("labeled", "unlabeled", "test"):
+        ((plain, labels),), ((same, others),) = (getattr(one, name).pieces(100) for one in (found, expected))
+        np.testing.assert_allclose(plain, same, rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(labels, others)
+    (tmp_path / "03.png").write_bytes(b"no image")
+    with pytest.raises(RunError, match=rf"^{tmp_path / '03.png'}: expected a readable .*; mend it, or add --skip_bad"):
+        of(config(feature_seed=9), backbone, own, kinds=["weak"])
 
 
 def test_all_splits_share_one_store_and_other_settings_have_another(config, backbone, tmp_path):
