@@ -22,8 +22,8 @@ def load(config):
     """
     row = catalogue.find(catalogue.DATASETS, config.dataset, "dataset")
     dataset = _whole(row, config)
-    network = catalogue.NETWORKS[config.model]
-    if network.mean and dataset.mean:  # Inputs as the network was made for them.
+    network = catalogue.inputs(config)
+    if network and network.mean and dataset.mean:  # Inputs as the network was made for them.
         dataset = dataclasses.replace(dataset, mean=network.mean, std=network.std)
     if config.unlabeled_source == "labeled":
         dataset = dataclasses.replace(dataset, unlabeled=dataset.labeled.take(slice(None), with_labels=False))

@@ -185,7 +185,12 @@ class Dataset:
     @property
     def facts(self):
         """What a method may have to know of the data: arguments of methods.make by name."""
-        return {"num_unlabeled": self.num_unlabeled, "class_prior": self.class_prior}
+        normalisation = None if self.mean is None else self.normalisation()
+        return {
+            "num_unlabeled": self.num_unlabeled,
+            "class_prior": self.class_prior,
+            "normalisation": normalisation,
+        }
 
     @property
     def num_classes(self):

@@ -46,9 +46,13 @@ def count_weights(config, shape, num_classes):
     Raises:
         UsageError: a network that is unknown or cannot take such examples; --accumulate with batch norm over replicas;
             a model to start from that does not fit, which some methods come to only after their teacher is trained.
+        RunError: --pretrained weights that cannot be downloaded.
     """
+    roles = ("teacher", "student") if config.teacher_model else ("student",)
+    if config.pretrained != "none" and not config.frozen_backbone:
+        for name in {_model(config, role)[1] for role in roles}:
+            pretrained.fetch(name)
     with tf.Graph().as_default():
-        roles = ("teacher", "student") if config.teacher_model else ("student",)
         networks = [_network(config, role, shape, num_classes) for role in roles]
     for network in networks:
         checks.accumulation(network, config.accumulate)
@@ -58,7 +62,7 @@ def count_weights(config, shape, num_classes):
     return networks[-1].count_params()
 
 
-def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=None, stretches=()):
+def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, normalisation=None, kind=None, stretches=()):
     """The configured method on new networks, compiled.
 
     Args:
@@ -68,6 +72,7 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
         num_unlabeled: of examples; methods whose batches hold the examples' numbers (`i_u`) are told.
         class_prior: shares of the classes in the labeled set, list of num_classes floats; None: not known. Methods that
             balance classes are told, unless --class_prior=uniform, and --class_weights are made of them.
+        normalisation: of the images, as models.build takes it; networks of libraries are told.
         kind: class to make in the place of the configured method's, a subclass of it; None: its own.
         stretches: of a run that was made longer, pairs of a first and a last step (run/longer.py): shares of the run
             are of the first one, each has a cosine of its own. Empty: one of config.train_steps.
@@ -79,10 +84,13 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
     row = catalogue.find(catalogue.METHODS, config.method, "method")
 
     # New networks in the order of the roles: the same seed gives them the same weights.
-    networks = {role: _network(config, role, shape, num_classes) for role in row.networks}
+    networks = {role: _network(config, role, shape, num_classes, normalisation) for role in row.networks}
     for role, network in networks.items():
+        name = _model(config, role)[1]
         if not config.frozen_backbone:
-            start(network, _model(config, role)[1], config)
+            start(network, name, config)
+        if name.endswith("_imagenet") and not _starts_from(config, role, name):
+            print(f"{name} starts anew: its weights come with --pretrained=imagenet alone", flush=True)
     for role, network in networks.items():
         flag = "init_teacher_from" if role == "teacher" and len(networks) > 1 else "init_from"
         if getattr(config, flag):
@@ -113,12 +121,12 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, kind=Non
 
 
 def start(network, name, config):
-    """Give a new network of that name its --pretrained weights or those of --weights, which are the --model's.
+    """Give a new network of that name its --pretrained weights, if it has such, or those of --weights, the --model's.
 
     Raises:
         UsageError, RunError: see models/pretrained.py and models/weights.py.
     """
-    if config.pretrained == "imagenet":
+    if config.pretrained == "imagenet" and catalogue.network(name).pretrained:
         pretrained.load(network, name)
     if config.weights and name == config.model:
         weights.load(network, name, config.weights)
@@ -139,13 +147,13 @@ def make_finetune(network, config, class_prior=None):
     return method.devices.place(method)
 
 
-def _network(config, role, shape, num_classes):
+def _network(config, role, shape, num_classes, normalisation=None):
     """A new network for a role."""
     if config.frozen_backbone:
         return head(shape, num_classes, config.dropout, config.head_units)
     flag, name = _model(config, role)
     rates, layers = (config.dropout, config.stochastic_depth), distribute.current().layers
-    network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers)
+    network = models.build(name, shape, num_classes, *rates, flag=flag, layers=layers, normalisation=normalisation)
     norms = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         if isinstance(layer, BatchNorm):
@@ -168,7 +176,8 @@ def _network(config, role, shape, num_classes):
 def _starts_from(config, role, name):
     """Whether the network `name` of a role starts from weights that a flag gives."""
     of_role = config.init_teacher_from if role == "teacher" else config.init_from
-    return bool(config.pretrained != "none" or of_role or (config.weights and name == config.model))
+    downloaded = config.pretrained != "none" and catalogue.network(name).pretrained
+    return bool(downloaded or of_role or (config.weights and name == config.model))
 
 
 def _model(config, role):

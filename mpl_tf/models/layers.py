@@ -152,14 +152,25 @@ def twin(network):
 
 
 def stock_copy(network):
-    """A copy of a network, weights and all, in float32 of stock Keras layers: it opens where this program is not."""
+    """A copy of a network, weights and all, in float32 of stock Keras layers: it opens where this program is not.
+
+    Layers of KerasCV stay what they are, and open where that is.
+    """
 
     def stock(layer):
+        if not isinstance(layer, keras.layers.Layer):  # An operation has no type of its own.
+            return type(layer).from_config(layer.get_config())
         config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
         kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
         return kind.from_config(config)
 
-    copy = keras.models.clone_model(network, clone_function=stock)
+    # Layers made of layers make theirs anew, in the type of the present policy.
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = keras.models.clone_model(network, clone_function=stock, recursive=True)
+    finally:
+        keras.config.set_dtype_policy(policy)
     copy.set_weights(network.get_weights())
     return copy
 

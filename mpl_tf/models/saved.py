@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from mpl_tf.base.errors import UsageError, reason
 
@@ -69,8 +70,8 @@ def start_from(network, path, flag):
         path: student.keras or teacher.keras of a run, or another Keras model with the same weights in the same order.
         flag: that gave the path.
     Raises:
-        UsageError: no such file, or weights of other shapes. A classifier of another number of classes is told on
-            stdout and starts anew.
+        UsageError: no such file, or weights of other shapes. A classifier of another number of classes, or none, is
+            told on stdout and starts anew.
     """
     give(network, _start(path, flag), path, flag)
 
@@ -86,11 +87,30 @@ def _start(path, flag):
 
 def give(network, source, path, flag):
     """As `start_from`, of a model that has been opened: `source`, keras.Model."""
-    found = source.get_weights()
+    found = [np.asarray(weight) for weight in _weights(source)]
     if not _same(network, source, path, flag):
-        print(f"{path} has another number of classes: its classifier is not taken", flush=True)
-        found[-2:] = network.get_weights()[-2:]
+        bare = len(found) < len(network.weights)
+        told = "no classifier: a new one is taken" if bare else "another number of classes: its classifier is not taken"
+        print(f"{path} has {told}", flush=True)
+        found[len(network.weights) - 2 :] = network.get_weights()[-2:]
     network.set_weights(found)
+
+
+def give_body(network, source, path, flag):
+    """Give a network all weights but the classifier's, of a model that has none; arguments as in `give`.
+
+    Raises:
+        UsageError: weights of other shapes.
+    """
+    _same(network, source, path, flag)
+    network.set_weights([*(np.asarray(weight) for weight in _weights(source)), *network.get_weights()[-2:]])
+
+
+def _weights(model):
+    """A model's weights, without the statistics of inputs that a keras.layers.Normalization was shown."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    shown = {id(weight) for layer in layers for weight in layer.weights}
+    return [weight for weight in model.weights if id(weight) not in shown]
 
 
 def _same(network, source, path, flag):
@@ -99,8 +119,10 @@ def _same(network, source, path, flag):
     Raises:
         UsageError: others differ too.
     """
-    found, own = ([tuple(weight.shape) for weight in model.weights] for model in (source, network))
+    found, own = ([tuple(weight.shape) for weight in _weights(model)] for model in (source, network))
     same = [a == b for a, b in zip(found, own, strict=False)]
+    if found == own[:-2]:
+        return False
     if len(found) != len(own) or not all(same[:-2]):
         first = next((n for n, equal in enumerate(same) if not equal), min(len(found), len(own)))
         shapes = [str(weights[first]) if first < len(weights) else "none" for weights in (own, found)]

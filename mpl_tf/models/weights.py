@@ -3,7 +3,8 @@
 A .npz file has PyTorch's names and shapes: convolutions NAME.weight [out, in, h, w], depthwise ones [channels, 1, h,
 w], the classifier [out, in], batch norms NAME.weight, .bias, .running_mean and .running_var. A network's row in the
 catalogue says how its layers are named there. A .keras file is a saved network, as for --init_from; a .weights.h5 file
-has the weights of one alone, as keras.Model.save_weights writes them.
+has the weights of one alone, as keras.Model.save_weights writes them. Either may be of a library's network as the
+library makes it, without classifier; a .h5 file is one of keras.applications' own, without top.
 """
 
 import re
@@ -16,7 +17,8 @@ import numpy as np
 
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError, reason
-from mpl_tf.models import saved
+from mpl_tf.models import foreign, saved
+from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import NETWORKS
 from mpl_tf.settings.catalogue.rows import imported
 
@@ -29,44 +31,71 @@ def load(network, name, path):
     Args:
         network: keras.Model as models.build makes it; a classifier of another number of classes keeps its own weights.
         name: of the network.
-        path: of a .npz, .weights.h5 or .keras file.
+        path: of a .npz, .weights.h5, .h5 or .keras file.
     Raises:
         UsageError: a file that cannot be read or does not fit; it names the first weight that does not.
     """
     if Path(path).suffix == ".npz":
         _from_torch(network, name, path)
-    elif str(path).endswith(".weights.h5"):
+    elif Path(path).suffix == ".h5":
         _from_h5(network, name, path)
     else:
         saved.start_from(network, path, "weights")
 
 
 def _from_h5(network, name, path):
-    """The weights of a .weights.h5 file, whose classifier may be of another number of classes."""
-    try:
-        with h5py.File(path) as file:
-            dense = file["layers"][max(key for key in file["layers"] if re.fullmatch(r"dense(_\d+)?", key))]
-            classes = dense["vars"]["1"].shape[0]
-        source = models.build(name, network.input_shape[1:], classes)
-        with warnings.catch_warnings():  # Keras 3.15 warns of lists that hold each layer a second time.
-            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
-            source.load_weights(path)
-    except Exception as error:  # Damage may lead h5py, and another network Keras, anywhere.
-        raise UsageError(
-            f"--weights: expected the weights of {name} in {path}, got a file that does not fit ({reason(error)}); "
-            "give the weights of that network, or its --model"
-        ) from error
-    saved.give(network, source, path, "weights")
+    """The weights of a .weights.h5 or .h5 file, which may have no classifier or one of another number of classes."""
+    shape, library = network.input_shape[1:], catalogue.network(name).library
+    readers = [_whole] if str(path).endswith(".weights.h5") else []
+    if library and readers:
+        readers.append(_body)
+    elif library == "keras":
+        readers.append(lambda name, shape, path: foreign.body(name, shape, str(path)))
+    if not readers:
+        raise UsageError(f"--weights: a .h5 file goes with --model=keras:NAME, got {name}; give a .keras file")
+    failure = None
+    for read in readers:
+        try:
+            with warnings.catch_warnings():  # Keras 3.15 warns of lists that hold each layer a second time.
+                warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
+                source = read(name, shape, path)
+        except Exception as error:  # Damage may lead h5py, and another network Keras, anywhere.
+            failure = error
+        else:
+            saved.give(network, source, path, "weights")
+            return
+    raise UsageError(
+        f"--weights: expected the weights of {name} in {path}, got a file that does not fit ({reason(failure)}); give "
+        "the weights of that network, or its --model"
+    ) from failure
+
+
+def _whole(name, shape, path):
+    """A network as models.build makes it, with the weights of a .weights.h5 file and as many classes."""
+    with h5py.File(path) as file:
+        dense = file["layers"][max(key for key in file["layers"] if re.fullmatch(r"dense(_\d+)?", key))]
+        classes = dense["vars"]["1"].shape[0]
+    source = models.build(name, shape, classes)
+    source.load_weights(path)
+    return source
+
+
+def _body(name, shape, path):
+    """A library's network as the library makes it, with the weights of a .weights.h5 file."""
+    source = foreign.body(name, shape)
+    source.load_weights(path)
+    return source
 
 
 def _from_torch(network, name, path):
     """The weights of a .npz file, by the names that the network's layers have there."""
-    if not NETWORKS[name].names:
+    names = catalogue.network(name).names
+    if not names:
         takers = ", ".join(row.name for row in NETWORKS.values() if row.names)
         raise UsageError(f"--weights: a .npz file goes with --model={takers}, got {name}; give a .keras file")
     values = _read(path)
     layers = [layer for layer in network.layers if layer.weights]
-    for layer, of_layer in zip(layers, imported(NETWORKS[name].names)(network), strict=True):
+    for layer, of_layer in zip(layers, imported(names)(network), strict=True):
         _give(layer, of_layer, values, path, network.name)
     if values:
         raise UsageError(

@@ -59,7 +59,8 @@ class Extraction:
         belongs = self._belongs(kind, count)
         digest = hashlib.sha256(json.dumps(belongs, sort_keys=True).encode()).hexdigest()[:12]
         folder = Path(self.config.feature_store or Path(self.config.workdir) / "features")
-        path = folder / f"{self.dataset.name}-{self.config.model}-{kind}-{digest}.npy"
+        network = self.config.model.replace(":", "_")  # A library's name has a colon, which not all disks take.
+        path = folder / f"{self.dataset.name}-{network}-{kind}-{digest}.npy"
         shape = (len(self.pool), count, self.backbone.output_shape[-1])
 
         def compute(blocks):

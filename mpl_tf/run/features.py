@@ -34,7 +34,7 @@ def backbone(config, dataset):
 def _backbone(config, dataset):
     """As `backbone`, of a run that has one."""
     shape = (config.backbone_size, config.backbone_size, 3) if config.backbone_size else dataset.shape
-    network = models.build(config.model, shape, dataset.num_classes)
+    network = models.build(config.model, shape, dataset.num_classes, normalisation=dataset.normalisation())
     methods.start(network, config.model, config)
     return frozen.backbone(network, dataset.shape, *dataset.normalisation())
 

@@ -40,6 +40,7 @@ def label(config, dataset, devices):
         stochastic_depth=0.0,
         train_steps=config.teacher_steps or config.train_steps,
         init_from=config.init_teacher_from,
+        weights=config.weights if config.teacher_model in ("", config.model) else "",  # Those of --model's network.
     )
     teacher_files = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
     if not config.teacher:

@@ -45,6 +45,5 @@ def kept(config, student, others, backbone, dataset):
         backbone: frozen network that the examples went through before (features.backbone), or None.
         dataset: Dataset that the run trained on.
     """
-    # Among the others "student" is the network beside its average, which is deployed.
-    found = {"student.keras": student, "teacher.keras": others.get("teacher")}
+    found = {"student.keras": student} | {f"{role}.keras": model for role, model in others.items()}
     return {name: features.whole(backbone, found[name], dataset) for name in results.kept(config)}

@@ -5,7 +5,8 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 
 from pathlib import Path
 
-from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
+from mpl_tf.settings import catalogue
+from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
 
@@ -89,7 +90,7 @@ def networks(config):
         shape = (config.backbone_size, config.backbone_size, 3)
     for name in ("model", "teacher_model"):
         network = getattr(config, name)
-        told = NETWORKS[network].refusal(shape) if network else ""
+        told = catalogue.network(network).refusal(shape) if network else ""
         if told:
             yield f"--{name}: {told}"
 

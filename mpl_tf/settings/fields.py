@@ -36,7 +36,9 @@ def flag(
         choices: tuple of the values that it may have, or dict of each to a line of help.
         low, high: its range, inclusive.
         limit: the largest value that makes sense to a computer, where the range as a user knows it is wider.
-        form: object whose read(name, text) refuses a text that does not read so; empty stays allowed.
+        form: object whose read(name, text) refuses a text that does not read so; empty stays allowed. With choices, the
+            form of what may stand beside them: its claims(text) says what is meant so, `names` has all, `listed` lines
+            of help of them.
         source: where a number comes from: a paper, the released program.
         topic: title of the flags from here on, up to the next field that has one.
         identity: whether the flag is part of what makes a run the run it is.
@@ -90,7 +92,8 @@ def expected(field):
     """What a flag may hold, in words: "one of a, b or nothing", "at least 1", "0 to 1"; empty where anything goes."""
     choices, low, high = (field.metadata[key] for key in ("choices", "low", "high"))
     if choices:
-        return f"one of {', '.join(filter(None, choices))}{' or nothing' if '' in choices else ''}"
+        names = filter(None, [*choices, field.metadata["form"] and field.metadata["form"].words])
+        return f"one of {', '.join(names)}{' or nothing' if '' in choices else ''}"
     if low is None:
         return "" if high is None else f"at most {high}"
     return f"at least {low}" if high is None else f"{low} to {high}"
@@ -105,15 +108,16 @@ def check(field, given):
     choices, low, high, form = (field.metadata[key] for key in ("choices", "low", "high", "form"))
     if type(given) is not field.type and not (field.type is float and type(given) is int):
         raise UsageError(f"--{field.name}: expected {KINDS[field.type]}, got {given!r}")
-    if choices and given not in choices:
-        raise UsageError(f"--{field.name}: expected {expected(field)}, got {given!r}{did_you_mean(given, choices)}")
+    if choices and given not in choices and not (form and form.claims(given)):
+        near = did_you_mean(given, [*choices, *(form.names if form else ())])
+        raise UsageError(f"--{field.name}: expected {expected(field)}, got {given!r}{near}")
     below, above = low is not None and given < low, high is not None and given > high
     if below or above or (isinstance(given, float) and not math.isfinite(given)):
         raise UsageError(f"--{field.name}: expected {expected(field) or 'a finite number'}, got {given}")
     limit = field.metadata["limit"]
     if limit is not None and given > limit:
         raise UsageError(f"--{field.name}: expected at most {limit}, got {given}")
-    if form and given:
+    if form and given and given not in (choices or ()):
         form.read(field.name, given)
 
 

@@ -73,10 +73,11 @@ def show(told):
 
 def _listed_choices(field):
     """A line for each choice that has one of help."""
-    choices = field.metadata["choices"]
+    choices, form = field.metadata["choices"], field.metadata["form"]
     if not isinstance(choices, dict):
         return []
-    return [line for name, about in choices.items() for line in _wrap(f"{name}: {about}", 8, 10)]
+    listed = choices | (form.listed if form else {})
+    return [line for name, about in listed.items() for line in _wrap(f"{name}: {about}", 8, 10)]
 
 
 def _wrap(line, first, others):

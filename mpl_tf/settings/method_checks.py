@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS
+from mpl_tf.settings import catalogue
+from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.forms import MESH
 
 
@@ -30,7 +31,7 @@ def models(config):
         if given and not Path(given).is_file():
             yield f"--{name}: expected {'' if name == 'teacher' else 'a Keras model, such as '}{student}, got {given}"
     if config.weights and not Path(config.weights).is_file():
-        yield f"--weights: expected a .keras, .weights.h5 or .npz file, got {config.weights}"
+        yield f"--weights: expected a .keras, .weights.h5, .h5 or .npz file, got {config.weights}"
 
 
 def starts(config):
@@ -43,8 +44,14 @@ def starts(config):
                 yield f"--{name}: goes without --{other}, got --{other}={getattr(config, other)}; leave one of them out"
     if config.weights and config.pretrained != "none":
         yield f"--weights: goes without --pretrained, got --pretrained={config.pretrained}; leave one of them out"
-    inputs = {name: NETWORKS[name].mean for name in (config.model, config.teacher_model) if name}
-    if len(set(inputs.values())) > 1:
+    rows = [catalogue.network(name) for name in (config.model, config.teacher_model) if name]
+    if config.pretrained != "none" and not any(row.pretrained for row in rows):
+        takers = ", ".join(row.name for row in catalogue.NETWORKS.values() if row.pretrained)
+        yield (
+            f"--pretrained: imagenet goes with --model={takers}, keras:NAME and presets of KerasCV that have such "
+            f"weights, got {' and '.join(row.name for row in rows)}"
+        )
+    if len({row.mean for row in rows if not row.library}) > 1:
         yield (
             f"--teacher_model: {config.teacher_model} and --model={config.model} are made for different inputs; give "
             "two networks of one family"

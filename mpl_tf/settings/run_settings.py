@@ -6,7 +6,7 @@ by, to the finetuning, in config.py.
 
 import dataclasses
 
-from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS, lines
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS, ForeignName, lines
 from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import BACKGROUND, MESH
 
@@ -23,18 +23,25 @@ class RunSettings:
 
     dataset: str = flag("data set", choices=lines(DATASETS), topic="What to run")
     method: str = flag("training method", choices=lines(METHODS))
-    model: str = flag("network", choices=lines(NETWORKS))
+    model: str = flag(
+        "network; keras:NAME is one of keras.applications, keras_cv:PRESET a backbone of KerasCV",
+        choices=lines(NETWORKS),
+        form=ForeignName,
+    )
     teacher_model: str = flag(
-        "network of the teacher in methods that have one; empty: that of --model", choices=(*NETWORKS, "")
+        "network of the teacher in methods that have one; empty: that of --model",
+        choices=(*NETWORKS, ""),
+        form=ForeignName,
     )
     pretrained: str = flag(
         "weights to start from; imagenet: those of keras.applications, which has them for "
-        + ", ".join(row.name for row in NETWORKS.values() if row.pretrained),
+        + ", ".join(row.name for row in NETWORKS.values() if row.pretrained)
+        + " and keras:NAME, or of KerasCV for keras_cv:PRESET; a network that has none starts anew beside one that has",
         choices=("none", "imagenet"),
     )
     weights: str = flag(
-        "file of weights that the networks of --model start from: .keras or .weights.h5, or for EfficientNets .npz by "
-        "PyTorch's names",
+        "file of weights that the networks of --model start from: .keras or .weights.h5, for EfficientNets .npz by "
+        "PyTorch's names, for keras:NAME the .h5 of keras.applications without top",
         identity=False,  # Its content is; see run/workdir.py.
     )
     init_from: str = flag(

@@ -6,6 +6,9 @@ from Beta(alpha, alpha).
 An example's partner is its neighbor: 0 and 1, 2 and 3, and so on. The order of the data is drawn anew each epoch, so
 neighbors are random pairs; no pair is divided between replicas, whose numbers are therefore those of one device. The
 last of an odd number is left as it is.
+
+No library's MixUp layer can stand here: KerasCV's draws lambda and partners by itself, not from the step's seed, and
+Keras' own, which can be told both (a test has it give these numbers), mixes images alone, not points or features.
 """
 
 import math

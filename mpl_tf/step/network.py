@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step import checks
+from mpl_tf.step import checks, purity
 from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
@@ -48,7 +48,7 @@ class Learner:
             None. The method sets it.
 
     Raises:
-        UsageError: the optimizer cannot be used as a pure function, or what step/checks.py refuses.
+        UsageError: the optimizer cannot be used as a pure function, or what step/checks.py and step/purity.py refuse.
     """
 
     def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate, backbone_rate=1.0):
@@ -56,6 +56,7 @@ class Learner:
             raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
         checks.logits(network)
         checks.accumulation(network, accumulate)
+        purity.check(network)
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
@@ -132,11 +133,11 @@ class Learner:
             list of float32 tensors. With a loss scale (float16), the pass is scaled by it and its result divided.
         """
         if self.loss_scale is None:
-            return distribute.mean(tape.gradient(logits, weights, output_gradients=at_logits))
+            return distribute.mean(_dense(tape.gradient(logits, weights, output_gradients=at_logits), weights))
         # Scaled where it enters the network, so that small gradients survive float16; the losses stay as they are.
         scale = tf.convert_to_tensor(self.loss_scale)[0]
         gradients = tape.gradient(logits, weights, output_gradients=[scale * gradient for gradient in at_logits])
-        return distribute.mean([gradient / scale for gradient in gradients])
+        return distribute.mean([gradient / scale for gradient in _dense(gradients, weights)])
 
     def log_probability_derivative(self, weights, direction, x):
         """d/de log softmax f(x; weights + e direction) at e = 0, by reverse mode twice.
@@ -164,7 +165,7 @@ class Learner:
                 # The point u at which the linear pullback is differentiated does not matter.
                 u = tf.zeros_like(value)
                 outer.watch(u)
-                pullback = inner.gradient(value, weights, output_gradients=scale * u)
+                pullback = _dense(inner.gradient(value, weights, output_gradients=scale * u), weights)
                 product = distribute.dot(pullback, direction)
             return outer.gradient(product, u) / scale
 
@@ -201,6 +202,14 @@ class Learner:
             coefficient *= regular.clip_factor
         # Each weight moves by its own rate, and the gradient changes before it is clipped.
         return Update(new, assignments, regular.norm, coefficient, lambda v: regular.pulled_back(self.rated(v)))
+
+
+def _dense(gradients, weights):
+    """Gradients as tensors: of weights that are gathered from they are slices, of those that a pass leaves out None."""
+    return [
+        tf.zeros_like(weight) if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient, weight in zip(gradients, weights, strict=True)
+    ]
 
 
 def _float_like(value):

@@ -3,6 +3,7 @@
 Covers: efficientnet.py, pretrained.py, resnet.py
 """
 
+import dataclasses
 import math
 
 import keras
@@ -15,6 +16,7 @@ from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source
 from mpl_tf.models import efficientnet, layers, pretrained, resnet
 from mpl_tf.run import export
+from mpl_tf.settings.catalogue import NETWORKS
 
 # Trainable weights with 1,000 classes: of keras.applications, and of the papers in millions.
 COUNTS = {"resnet_50": (25_557_032, 25.5), "efficientnet_b0": (5_288_548, 5.3)}
@@ -141,7 +143,7 @@ def test_a_classifier_of_other_classes_keeps_its_own_weights():
 
 
 def test_pretrained_weights_that_cannot_be_had_are_told_in_one_line(monkeypatch):
-    with pytest.raises(UsageError, match="^--pretrained: imagenet goes with --model=resnet_50, .*got cnn13$"):
+    with pytest.raises(UsageError, match="^--pretrained: cnn13 has no ImageNet weights; leave --pretrained out$"):
         pretrained.load(None, "cnn13")
 
     def no_network(weights):
@@ -158,12 +160,19 @@ def test_pretrained_weights_that_cannot_be_had_are_told_in_one_line(monkeypatch)
 def test_every_role_of_a_method_starts_from_the_weights_of_its_network(make_config, monkeypatch):
     given = []
     monkeypatch.setattr(pretrained, "load", lambda network, name: given.append((network, name)))
-    config = make_config(pretrained="imagenet", model="narrow_cnn", teacher_model="small_cnn", method="mpl")
+    config = make_config(model="narrow_cnn", teacher_model="small_cnn", method="mpl").replace(pretrained="imagenet")
+    for name in ("narrow_cnn", "small_cnn"):
+        monkeypatch.setitem(NETWORKS, name, dataclasses.replace(NETWORKS[name], pretrained="Some"))
     learners = methods.make(config, (8, 8, 3), 3).scored_learners()
     names = {"teacher": "small_cnn", "student": "narrow_cnn"}
     assert sorted((name, id(network)) for network, name in given) == sorted(
         (names[role], id(learner.network)) for role, learner in learners.items()
     )
+    # One that has none starts anew beside one that has.
+    monkeypatch.setitem(NETWORKS, "narrow_cnn", dataclasses.replace(NETWORKS["narrow_cnn"], pretrained=""))
+    given.clear()
+    learners = methods.make(config, (8, 8, 3), 3).scored_learners()
+    assert given == [(learners["teacher"].network, "small_cnn")]
 
 
 # ---- Parts --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """MixUp by hand, and its coefficients against scipy's Beta distribution."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,3 +51,15 @@ def test_xla_mixes_too():
     np.testing.assert_array_equal(x, targets)
     np.testing.assert_allclose(tf.reduce_sum(targets, axis=-1), 1, rtol=1e-6)
     assert np.unique(targets).size == 9 and np.min(targets) == 0
+
+
+def test_keras_own_layer_gives_these_numbers_where_it_is_told_lambda_and_partners():
+    """It is not used, as it takes images alone; see the head of the module."""
+    random = np.random.default_rng(0)
+    x, q = (tf.constant(random.normal(size=shape), tf.float32) for shape in ((6, 4, 4, 3), (6, 5)))
+    seed = tf.constant([1, 2])
+    mixed, targets = mixup.mix(x, q, 0.7, seed)
+    told = {"mix_weight": mixup.symmetric_beta(0.7, 6, seed), "permutation_order": np.array([1, 0, 3, 2, 5, 4])}
+    layer = keras.layers.MixUp()
+    np.testing.assert_allclose(layer.transform_images(x, told), mixed, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(layer.transform_labels(q, told), targets, rtol=1e-6, atol=1e-6)

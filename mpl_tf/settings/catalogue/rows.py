@@ -135,6 +135,8 @@ class NetworkRow(Row):
         names: "package.module:name" of the function (keras.Model) -> names of its layers as PyTorch has them, by which
             --weights reads a .npz file; empty: it reads none.
         mean, std: of the inputs it was made for, of each channel in [0, 1], in place of the data set's; None: those.
+        library: that it is of, "keras" or "keras_cv"; empty: of this program. One of a library brings its inputs to its
+            own form by itself.
     """
 
     smallest: int
@@ -143,6 +145,7 @@ class NetworkRow(Row):
     names: str = ""
     mean: tuple | None = None
     std: tuple | None = None
+    library: str = ""
 
     def refusal(self, shape):
         """Why it does not take examples of that shape and what to do, a str; empty where it takes them."""
