@@ -30,7 +30,7 @@ def networks(method, dataset, config, devices):
     if METHODS[config.method].finetuned and config.finetune_steps:
         others["before_finetune"] = exported(method.deployed())
         with devices.scope():
-            finetune = methods.make_finetune(method.deployed(), config)
+            finetune = methods.make_finetune(method.deployed(), config, dataset.class_prior)
         phase = Phase("finetune", config.finetune_steps, config.finetune_batch, "finetune_steps")
         run_phase(phase, finetune, dataset, config)
     return exported(method.deployed()), others
@@ -45,5 +45,6 @@ def kept(config, student, others, backbone, dataset):
         backbone: frozen network that the examples went through before (features.backbone), or None.
         dataset: Dataset that the run trained on.
     """
-    found = {"student.keras": student} | {f"{role}.keras": model for role, model in others.items()}
+    # Among the others "student" is the network beside its average, which is deployed.
+    found = {"student.keras": student, "teacher.keras": others.get("teacher")}
     return {name: features.whole(backbone, found[name], dataset) for name in results.kept(config)}

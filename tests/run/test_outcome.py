@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from mpl_tf import data, main
+from mpl_tf import data, main, methods
 from mpl_tf.base.errors import UsageError
-from mpl_tf.run import outcome, results
+from mpl_tf.data import Dataset, Source
+from mpl_tf.run import evaluate, outcome, results
 from mpl_tf.settings import flags
 from tools.sweep import Traced
 
@@ -46,6 +47,8 @@ def test_the_teacher_takes_images_and_has_the_scores_that_are_told(kept, make_co
         accuracy = np.mean(teacher.predict(source.images, verbose=0).argmax(-1) == source.labels)
         assert accuracy == pytest.approx(float(right), abs=1e-9)
     student = keras.models.load_model(kept / "student.keras", compile=False)
+    (scores, _) = evaluate.evaluate(student, dataset.test, 256)
+    assert scores["loss"] == pytest.approx(found["test"]["loss"], rel=1e-5)
     assert any((a != b).any() for a, b in zip(teacher.get_weights(), student.get_weights(), strict=True))
 
 
@@ -61,6 +64,18 @@ def test_a_finished_run_makes_the_teacher_that_it_did_not_keep(kept, traced, tmp
         assert all((a == b).all() for a, b in zip(one, two, strict=True)), name
 
 
+def test_finetuning_weighs_the_classes_as_the_run_does(make_config, monkeypatch):
+    """Three labeled examples of one class and one of the other: 4 / (2 x 3) and 4 / 2."""
+    labeled = Source(np.zeros([4, 8, 8, 3], np.uint8), np.array([0, 0, 1, 0], np.int32))
+    dataset = Dataset("own", labeled, labeled, labeled, ("a", "b"), (0.5,) * 3, (0.5,) * 3)
+    config, trained = make_config(model="narrow_cnn", class_weights="balanced"), []
+    monkeypatch.setattr(outcome, "run_phase", lambda phase, method, *_: trained.append(method))
+    method = methods.make(config, (8, 8, 3), 2, **dataset.facts)
+    outcome.networks(method, dataset, config, method.devices)
+    np.testing.assert_allclose(trained[0].class_weights, [2 / 3, 2])
+    np.testing.assert_allclose(method.class_weights, [2 / 3, 2])
+
+
 def test_which_networks_have_files(make_config, monkeypatch):
     names = {
         (method, keep): results.kept(make_config(method=method, keep_teacher=keep, finetune_batch=10))
@@ -70,7 +85,7 @@ def test_which_networks_have_files(make_config, monkeypatch):
     assert set(names.values()) == {("student.keras",)}  # A fixed teacher's file is there before.
     config = make_config(keep_teacher=True)
     monkeypatch.setattr(outcome.features, "whole", lambda backbone, model, dataset: (backbone, model, dataset))
-    assert outcome.kept(config, "S", {"teacher": "T", "before_finetune": "B"}, "b", "d") == {
+    assert outcome.kept(config, "S", {"teacher": "T", "student": "raw", "before_finetune": "B"}, "b", "d") == {
         "student.keras": ("b", "S", "d"),
         "teacher.keras": ("b", "T", "d"),
     }

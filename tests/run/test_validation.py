@@ -9,18 +9,20 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mpl_tf import main
+from mpl_tf import data, main
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import Dataset, Source, decode, streamed
 from mpl_tf.run import callbacks, evaluate, phase, workdir
 from mpl_tf.run.checkpoint_files import listed
 from mpl_tf.run.phase import Phase
 from mpl_tf.run.validation import Validation, over, score
+from mpl_tf.settings import flags
 from tests import tiny
 from tests.devices.test_workers import TWO_DEVICES
 from tests.run.test_longer import results
@@ -215,6 +217,9 @@ def test_patience_ends_the_run_and_the_best_step_is_kept(last, best, traced, tmp
     assert set(listed(best / "checkpoints" / "train")) == {found["best_step"], *(4 * (rows - n) for n in range(3))}
     short = run(tmp_path / "short", traced, found["best_step"])
     np.testing.assert_array_equal(weights(best), weights(short))
+    exported = keras.models.load_model(best / "student.keras", compile=False)
+    held = data.load(flags.parse(RUN)).validation
+    assert score(exported, held, 256).accuracy == found["best_val_accuracy"]
     # The same command again tells it.
     capsys.readouterr()
     run(best, None, 80, *PATIENT)
