@@ -1,3 +1,22 @@
-"""Meta Pseudo Labels (Pham et al., CVPR 2021) and its relatives on TensorFlow and Keras 3."""
+"""Meta Pseudo Labels (Pham et al., CVPR 2021) and its relatives on TensorFlow and Keras 3.
+
+`train`, `evaluate`, `predict`, `Run` and the lists are those of mpl_tf/api.py. They are imported when they are first
+asked for, TensorFlow when one of them needs it.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_HOMES = dict.fromkeys(("Run", "evaluate", "list_datasets", "list_methods", "list_models", "predict", "train"), "api")
+_HOMES |= dict.fromkeys(("RunError", "UsageError"), "base.errors")
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"mpl_tf.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mpl_tf' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

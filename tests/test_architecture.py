@@ -23,6 +23,7 @@ FLOORS = {
     "methods": 5,
     "run": 6,
     "filtering": 7,
+    "api": 7,
     "main": 8,
 }
 

@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+import threading
 import time
 
 import keras
@@ -119,7 +120,9 @@ class Saver(keras.callbacks.Callback):
 
     def __enter__(self):
         self.started = self.last_saved = time.perf_counter()
-        self.handlers_before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        # Python lets its main thread alone listen; a run in another one is left to whoever started that.
+        heard = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        self.handlers_before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, *_):

@@ -3,6 +3,7 @@
 import csv
 import math
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
@@ -117,23 +118,30 @@ def draw_confusion(confusion, class_names, path):
         class_names: C names; glyphs.labels says what becomes of those that no installed font can draw.
         path: where to.
     """
+    # Not by pyplot's own figures: a notebook's are shown as it was told to, and stay so.
     import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
     few = len(class_names) <= 20  # More than that and names and counts cannot be read.
     side = 2 + 0.5 * len(class_names) if few else 10
     labels = glyphs.labels(class_names if few else ())
-    with pyplot.rc_context({"font.family": labels.fonts, "text.parse_math": False}):  # A $ is a character.
-        figure, axes = pyplot.subplots(figsize=(max(side, 4), max(side, 4)), layout="constrained")
+    with matplotlib.rc_context({"font.family": labels.fonts, "text.parse_math": False}):  # A $ is a character.
+        figure = Figure(figsize=(max(side, 4), max(side, 4)), layout="constrained")
+        axes = figure.subplots()
         display = ConfusionMatrixDisplay(confusion, display_labels=labels.texts if few else None)
         display.plot(ax=axes, include_values=few, xticks_rotation="vertical", cmap="Blues", colorbar=not few)
         axes.set(xlabel="predicted class", ylabel="true class")
         figure.supxlabel(labels.note, fontsize="small")
         files.write(path, lambda temporary: figure.savefig(temporary, dpi=100, format="png"))
-    pyplot.close(figure)
+
+
+class Prediction(NamedTuple):
+    """file: as it was found; label: name of its class, str; probability: of that class, float in [0, 1]."""
+
+    file: str
+    label: str
+    probability: float
 
 
 def label_files(model, paths, images, class_names, batch, output):
@@ -146,16 +154,21 @@ def label_files(model, paths, images, class_names, batch, output):
         class_names: one a class.
         batch: images a batch.
         output: path of the CSV file.
+    Returns:
+        list of N Predictions.
     """
     probabilities = softmax(np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64))
-    best = probabilities.argmax(axis=-1)
+    rows = [
+        Prediction(str(path), class_names[row.argmax()], float(row.max()))
+        for path, row in zip(paths, probabilities, strict=True)
+    ]
 
     def save(temporary):
         # Names that are not UTF-8 keep their bytes.
         with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "class", "probability"])
-            for path, label, row in zip(paths, best, probabilities, strict=True):
-                writer.writerow([path, class_names[label], f"{row[label]:.6f}"])
+            writer.writerows([row.file, row.label, f"{row.probability:.6f}"] for row in rows)
 
     files.write(output, save)
+    return rows

@@ -168,9 +168,21 @@ def parse(argv):
         help_text.show(help_text.text(USAGE, values, Config, Stored, Common))
         raise SystemExit(0)
     given, _, problems = _collected(argv, (Config, Stored))
+    return resolve(given, problems)
+
+
+def resolve(given, problems=()):
+    """The Config of what is given, over the flagfiles' values.
+
+    Args:
+        given: dict of flag name to value, of Config and Stored.
+        problems: what was wrong before, a line each, told with the rest.
+    Raises:
+        UsageError: as `parse`.
+    """
     # Which data set and scale there are is told where their flagfiles are looked up.
     told, wrong = fields.problems(Config, {name: given[name] for name in set(given) - {"dataset", "scale"}})
-    problems += told
+    problems = [*problems, *told]
     given = {name: value for name, value in given.items() if name not in wrong}
     # The values that the command line stands over, where it says whose they are.
     try:

@@ -1,0 +1,160 @@
+"""The program from Python: `import mpl_tf; run = mpl_tf.train(labeled_dir=..., unlabeled_dir=..., workdir=...)`.
+
+Arguments are the flags of the command line by their names (docs/flags.md), with the same recipes and checks; None
+stands for one that is not given. What is wrong is raised: UsageError before anything is done, RunError where a run
+fails on its way, Interrupted (no Exception, as KeyboardInterrupt is none) where it was stopped and saved.
+"""
+
+import functools
+from pathlib import Path
+
+from mpl_tf.base import quiet
+from mpl_tf.devices import cluster
+from mpl_tf.run import modes, results, workdir
+from mpl_tf.settings import arguments
+from mpl_tf.settings.catalogue import DATASETS, METHODS, NETWORKS, ForeignName
+
+
+class Results(dict):
+    """A dict whose keys are attributes too: results["test"]["top1"] is results.test.top1."""
+
+    def __getattr__(self, name):
+        if name not in self:
+            raise AttributeError(f"there is no {name!r} among the results: {', '.join(self)}")
+        return Results(self[name]) if isinstance(self[name], dict) else self[name]
+
+    def __dir__(self):
+        return [*super().__dir__(), *self]
+
+
+class Run(Results):
+    """A finished run: what its results.json holds (docs/workdir.md), and its network.
+
+    Args:
+        workdir: folder of the run.
+
+    Attributes:
+        workdir: pathlib.Path of it.
+        student: keras.Model of student.keras: images [B, H, W, 3] in [0, 255] (or points) -> logits float32 [B, C];
+            opened when it is first asked for, compiled for evaluate() with labels int [B].
+    Raises:
+        UsageError: no finished run in the folder.
+    """
+
+    def __init__(self, workdir):
+        with arguments.told():
+            super().__init__(_finished(workdir))
+        self.workdir = Path(workdir)
+
+    @functools.cached_property
+    def student(self):
+        """See the class."""
+        with arguments.told():
+            _start()
+            from mpl_tf.models import saved
+
+            model = saved.load(self.workdir / "student.keras")
+            # Any labels and logits will do: nothing is trained by it.
+            model.compile(loss=_loss(), metrics=["accuracy"])
+            return model
+
+    def __repr__(self):
+        return f"<Run: {results.headline(self)}; {self.workdir}>"
+
+
+def _finished(folder):
+    return workdir.finished(folder)
+
+
+def _loss():
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def train(**given):
+    """Train a network and export it, as the command without --mode does; go on with what the workdir holds.
+
+    Keras' global seed is set, and TensorFlow's operations stay deterministic in this process, unless jit_compile.
+
+    Args:
+        **given: flags by their names, as labeled_dir, unlabeled_dir, test_dir, dataset, method, model, scale, workdir;
+            config: config.json of an earlier run, its values in the recipes' place.
+    Returns:
+        Run.
+    Raises:
+        UsageError: an argument that there is none of, or a value that does not do; nothing is written.
+        RunError, Interrupted: see modes.train.
+    """
+    with arguments.told():
+        config = arguments.parse("train", given)
+        _start(late=cluster.starts_late(config.strategy))
+        modes.train(config)
+    return Run(config.workdir)
+
+
+def evaluate(workdir, **given):
+    """Score a finished run's student on its test set again, or on another one (test_dir).
+
+    Args:
+        workdir: folder of the run, or its Run.
+        **given: flags over those of the run.
+    Returns:
+        Results: `test` as the run's results have it; `real` where a data set has such labels.
+    Raises:
+        UsageError: no finished run, no test data, or those of other classes.
+        RunError: data that cannot be read.
+    """
+    with arguments.told():
+        config = arguments.parse("evaluate", given | {"workdir": _folder(workdir)})
+        _start()
+        return Results(modes.score(config))
+
+
+def predict(workdir, images, **given):
+    """Label images by a finished run's student, into WORKDIR/predictions.csv too.
+
+    Args:
+        workdir: folder of the run, or its Run.
+        images: folder of images, at any depth, or one image.
+        **given: flags over those of the run, as skip_bad_images.
+    Returns:
+        list of (file, label, probability), named tuples, an image each.
+    Raises:
+        UsageError: no finished run, a model of points, no image.
+        RunError: images that cannot be read, unless skip_bad_images.
+    """
+    with arguments.told():
+        config = arguments.parse("predict", given | {"workdir": _folder(workdir), "images": images})
+        _start()
+        return modes.predict(config).rows
+
+
+def list_methods():
+    """Names that `method` takes: list of str."""
+    return list(METHODS)
+
+
+def list_models():
+    """Names that `model` and `teacher_model` take: list of str, networks of this program first."""
+    return [*NETWORKS, *ForeignName.names]
+
+
+def list_datasets():
+    """Names that `dataset` takes: list of str."""
+    return list(DATASETS)
+
+
+def _folder(run):
+    return run.workdir if isinstance(run, Run) else run
+
+
+def _start(late=False):
+    """TensorFlow, without its chatter; `late`: its devices are started by the run itself."""
+    quiet.import_tensorflow(start=not late)
+
+
+# What a notebook completes and shows.
+train.__signature__ = arguments.signature(without=("images",))
+evaluate.__signature__ = arguments.signature("workdir")
+predict.__signature__ = arguments.signature("workdir", "images")

@@ -1,0 +1,173 @@
+"""What the program does with a configuration: train, score a finished run, label images with it, compute features.
+
+mpl_tf/main.py comes here from a command line, mpl_tf/api.py from Python. No TensorFlow is imported before it is used.
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from mpl_tf.base.errors import UsageError
+from mpl_tf.devices import cluster
+from mpl_tf.run import results, workdir
+from mpl_tf.settings import catalogue, config_json
+
+
+def train(config, make=None):
+    """Train, finetune, evaluate, export; go on with what the workdir holds of the same run.
+
+    Args:
+        config: Config.
+        make: function that makes the method of the phase "train", as methods.make does and in its place.
+    Raises:
+        UsageError: a workdir with another configuration, or what the parts refuse.
+        RunError, Interrupted: see run.phase.run_phase.
+    """
+    # Of several workers, which share the folder, the first one holds it.
+    joined = cluster.wanted(config.strategy)
+    with workdir.claimed(config, writes=not (joined and joined.index)):
+        # The same command again changes nothing, unless the outcome was lost since.
+        found = workdir.results(config.workdir)
+        if workdir.reached(found, config.train_steps) and results.intact(config):
+            print(f"{config.workdir} holds the finished run: {results.headline(found)}")
+            return
+
+        from mpl_tf.devices import choice
+
+        devices = choice.make_devices(config.strategy, config.mesh, config.remat)
+        choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
+        with devices.peers():
+            # Workers with other flags would wait for one another, or average what does not belong together.
+            if not devices.same(config_json.fingerprint(config)):
+                raise UsageError(
+                    "TF_CONFIG: expected the same flags on all workers, got different ones; start all alike"
+                )
+            with _policy_as_before():
+                _train(config, devices, make)
+            devices.meet()  # No worker leaves while another still needs it.
+
+
+def _train(config, devices, make):
+    """`train`, the folder being this run's and the devices found."""
+    import keras
+    import tensorflow as tf
+
+    from mpl_tf import data, methods
+    from mpl_tf.models import saved
+    from mpl_tf.run import features, fixed_teacher, longer, outcome
+    from mpl_tf.run.phase import Phase, run_phase
+
+    # Everything that can be refused is refused before the first file is written.
+    methods.check_models(config, workdir.FILES)
+    dataset = data.load(config)
+    methods.check_data(config.method, dataset)
+    if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
+        tf.config.experimental.enable_op_determinism()
+    with devices.scope():
+        backbone = features.backbone(config, dataset)
+        keras.config.set_dtype_policy(config.precision)
+        shape = backbone.output_shape[1:] if backbone else dataset.shape
+        weights = methods.count_weights(config, shape, dataset.num_classes)
+    stretches = workdir.record(config, dataset, devices)
+    if devices.writes:
+        print("\n".join([*dataset.notes, *results.about(config, dataset, weights, stretches)]), flush=True)
+
+    # From here on the examples of a frozen network are their features, or pass it in each step.
+    if backbone:
+        dataset = features.of(dataset, backbone, config, devices)
+
+    # A fixed teacher labels the unlabeled examples before the method sees them.
+    row, teacher_files = catalogue.METHODS[config.method], {}
+    if row.fixed_teacher:
+        dataset, teacher_files = fixed_teacher.label(longer.first(config, stretches), dataset, devices)
+
+    # The main phase. The seed is set anew: weights do not depend on what drew random numbers before.
+    keras.utils.set_random_seed(config.seed)
+    with devices.scope():
+        about = {"stretches": stretches, **dataset.facts}
+        method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **about)
+    phase = Phase("train", config.train_steps, config.labeled_batch, since=stretches[-1][0])
+    trained = run_phase(phase, method, dataset, config)
+
+    student, others = outcome.networks(method, dataset, config, devices)
+    if devices.writes:
+        kept, extended = outcome.kept(config, student, others, backbone, dataset), longer.told(config, stretches)
+        others |= {role: saved.load(path) for role, path in teacher_files.items()}
+        told = results.headline(results.write(config, dataset, student, others, trained, kept, extended))
+        print(f"{told}; everything is in {config.workdir}")
+
+
+@contextlib.contextmanager
+def _policy_as_before():
+    """The run's type of numbers is not left to what a notebook makes after it."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def score(config):
+    """--mode=evaluate: score WORKDIR/student.keras on the test set again. No training data are read.
+
+    Returns:
+        dict: "test" as results.json has it, and "real" of a data set that has such labels.
+    Raises:
+        UsageError: no finished run in the workdir, or test data of other classes.
+    """
+    from mpl_tf import data
+    from mpl_tf.models import saved
+    from mpl_tf.run import evaluate
+
+    # The data may have changed since: what is other is told, what makes the score meaningless refused.
+    model = saved.load(Path(config.workdir) / "student.keras")
+    dataset = data.load_test(config, workdir.class_names(config.workdir))
+    workdir.compare(config.workdir, dataset)
+    # The program's stdout has the figures alone.
+    print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
+    scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
+    return {"test": scores} | results.real_score(model, dataset, config.eval_batch)
+
+
+class Predicted(NamedTuple):
+    """rows: of WORKDIR/predictions.csv, evaluate.Prediction each; told: lines for the user, str."""
+
+    rows: list
+    told: str
+
+
+def predict(config):
+    """--mode=predict: label the images of a folder, or one, into WORKDIR/predictions.csv.
+
+    Returns:
+        Predicted.
+    Raises:
+        UsageError: no finished run in the workdir, a model of points, no image.
+        RunError: images that cannot be read, unless --skip_bad_images.
+    """
+    from mpl_tf.data import folder
+    from mpl_tf.models import saved
+    from mpl_tf.run import evaluate
+
+    folder_of_run = Path(config.workdir)
+    student = folder_of_run / "student.keras"
+    model = saved.load(student)
+    if len(model.input_shape) != 4:
+        raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
+    # Images are read at the size that the network takes; its classes have their names from the run.
+    given = folder.to_label(config, model.input_shape[1])
+    names = workdir.finished(folder_of_run)["class_names"]
+    output = folder_of_run / "predictions.csv"
+    rows = evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
+    told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"
+    return Predicted(rows, "\n".join([*given.notes, told]))
+
+
+def features(config):
+    """--mode=features: compute those of a frozen network into --feature_store; returns what is told of it, str."""
+    from mpl_tf.run import features
+
+    return features.compute(config)
