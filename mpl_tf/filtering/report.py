@@ -1,30 +1,22 @@
 """report.html: one page that opens without anything else; pictures and charts are inside."""
 
-import base64
 import collections
 import html
 import io
 
 import numpy as np
-from PIL import Image
 
 from mpl_tf.base import files
 from mpl_tf.data import decode
 from mpl_tf.filtering import inputs, outputs
+from mpl_tf.run.report import look
 
-SIDE = 72  # Of a thumbnail, pixels.
 PICTURES = 6  # Best ones and last ones kept of a class.
 CLASSES = 50  # With pictures; of more classes these are spread evenly.
+# Beside what all pages share.
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1b1f24; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #d0d7de; }
-table { border-collapse: collapse; } td, th { padding: .15rem .7rem; text-align: right; white-space: nowrap; }
-th { border-bottom: 1px solid #8c959f; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
-tr:nth-child(even) td { background: #f6f8fa; } img { width: 72px; height: 72px; display: block; }
-.row { display: flex; gap: 6px; align-items: flex-start; margin: .3rem 0 .8rem; flex-wrap: wrap; }
-figure { margin: 0; width: 72px; } figcaption { font-size: 11px; color: #57606a; overflow-wrap: anywhere; }
 .gap { width: 18px; } .pair { display: flex; gap: 4px; border: 1px solid #d0d7de; padding: 4px; border-radius: 4px; }
-.bar { fill: #b6c2cf; } .kept { fill: #0969da; } .note { color: #57606a; } h3 { font-size: 1rem; margin: .8rem 0 0; }
+.bar { fill: #b6c2cf; } .kept { fill: #0969da; }
 """
 
 
@@ -47,7 +39,7 @@ def write(counts, chosen, names, chunks, excluded, output):
     title = f"{summary['kept_images']:,} of {summary['images']:,} images kept"
     parts = [
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>",
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
+        f"<style>{look.STYLE}{STYLE}</style></head><body><h1>{title}</h1>",
         _totals(summary),
         "<h2>Classes</h2>",
         _classes(summary, counts.histogram, chosen),
@@ -91,18 +83,8 @@ def _thumbnails(wanted, chunks):
                     upright, _ = decode.upright(image, chunks[what][chunk].ground)
             except (OSError, ValueError):
                 continue
-            found[what, chunk, item.row] = (_data_uri(upright), name)
+            found[what, chunk, item.row] = (look.thumbnail(upright), name)
     return found
-
-
-def _data_uri(image):
-    small = max(image.size) < SIDE
-    image = Image.fromarray(decode.fit(image, min(image.size) if small else SIDE))
-    if small:
-        image = image.resize((SIDE, SIDE), Image.Resampling.NEAREST)
-    output = io.BytesIO()
-    image.save(output, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(output.getvalue()).decode()
 
 
 def _totals(summary):

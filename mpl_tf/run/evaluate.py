@@ -25,7 +25,7 @@ def evaluate(model, source, batch):
         (scores, confusion): dict of top1 and top5 (fractions in [0, 1]; top5 is top-C where there are C < 5 classes),
         loss (mean cross entropy, nats), n, and what `by_class` returns; int [C, C] counts, a row for each true class.
     """
-    from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
+    from sklearn.metrics import log_loss, top_k_accuracy_score
 
     # Labels of a small test set may lack a class; scikit-learn is told of all.
     logits, labels = _predictions(model, source, batch)
@@ -39,7 +39,19 @@ def evaluate(model, source, batch):
         "loss": float(log_loss(labels, softmax(logits), labels=classes)),
         "n": len(labels),
     }
-    return scores | by_class(labels, best, classes), confusion_matrix(labels, best, labels=classes)
+    return scores | by_class(labels, best, classes), confusions(labels, best, len(classes))
+
+
+def confusions(labels, best, classes):
+    """Counts int [C, C] of the predicted classes, a row for each true class.
+
+    Args:
+        labels, best: int [N], the true and the predicted classes.
+        classes: C.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(labels, best, labels=np.arange(classes))
 
 
 def by_class(labels, best, classes):

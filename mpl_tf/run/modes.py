@@ -94,8 +94,9 @@ def _train(config, devices, make):
     if devices.writes:
         kept, extended = outcome.kept(config, student, others, backbone, dataset), longer.told(config, stretches)
         others |= {role: saved.load(path) for role, path in teacher_files.items()}
-        told = results.headline(results.write(config, dataset, student, others, trained, kept, extended))
-        print(f"{told}; everything is in {config.workdir}")
+        told, confusion = results.write(config, dataset, student, others, trained, kept, extended)
+        outcome.report(config, dataset, student, others, trained, told, confusion)
+        print(f"{results.headline(told)}; everything is in {config.workdir}")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,10 @@ from mpl_tf.base.errors import Interrupted
 from mpl_tf.data import pipeline
 from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
+from mpl_tf.run.copies import Copies
 from mpl_tf.run.metrics_csv import MetricsCsv
+from mpl_tf.run.report.report import Report
+from mpl_tf.run.report.reporter import Reporter
 from mpl_tf.run.validation import Validation, over
 
 
@@ -88,7 +91,7 @@ def run_phase(phase, method, dataset, config):
 
     images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(phase, start, images_per_step, shown=devices.writes)
-    told, metrics = _tellers(phase, method, dataset, config, checkpoints, progress)
+    told, metrics, after = _tellers(phase, method, dataset, config, checkpoints, progress)
 
     with Saver(checkpoints, progress, config.save_minutes, metrics, config.steps_per_epoch) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
@@ -106,7 +109,7 @@ def run_phase(phase, method, dataset, config):
                     steps_per_epoch=length,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[*told, saver],
+                    callbacks=[*told, saver, *after],
                 )
             except tf.errors.OpError as error:
                 # An image that cannot be read ends the run, but not what was learned before it.
@@ -123,15 +126,20 @@ def run_phase(phase, method, dataset, config):
 
 
 def _tellers(phase, method, dataset, config, checkpoints, progress):
-    """(callbacks, MetricsCsv or None): who scores an epoch and tells of it, in the order in which they are called."""
+    """(callbacks, MetricsCsv or None, callbacks after the saver): who scores an epoch and tells of it, in the order in
+    which they are called."""
     # A person at the terminal, the table and TensorBoard; of several hosts, one.
     told, metrics, workdir = [progress], None, Path(config.workdir)
     if method.devices.writes:
         metrics = MetricsCsv(workdir / phase.metrics_name, progress.step, int(checkpoints.csv_crc.numpy()))
         told += [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
+
+    # Whoever asks the networks shares one copy of each.
+    reports = config.report and phase.chooses
+    copies = Copies(method, dataset) if reports or dataset.validation is not None else None
     if dataset.validation is not None:
-        told.insert(0, Validation(method, dataset, config, phase, checkpoints, progress))
-    return told, metrics
+        told.insert(0, Validation(method, dataset, config, phase, checkpoints, progress, copies))
+    return told, metrics, [Reporter(Report(config, dataset), copies, checkpoints, progress)] if reports else []
 
 
 def _result(phase, method, dataset, config, checkpoints, images_per_step):

@@ -21,7 +21,8 @@ def write(config, dataset, student, others, trained, models, extended=()):
         models: dict of a file's name to the keras.Model that it is to hold (outcome.kept), the student's among them.
         extended: how the run was made longer (longer.told).
     Returns:
-        The content of results.json, dict.
+        (results, confusion): the content of results.json, dict; int [C, C], the student on the test images, or
+            without any on the validation images.
     """
     from mpl_tf.run import evaluate, export  # Deferred: they bring Keras.
 
@@ -63,7 +64,7 @@ def write(config, dataset, student, others, trained, models, extended=()):
     met = len(results["skipped_images"]) - len(dataset.skipped)
     if met:
         console.tell(f"{met} unreadable images were met and left out; {workdir / 'results.json'} names them")
-    return results
+    return results, scored[first][1]
 
 
 def real_score(model, dataset, batch):

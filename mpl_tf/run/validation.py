@@ -1,7 +1,6 @@
 """Validation: a phase's networks are scored at each epoch's end, which finds the best epoch and may end the training.
 
-Each network has one copy, as it would be exported, for the whole phase: at an epoch's end it takes the weights of now.
-Nothing is traced anew, the scores are those of the file that would be written, and training is left as it is.
+The scores are those of the files that would be written (run/copies.py).
 """
 
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import RunError
-from mpl_tf.run import evaluate, export
+from mpl_tf.run import evaluate
 
 EPSILON = np.finfo(np.float64).eps  # Where scikit-learn's log_loss cuts probabilities off.
 
@@ -26,20 +25,13 @@ class Validation(keras.callbacks.Callback):
         phase: Phase that is trained; in the main one the scores choose (--keep, --patience).
         checkpoints: Checkpoints of the phase, restored; they remember the best step.
         progress: Progress of the phase.
+        copies: Copies of the method's networks.
     """
 
-    def __init__(self, method, dataset, config, phase, checkpoints, progress):
+    def __init__(self, method, dataset, config, phase, checkpoints, progress, copies):
         super().__init__()
-        self.method, self.dataset, self.config, self.phase = method, dataset, config, phase
+        self.method, self.dataset, self.config, self.phase, self.copies = method, dataset, config, phase, copies
         self.checkpoints, self.progress = checkpoints, progress
-        # The deployed one first; networks of other roles than the student's have columns of their own.
-        self.networks = {"val": method.deployed()}
-        for role, learner in method.scored_learners().items():
-            if learner.network is not method.student_network:
-                self.networks[f"val_{role}"] = learner.network
-        self.copies = {
-            name: export.deployable(method.devices.whole(network), dataset) for name, network in self.networks.items()
-        }
 
     def on_epoch_end(self, epoch, logs=None):
         """Score, remember the best, and end the training where that is asked for.
@@ -49,11 +41,10 @@ class Validation(keras.callbacks.Callback):
         """
         # All hosts come here, as each may hold a share of the weights; one scores, and decides for all.
         devices, scores = self.method.devices, {}
-        for name, network in self.networks.items():
-            export.refresh(self.copies[name], devices.whole(network))
+        for name, model in self.copies.at(self.progress.step).items():
             scores[name] = Score(0, 1, 0.0)
             if devices.writes:
-                scores[name] = score(self.copies[name], self.dataset.validation, self.config.eval_batch)
+                scores[name] = score(model, self.dataset.validation, self.config.eval_batch)
                 logs[f"{name}_accuracy"], logs[f"{name}_loss"] = scores[name].accuracy, scores[name].loss
         right, count = (devices.first(number) for number in scores["val"][:2])
         self.checkpoints.note(right / count, self.progress.step)

@@ -153,6 +153,11 @@ class RunSettings:
         "keep mpl's teacher too, as it is exported, in teacher.keras, where methods with a fixed teacher leave theirs",
         identity=False,
     )
+    report: bool = flag(
+        "write WORKDIR/report.html at each epoch's end and at the run's: curves, pseudo labels, confusions, images; a "
+        "bounded sample of the images is looked at each time",
+        identity=False,
+    )
     eval_batch: int = flag("examples a batch in evaluation", unit="examples", low=1, limit=EXAMPLES, identity=False)
 
     precision: str = flag(

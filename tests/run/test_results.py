@@ -28,7 +28,10 @@ def test_a_run_is_scored_and_told(tmp_path):
     config = SimpleNamespace(workdir=str(tmp_path), eval_batch=2, scored_on="test", **about)
     student, teacher = linear([[2, 0], [0, 2]]), linear([[0, 2], [2, 0]])
     trained = PhaseResult(seconds=2.5, images_per_second=8.0, means={"loss": 0.5}, skipped_steps=2)
-    found = results.write(config, dataset, student, {"teacher": teacher}, trained, {"student.keras": student})
+    found, confusion = results.write(
+        config, dataset, student, {"teacher": teacher}, trained, {"student.keras": student}
+    )
+    assert confusion.tolist() == [[2, 1], [0, 1]]
     assert list(found) == [
         *("dataset", "method", "model", "seed", "steps", "test", "other_networks", "seconds", "images_per_second"),
         *("means", "skipped_steps", "num_labeled", "num_unlabeled", "skipped_images", "class_names"),
@@ -61,7 +64,8 @@ def finished(tmp_path, **parts):
     student = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, use_bias=False)])
     student.set_weights([np.array([[2, 0, -9], [0, 2, -9]], "float32")])
     trained = PhaseResult(seconds=2.5, images_per_second=8.0, means={"loss": 0.5}, skipped_steps=0)
-    return results.write(config, dataset, student, {"before_finetune": student}, trained, {"student.keras": student})
+    networks = {"before_finetune": student}
+    return results.write(config, dataset, student, networks, trained, {"student.keras": student})[0]
 
 
 def test_each_class_is_scored(tmp_path):

@@ -1,4 +1,7 @@
-"""Validation at the epochs' ends: scores by hand, the best step, an early end; the same bits after a stop."""
+"""Validation at the epochs' ends: scores by hand, the best step, an early end; the same bits after a stop.
+
+Covers: copies.py
+"""
 
 import csv
 import dataclasses
@@ -20,6 +23,7 @@ from mpl_tf.base.errors import RunError
 from mpl_tf.data import Dataset, Source, decode, streamed
 from mpl_tf.run import callbacks, evaluate, phase, workdir
 from mpl_tf.run.checkpoint_files import listed
+from mpl_tf.run.copies import Copies
 from mpl_tf.run.phase import Phase
 from mpl_tf.run.validation import Validation, over, score
 from mpl_tf.settings import flags
@@ -58,7 +62,9 @@ def watched(make_config):
     dataset = Dataset("points", source, None, None, NAMES, validation=source)
     config = make_config(steps_per_epoch=4, steps_per_execution=1, eval_batch=3)
     noted = SimpleNamespace(best_step=tf.Variable(0), note=lambda *given: noted.seen.append(given), seen=[])
-    found = Validation(method, dataset, config, Phase("train", 8, 4), noted, SimpleNamespace(step=4))
+    found = Validation(
+        method, dataset, config, Phase("train", 8, 4), noted, SimpleNamespace(step=4), Copies(method, dataset)
+    )
     found.set_model(method)
     return found, method
 
@@ -69,7 +75,7 @@ def test_the_deployed_network_and_the_teacher_are_scored_as_they_are_now_and_not
         for number, network in enumerate((method.averaged, method.student_network, method.teacher_network)):
             random = np.random.default_rng(10 * epoch + number)
             network.set_weights([random.normal(size=value.shape) for value in network.get_weights()])
-        logs = {"loss": 1.0}
+        logs, found.progress.step = {"loss": 1.0}, 4 + epoch
         found.on_epoch_end(epoch, logs)
         expected = {"val": by_hand(method.averaged), "val_teacher": by_hand(method.teacher_network)}
         columns = {
@@ -78,9 +84,9 @@ def test_the_deployed_network_and_the_teacher_are_scored_as_they_are_now_and_not
             for kind, value in zip(("accuracy", "loss"), pair, strict=True)
         }
         assert logs == pytest.approx({"loss": 1.0} | columns, rel=1e-5)
-        assert found.checkpoints.seen[-1] == (columns["val_accuracy"], 4)
+        assert found.checkpoints.seen[-1] == (columns["val_accuracy"], 4 + epoch)
         # One trace for whole batches, and one for all sizes, as the last batch is a short one.
-        traces = [copy.predict_function.experimental_get_tracing_count() for copy in found.copies.values()]
+        traces = [copy.predict_function.experimental_get_tracing_count() for copy in found.copies.models.values()]
         assert traces == [2, 2]
 
 

@@ -1,0 +1,172 @@
+"""report.html: its numbers by hand, a whole run's page, the same bits without it, and Chromium's view of it.
+
+Covers: charts.py, look.py, tables.py, sample.py, report.py, reporter.py
+"""
+
+import html
+import re
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from mpl_tf import main
+from mpl_tf.data import Source
+from mpl_tf.run.report import charts, sample, tables
+from mpl_tf.run.report import report as reports
+
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+# Dropout draws from a generator that Keras seeds by Python's random numbers: a report that drew some would show.
+RUN = ["--dataset=digits_50", "--method=mpl", "--model=narrow_cnn", "--validate_on=held_out", "--dropout=0.5"]
+RUN += ["--train_steps=4", "--steps_per_epoch=2", "--steps_per_execution=2", "--finetune_steps=2", "--mu=2"]
+
+CAPTURED = {"capture_output": True, "text": True, "timeout": 120}
+
+
+# ---- Parts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_chart_has_its_points_where_they_belong():
+    found = charts.chart("Loss", "nats", {"a": [(0, 1.0), (50, float("nan")), (100, 0.0)]}, level=0.5)
+    frame = found["frame"]
+    (line,) = found["lines"]
+    assert line["places"] == [(frame["left"], charts.TOP), (frame["right"], frame["bottom"])]
+    assert (line["last"], found["level"]) == ("0", (charts.TOP + frame["bottom"]) / 2)
+    assert [text for _, text in found["y"]] == ["0", "0.5", "1"]
+    flat = charts.chart("", "", {"a": [(7, 2.0)]})  # One point, and one value: neither divides by zero.
+    assert flat["lines"][0]["places"][0][0] == frame["right"]
+
+
+def test_curves_are_those_of_the_table_and_what_is_0_throughout_is_none(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,step,loss,h,baseline\n0,2,1.5,0.0,0.0\n1,4,nan,0.0,0.0\n")
+    rows = charts.table(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows] == [2, 4]
+    assert [chart["title"] for chart in charts.of_run(rows)] == ["Losses in training"]
+    assert charts.table(tmp_path / "none.csv") == charts.of_run([]) == []
+
+
+def test_a_long_curve_is_thinned_evenly():
+    found = charts.thinned(list(range(1001)))
+    assert (len(found), found[0], found[-1]) == (charts.POINTS, 0, 1000)
+
+
+def test_few_classes_are_a_table_of_counts():
+    found = tables.confusions(np.array([[3, 1], [0, 0]]), ["a", "caf\udce9"])
+    assert found["rows"] == [("a", [(3, 0.75), (1, 0.25)]), ("caf\\xe9", [(0, 0.0), (0, 0.0)])]
+    assert found["pairs"] == [("a", "caf\\xe9", 1, "0.25")]
+
+
+@pytest.mark.parametrize("classes", [21, 1000])
+def test_many_classes_are_a_picture_and_the_most_frequent_pairs(classes):
+    confusion = 5 * np.eye(classes, dtype=int)
+    confusion[3, 7] = 20
+    found = tables.confusions(confusion, [str(number) for number in range(classes)])
+    assert found["pairs"] == [("3", "7", 20, "0.80")]
+    assert classes / 2 <= found["side"] <= tables.LARGEST
+    assert len(found["picture"]) < 50_000
+
+
+def test_flags_that_differ_from_the_defaults_come_first(make_config):
+    changed, others = tables.flag_rows(make_config(seed=3))
+    assert ("seed", "3", "0") in changed
+    assert not {name for name, *_ in changed} & {name for name, *_ in others}
+    assert all(value == default for _, value, default in others)
+
+
+def test_a_sample_is_spread_over_its_part_and_bounded():
+    source = Source(np.arange(5000, dtype="float32")[:, None], np.arange(5000, dtype="int32"))
+    found = sample.draw(source)
+    assert (len(found.numbers), found.numbers[0], found.numbers[-1]) == (sample.EXAMPLES, 0, 4999)
+    np.testing.assert_array_equal(found.labels, found.numbers)
+    assert sample.draw(source, with_labels=False).labels is None
+    large = Source(np.zeros([9, sample.BYTES // 32, 1], np.float32))
+    assert len(sample.draw(large, with_labels=False).numbers) == 8
+
+
+# ---- Whole runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders of the same run with the report and without it."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("true", "false"):
+        assert main.main([*RUN, f"--report={name}", f"--workdir={folder / name}"]) == 0
+    return folder / "true", folder / "false"
+
+
+def test_the_weights_are_the_same_bits_without_it(runs):
+    """Those of student.keras, which was finetuned, and what was logged on the way."""
+    networks = [keras.models.load_model(folder / "student.keras", compile=False).get_weights() for folder in runs]
+    for one, other in zip(*networks, strict=True):
+        np.testing.assert_array_equal(one, other)
+    tables_ = [(folder / "metrics.csv").read_text().splitlines() for folder in runs]
+    kept = [[_without_rate(line, lines[0]) for line in lines] for lines in tables_]
+    assert kept[0] == kept[1]
+    assert not (runs[1] / reports.NAME).exists()
+
+
+def _without_rate(line, header):
+    return [cell for name, cell in zip(header.split(","), line.split(","), strict=True) if name != "images_per_second"]
+
+
+def test_the_page_holds_all_it_needs_and_tells_the_run(runs):
+    text = (runs[0] / reports.NAME).read_text()
+    assert "mpl on digits_50: finished" in text
+    assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import|<script src""", text)
+    for words in ("Losses in training", "Confusions", "--dropout", "tensorflow", "All 449 test images"):
+        assert words in text
+    assert len(text) < 3_000_000
+
+
+def test_what_goes_wrong_is_told_once_and_nothing_is_raised(tmp_path, capsys, make_config):
+    (tmp_path / reports.NAME).mkdir()
+    (tmp_path / reports.NAME / "in the way").touch()
+    dataset = SimpleNamespace(labeled=(), unlabeled=None, validation=None, test=None)
+    written = reports.Report(make_config(workdir=tmp_path), dataset)
+    for step in (1, 2):
+        written.write({"student": None}, step, 1.0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "report.html is not written" in line and "the run goes on without it" in line
+
+
+# ---- In a browser ---------------------------------------------------------------------------------------------------
+
+
+def chromium():
+    """The program, or None."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_chromium_shows_it_without_an_error(runs, tmp_path, width):
+    picture = tmp_path / "page.png"
+    command = [
+        chromium(),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+    ]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},2000", f"--screenshot={picture}"]
+    done = subprocess.run([*command, f"file://{runs[0] / reports.NAME}"], check=False, **CAPTURED)
+    assert "CONSOLE" not in done.stderr
+    with Image.open(picture) as image:
+        assert image.size == (width, 2000)
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(pixels, axis=0)) > 50
+    # All of the page is used, the last of its parts in the picture too.
+    rows = (np.asarray(pixels).reshape(2000, width, 3) != 255).any(axis=(1, 2))
+    assert rows.mean() > 0.5
+
+
+def test_names_are_escaped():
+    assert html.escape("<b>") in reports._template().render(
+        title="<b>", style="", headline=[], alarms=[], charts=[], flags=([], []), machine=[], grids=[], left_out=[]
+    )
