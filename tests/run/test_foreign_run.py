@@ -86,13 +86,15 @@ def test_a_head_on_stored_features_is_exported_with_the_network_from_pixels_on(n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("freeze", ["none", "batch_norm"])
+@pytest.mark.parametrize(("method", "freeze"), [("mpl", "none"), ("mpl", "batch_norm"), ("pseudo_labels", "none")])
 def test_a_foreign_student_learns_from_a_teacher_of_the_program_and_is_scored_from_its_file(
-    freeze, folders, pretrained, tmp_path, capsys
+    method, freeze, folders, pretrained, tmp_path, capsys
 ):
-    flags = [*folders, *pretrained("keras_cv:efficientnetv2_b0"), *STEPS, "--teacher_model=small_cnn", "--method=mpl"]
+    """Its file of weights is not the teacher's, be that fixed or taught."""
+    flags = [*folders, *pretrained("keras_cv:efficientnetv2_b0"), *STEPS, "--teacher_model=small_cnn"]
     run = f"--workdir={tmp_path / 'run'}"
-    assert main.main([*flags, run, f"--freeze={freeze}", "--backbone_rate=0.1", "--feedback=exact"]) == 0
+    flags += [f"--method={method}", f"--freeze={freeze}", "--backbone_rate=0.1"]
+    assert main.main([*flags, run, *(["--feedback=exact"] if method == "mpl" else [])]) == 0
     told = json.loads((tmp_path / "run" / "results.json").read_text())
     assert told["test"]["n"] == 12
     capsys.readouterr()
