@@ -1,6 +1,7 @@
 """Curves as numbers for the page's inline SVG."""
 
 import csv
+import functools
 import math
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 360, 170, 44, 20, 8  # Of a chart and its margins, in the units of its drawing.
@@ -77,7 +78,7 @@ def of_run(rows):
     return found
 
 
-def chart(title, note, curves, level=None, height=HEIGHT):
+def chart(title, note, curves, level=None, height=HEIGHT, beside=None):
     """Curves in one frame.
 
     Args:
@@ -85,11 +86,12 @@ def chart(title, note, curves, level=None, height=HEIGHT):
         curves: dict of name to list of (step, value); values that are not finite are left out.
         level: a value that has a broken line of its own, or None.
         height: of the drawing.
+        beside: further curves, of shares, for which the frame reaches from 0 to 1.
     Returns:
         dict for the template: `lines` (name, colour, points of an SVG, the last value), ticks of both axes (place,
         text), the level's place, the frame.
     """
-    curves = {name: [(x, y) for x, y in thinned(points) if math.isfinite(y)] for name, points in curves.items()}
+    curves, beside = _finite(curves), _finite(beside or {})
     every = [point for points in curves.values() for point in points] or [(0, 0)]
     xs = 0, max(x for x, _ in every) or 1
     ys = [y for _, y in every] + ([] if level is None else [level])
@@ -99,16 +101,13 @@ def chart(title, note, curves, level=None, height=HEIGHT):
     if high - low < 1e-12:
         low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
 
-    def place(x, y):
+    def place(x, y, low=low, high=high):
         across = LEFT + (WIDTH - LEFT - 8) * (x - xs[0]) / (xs[1] - xs[0])
         return round(across, 1), round(TOP + (height - TOP - BOTTOM) * (high - y) / (high - low), 1)
 
-    lines = []
-    for number, (name, points) in enumerate(curves.items()):
-        places = [place(x, y) for x, y in points]
-        drawn = " ".join(f"{x},{y}" for x, y in places)
-        about = {"name": name, "colour": COLOURS[number % len(COLOURS)], "points": drawn, "places": places}
-        lines.append(about | {"last": f"{points[-1][1]:.4g}" if points else "not finite"})
+    lines = [_line(name, points, place, COLOURS[number % 6]) for number, (name, points) in enumerate(curves.items())]
+    in_share = functools.partial(place, low=0, high=1)
+    lines += [_line(name, points, in_share, COLOURS[len(lines) % 6]) for name, points in beside.items()]
     return {
         "title": title,
         "note": note,
@@ -118,6 +117,18 @@ def chart(title, note, curves, level=None, height=HEIGHT):
         "level": None if level is None else place(0, level)[1],
         "frame": {"width": WIDTH, "height": height, "left": LEFT, "right": WIDTH - 8, "bottom": height - BOTTOM},
     }
+
+
+def _finite(curves):
+    return {name: [(x, y) for x, y in thinned(points) if math.isfinite(y)] for name, points in curves.items()}
+
+
+def _line(name, points, place, colour):
+    """A curve for the template."""
+    places = [place(x, y) for x, y in points]
+    last = f"{points[-1][1]:.4g}" if points else "none"
+    drawn = " ".join(f"{x},{y}" for x, y in places)
+    return {"name": name, "colour": colour, "points": drawn, "places": places, "last": last}
 
 
 def thinned(points, most=POINTS):

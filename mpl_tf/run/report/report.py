@@ -10,9 +10,9 @@ import jinja2
 import numpy as np
 
 from mpl_tf.base import console, files
-from mpl_tf.base.errors import reason
+from mpl_tf.base.errors import RunError, reason
 from mpl_tf.run import evaluate
-from mpl_tf.run.report import charts, look, sample, tables
+from mpl_tf.run.report import charts, look, pseudo, sample, tables
 
 NAME = "report.html"
 
@@ -60,12 +60,52 @@ class Report:
             "subtitle": " · ".join([*about, time.strftime("written %Y-%m-%d %H:%M:%S")]),
             "style": look.STYLE,
             "headline": tables.headline(config, rows, step, seconds, results),
-            "alarms": [],
             "charts": charts.of_run(rows),
-            **self._scores(networks["student"], results, confusion),
+            **self._looked_at(networks, step, results, confusion),
             "flags": tables.flag_rows(config),
             "machine": tables.machine(),
         }
+
+    def _looked_at(self, networks, step, results, confusion):
+        """What the networks say of the samples; where an image cannot be read that is said in its place."""
+        try:
+            labels, alarms = self._labels(networks, step, results)
+            return {"labels": labels, "alarms": alarms} | self._scores(networks["student"], results, confusion)
+        except RunError as error:
+            return {"alarms": [f"The images could not be looked at: {reason(error)}"]}
+
+    def _labels(self, networks, step, results):
+        """(the section on pseudo labels, sentences of their collapse)."""
+        who, what = pseudo.labeler(self.config, self.dataset)
+        if who is None:
+            return {"what": what}, []
+        given, validated = self.given(who, networks), None
+        if self.validation is not None and who in networks:
+            said = sample.predict(networks[who], self.validation, self.config.eval_batch)
+            validated = self.validation.labels, said
+        # The networks of a finished run may be those of its best step, which has its record.
+        if not (results and self.history.records):
+            self.history.add(pseudo.record(step, given, validated))
+        known = self.dataset.class_prior
+        prior = np.array(known or [1 / self.dataset.num_classes] * self.dataset.num_classes)
+        shown, told = pseudo.section(self.history.records, prior, self.dataset.class_names)
+        what += f", on {len(given):,} of the unlabeled images as they are, without a view."
+        if known is None:
+            what += " The labeled shares are not known and taken as alike."
+        if validated:
+            what += f" Precision: of those given to {len(validated[0]):,} validation images."
+        return {"what": what} | shown, told
+
+    def given(self, who, networks):
+        """The labels' distributions on the unlabeled sample, float [n, C].
+
+        Args:
+            who: as pseudo.labeler tells it.
+            networks: as in `write`.
+        """
+        if who == "targets":
+            return self.dataset.unlabeled.targets[self.unlabeled.numbers]
+        return sample.predict(networks[who], self.unlabeled, self.config.eval_batch)
 
     def _scores(self, student, results, confusion):
         """The classes' scores and the confusions: of a finished run those of its results, else of a sample."""
@@ -91,6 +131,16 @@ class Report:
         """A Sample of the validation images; None where there are none."""
         part = self.dataset.validation
         return None if part is None else sample.draw(part)
+
+    @functools.cached_property
+    def unlabeled(self):
+        """A Sample of the unlabeled images."""
+        return sample.draw(self.dataset.unlabeled, with_labels=False)
+
+    @functools.cached_property
+    def history(self):
+        """The History of the run."""
+        return pseudo.History(self.config.workdir)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mpl_tf import main
 from mpl_tf.data import Source
-from mpl_tf.run.report import charts, sample, tables
+from mpl_tf.run.report import charts, pseudo, sample, tables
 from mpl_tf.run.report import report as reports
 
 pytestmark = pytest.mark.usefixtures("plain_graphs")
@@ -118,9 +118,17 @@ def test_the_page_holds_all_it_needs_and_tells_the_run(runs):
     text = (runs[0] / reports.NAME).read_text()
     assert "mpl on digits_50: finished" in text
     assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import|<script src""", text)
-    for words in ("Losses in training", "Confusions", "--dropout", "tensorflow", "All 449 test images"):
+    for words in (
+        "Losses in training",
+        "Pseudo labels",
+        "Confusions",
+        "--dropout",
+        "tensorflow",
+        "All 449 test images",
+    ):
         assert words in text
     assert len(text) < 3_000_000
+    assert [one["step"] for one in pseudo.History(runs[0]).records] == [2, 4]
 
 
 def test_what_goes_wrong_is_told_once_and_nothing_is_raised(tmp_path, capsys, make_config):
