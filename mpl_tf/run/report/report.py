@@ -12,7 +12,7 @@ import numpy as np
 from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.run import evaluate
-from mpl_tf.run.report import charts, look, pseudo, sample, tables
+from mpl_tf.run.report import charts, grids, look, pseudo, sample, tables
 
 NAME = "report.html"
 
@@ -68,21 +68,23 @@ class Report:
 
     def _looked_at(self, networks, step, results, confusion):
         """What the networks say of the samples; where an image cannot be read that is said in its place."""
+        answers = sample.Answers(networks, self.config.eval_batch)
         try:
-            labels, alarms = self._labels(networks, step, results)
-            return {"labels": labels, "alarms": alarms} | self._scores(networks["student"], results, confusion)
+            labels, alarms = self._labels(answers, step, results)
+            content = {"labels": labels, "alarms": alarms} | self._scores(answers, results, confusion)
+            left_out = grids.without(self.dataset)
+            return content | ({"left_out": [left_out]} if left_out else {"grids": self._grids(answers, results)})
         except RunError as error:
             return {"alarms": [f"The images could not be looked at: {reason(error)}"]}
 
-    def _labels(self, networks, step, results):
+    def _labels(self, answers, step, results):
         """(the section on pseudo labels, sentences of their collapse)."""
         who, what = pseudo.labeler(self.config, self.dataset)
         if who is None:
             return {"what": what}, []
-        given, validated = self.given(who, networks), None
-        if self.validation is not None and who in networks:
-            said = sample.predict(networks[who], self.validation, self.config.eval_batch)
-            validated = self.validation.labels, said
+        given, validated = self._given(who, answers), None
+        if self.validation is not None and who in answers.networks:
+            validated = self.validation.labels, answers.of(who, self.validation)
         # The networks of a finished run may be those of its best step, which has its record.
         if not (results and self.history.records):
             self.history.add(pseudo.record(step, given, validated))
@@ -96,25 +98,20 @@ class Report:
             what += f" Precision: of those given to {len(validated[0]):,} validation images."
         return {"what": what} | shown, told
 
-    def given(self, who, networks):
-        """The labels' distributions on the unlabeled sample, float [n, C].
-
-        Args:
-            who: as pseudo.labeler tells it.
-            networks: as in `write`.
-        """
+    def _given(self, who, answers):
+        """The pseudo labels' distributions on the unlabeled sample, float [n, C]; who gives them: pseudo.labeler."""
         if who == "targets":
             return self.dataset.unlabeled.targets[self.unlabeled.numbers]
-        return sample.predict(networks[who], self.unlabeled, self.config.eval_batch)
+        return answers.of(who, self.unlabeled)
 
-    def _scores(self, student, results, confusion):
+    def _scores(self, answers, results, confusion):
         """The classes' scores and the confusions: of a finished run those of its results, else of a sample."""
-        names, noted = self.dataset.class_names, "The images that the run was scored on at its end."
+        names = self.dataset.class_names
         if results:
             part = "test" if "test" in results else "validation"
             scores, noted = results[part]["per_class"], f"All {results[part]['n']:,} {part} images, scored at the end."
         elif self.validation is not None:
-            found = sample.predict(student, self.validation, self.config.eval_batch).argmax(axis=-1)
+            found = answers.of("student", self.validation).argmax(axis=-1)
             about = evaluate.by_class(self.validation.labels, found, np.arange(len(names)))
             scores, noted = about["per_class"], f"{len(found):,} of the validation images, by the student as it is now."
             confusion = evaluate.confusions(self.validation.labels, found, len(names))
@@ -125,6 +122,29 @@ class Report:
             "confusion": tables.confusions(confusion, names),
             "scored_note": noted,
         }
+
+    def _grids(self, answers, results):
+        """The grids of pictures."""
+        names, found = self.dataset.class_names, list(self.views)
+        who, _ = pseudo.labeler(self.config, self.dataset)
+        if who is not None:
+            given = self._given(who, answers)
+            found.append(grids.confident(given, self.unlabeled, names))
+            if who != "student":
+                found.append(grids.differing(given, answers.of("student", self.unlabeled), self.unlabeled, names))
+        # The test images are looked at when nothing can be chosen by them any more.
+        part = "validation" if self.validation is not None else "test"
+        drawn = self.validation
+        if drawn is None and results and self.dataset.test is not None:
+            drawn = sample.draw(self.dataset.test)
+        if drawn is not None:
+            found.append(grids.errors(answers.of("student", drawn), drawn, names, part))
+        return found
+
+    @functools.cached_property
+    def views(self):
+        """The grids of views, which training does not change."""
+        return grids.views(self.dataset, self.config)
 
     @functools.cached_property
     def validation(self):

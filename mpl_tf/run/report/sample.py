@@ -38,12 +38,20 @@ def draw(source, with_labels=True):
     return Sample(numbers, np.concatenate(images), np.concatenate(labels) if with_labels else None)
 
 
-def predict(model, drawn, batch):
-    """Probabilities of the classes, float64 [n, C].
+class Answers:
+    """What networks say of samples, each asked once.
 
     Args:
-        model: deployable keras.Model.
-        drawn: Sample.
+        networks: dict of role to deployable keras.Model.
         batch: examples a batch.
     """
-    return evaluate.softmax(np.asarray(model.predict(drawn.images, batch_size=batch, verbose=0), np.float64))
+
+    def __init__(self, networks, batch):
+        self.networks, self.batch, self._found = networks, batch, {}
+
+    def of(self, role, drawn):
+        """A network's distributions on a Sample, float64 [n, C]."""
+        if (role, id(drawn)) not in self._found:
+            logits = self.networks[role].predict(drawn.images, batch_size=self.batch, verbose=0)
+            self._found[role, id(drawn)] = evaluate.softmax(np.asarray(logits, np.float64))
+        return self._found[role, id(drawn)]

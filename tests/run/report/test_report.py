@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mpl_tf import main
+from mpl_tf import data, main
+from mpl_tf.base.errors import RunError
 from mpl_tf.data import Source
 from mpl_tf.run.report import charts, pseudo, sample, tables
 from mpl_tf.run.report import report as reports
@@ -140,6 +141,46 @@ def test_what_goes_wrong_is_told_once_and_nothing_is_raised(tmp_path, capsys, ma
         written.write({"student": None}, step, 1.0)
     (line,) = capsys.readouterr().err.splitlines()
     assert "report.html is not written" in line and "the run goes on without it" in line
+
+
+def network(shape, classes):
+    """A deployable network of examples of a shape."""
+    layers = [keras.layers.Flatten(), keras.layers.Dense(classes)]
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def page(dataset, config):
+    """The text of a report of two networks before any training."""
+    networks = {role: network(dataset.shape, dataset.num_classes) for role in ("student", "teacher")}
+    written = reports.Report(config, dataset)
+    written.write(networks, 0, 0.0)
+    return written.path.read_text()
+
+
+def test_images_in_files_and_a_thousand_classes(make_config, imagenet_dir, tmp_path):
+    flags = {"data_dir": imagenet_dir, "scale": "smoke", "model": "narrow_cnn", "method": "mpl"}
+    config = make_config("imagenet_10", workdir=tmp_path, **flags)
+    text = page(data.load(config), config)
+    assert "taken as alike" in text and "Teacher and student disagree" in text
+    assert text.count("data:image/jpeg") > 40
+    assert len(text) < 3_000_000
+
+
+def test_points_have_no_pictures(make_config, tmp_path):
+    config = make_config("two_moons", workdir=tmp_path)
+    text = page(data.load(config), config)
+    assert "the examples are points" in text and "Pseudo labels" in text and "data:image" not in text
+
+
+def test_an_image_that_cannot_be_read_costs_the_pictures_alone(make_config, tmp_path, monkeypatch):
+    config = make_config(workdir=tmp_path)
+    monkeypatch.setattr(Source, "pieces", _damaged)
+    text = page(data.load(config), config)
+    assert "The images could not be looked at: a.png is damaged" in text and "--dataset" in text
+
+
+def _damaged(*_):
+    raise RunError("a.png is damaged")
 
 
 # ---- In a browser ---------------------------------------------------------------------------------------------------
