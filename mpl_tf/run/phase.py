@@ -5,7 +5,6 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 
 from mpl_tf.base.errors import Interrupted
@@ -16,6 +15,7 @@ from mpl_tf.run.copies import Copies
 from mpl_tf.run.metrics_csv import MetricsCsv
 from mpl_tf.run.report.report import Report
 from mpl_tf.run.report.reporter import Reporter
+from mpl_tf.run.tensorboard import TensorBoard
 from mpl_tf.run.validation import Validation, over
 
 
@@ -128,18 +128,20 @@ def run_phase(phase, method, dataset, config):
 def _tellers(phase, method, dataset, config, checkpoints, progress):
     """(callbacks, MetricsCsv or None, callbacks after the saver): who scores an epoch and tells of it, in the order in
     which they are called."""
-    # A person at the terminal, the table and TensorBoard; of several hosts, one.
     told, metrics, workdir = [progress], None, Path(config.workdir)
+    report = Report(config, dataset) if config.report and phase.chooses else None
+
+    # A person at the terminal, the table and TensorBoard; of several hosts, one.
     if method.devices.writes:
         metrics = MetricsCsv(workdir / phase.metrics_name, progress.step, int(checkpoints.csv_crc.numpy()))
-        told += [metrics, keras.callbacks.TensorBoard(workdir / "tensorboard" / phase.name, write_graph=False)]
+        folder, pictures = workdir / "tensorboard" / phase.name, report and report.pictures
+        told += [metrics, TensorBoard(folder, config if phase.chooses else None, pictures)]
 
     # Whoever asks the networks shares one copy of each.
-    reports = config.report and phase.chooses
-    copies = Copies(method, dataset) if reports or dataset.validation is not None else None
+    copies = Copies(method, dataset) if report or dataset.validation is not None else None
     if dataset.validation is not None:
         told.insert(0, Validation(method, dataset, config, phase, checkpoints, progress, copies))
-    return told, metrics, [Reporter(Report(config, dataset), copies, checkpoints, progress)] if reports else []
+    return told, metrics, [Reporter(report, copies, checkpoints, progress)] if report else []
 
 
 def _result(phase, method, dataset, config, checkpoints, images_per_step):

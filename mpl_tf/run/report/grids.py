@@ -22,30 +22,45 @@ def without(dataset):
 
 
 def views(dataset, config):
-    """The grids of the views that training sees: list of dicts for the template.
+    """Views as training sees them, of a few images of each part.
 
     Args:
         dataset: Dataset of images.
         config: Config.
+    Returns:
+        dict of "labeled" and "unlabeled" to list of (what it is, uint8 [n, H, W, 3], n images in the same order).
     Raises:
         RunError: an image that cannot be read.
     """
-    made, found = pipeline.make_views(dataset, config), []
+    made, found = pipeline.make_views(dataset, config), {}
     for part in ("labeled", "unlabeled"):
         source = getattr(dataset, part)
         if source is None or not len(source):
             continue
         images = _as_trained_on(source, np.unique(np.linspace(0, len(source) - 1, SHOWN).astype(np.int64)), config)
-        shown = [("as it is read", images)]
+        found[part] = [("as it is read", images)]
         for kind, view, stream, count in (
             ("weak", made.weak, pipeline.WEAK, WEAK),
             ("strong", made.strong, pipeline.STRONG, STRONG),
         ):
-            shown += [(kind, view(images, seed_of(config.seed, stream, number)).numpy()) for number in range(count)]
-        rows = [("", [_figure(each[row], kind) for kind, each in shown]) for row in range(len(images))]
-        note = f"{len(rows)} {part} images in rows. Each step draws other views by the same flags."
-        found.append({"title": f"Views of {part} images", "note": note, "rows": rows})
+            seeds = [seed_of(config.seed, stream, number) for number in range(count)]
+            found[part] += [(kind, view(images, seed).numpy()) for seed in seeds]
     return found
+
+
+def of_views(found):
+    """The grids of `views`, a row an image: list of dicts for the template."""
+    grids = []
+    for part, kinds in found.items():
+        rows = [("", [_figure(each[row], kind) for kind, each in kinds]) for row in range(len(kinds[0][1]))]
+        note = f"{len(rows)} {part} images in rows. Each step draws other views by the same flags."
+        grids.append({"title": f"Views of {part} images", "note": note, "rows": rows})
+    return grids
+
+
+def joined(kinds):
+    """The views of a part as one image, a row an image: uint8 [H, W, 3]."""
+    return np.concatenate([np.concatenate(list(images), axis=0) for _, images in kinds], axis=1)
 
 
 def _as_trained_on(source, numbers, config):

@@ -17,8 +17,8 @@ ENOUGH, STARVED, PART, SPREAD = 10, 0.1, 0.25, 0.5
 RULE = (
     f"A collapse is told where classes with {PART:.0%} or more of the labeled images get less than {STARVED:.0%} of "
     f"the labels that they would have by their share (of classes that would have {ENOUGH} or more), or where the "
-    f"labels spread over less than {SPREAD:.0%} of the classes that the labeled images spread over (exponentials of "
-    "the entropies; the labels' is that of their mean distribution)."
+    f"labels spread over less than {SPREAD:.0%} of the classes that the labeled images spread over, or that "
+    "half as many labels could (exponentials of the entropies; the labels' is that of their mean distribution)."
 )
 
 
@@ -74,7 +74,8 @@ def collapses(one, prior, names):
             f"{STARVED:.0%} of their share of the pseudo labels ({listed}); {tables.shown(names[most])} gets "
             f"{counts[most] / counts.sum():.0%} of all."
         )
-    if one["spread"] < SPREAD * spread(prior):
+    # Few labels cannot spread over many classes.
+    if one["spread"] < SPREAD * min(spread(prior), counts.sum() / 2):
         told.append(f"The labels spread over {one['spread']:.1f} classes, the labeled images over {spread(prior):.1f}.")
     return told
 

@@ -40,11 +40,25 @@ class Report:
             results: of a finished run, what results.json holds; else None.
             confusion: with them, int [C, C] of the images that were scored.
         """
+        with self._harmless():
+            content = self._content(networks, step, seconds, results, confusion)
+            files.write_text(self.path, _template().render(content))
+
+    def pictures(self):
+        """Views of a few images, one picture a part: dict of name to uint8 [H, W, 3], empty where there are none."""
+        found = {}
+        with self._harmless():
+            if not grids.without(self.dataset):
+                found = {part: grids.joined(kinds) for part, kinds in self.views.items()}
+        return found
+
+    @contextlib.contextmanager
+    def _harmless(self):
+        """What fails inside is told, once: a page about a run is no reason to lose it; no random numbers are drawn."""
         with _random_state_kept():
             try:
-                content = self._content(networks, step, seconds, results, confusion)
-                files.write_text(self.path, _template().render(content))
-            except Exception as error:  # A page about a run is no reason to lose the run.
+                yield
+            except Exception as error:
                 if not self.failed:
                     console.tell(f"{self.path} is not written ({reason(error)}); the run goes on without it")
                 self.failed = True
@@ -125,7 +139,7 @@ class Report:
 
     def _grids(self, answers, results):
         """The grids of pictures."""
-        names, found = self.dataset.class_names, list(self.views)
+        names, found = self.dataset.class_names, grids.of_views(self.views)
         who, _ = pseudo.labeler(self.config, self.dataset)
         if who is not None:
             given = self._given(who, answers)
@@ -143,7 +157,7 @@ class Report:
 
     @functools.cached_property
     def views(self):
-        """The grids of views, which training does not change."""
+        """The views of a few images (grids.views), which training does not change."""
         return grids.views(self.dataset, self.config)
 
     @functools.cached_property

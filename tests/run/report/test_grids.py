@@ -67,20 +67,25 @@ def test_the_surest_wrong_answers_are_shown():
 def test_views_are_those_of_the_run(make_config):
     config = make_config()
     dataset = data.load(config)
-    first, second = grids.views(dataset, config)
+    found = grids.views(dataset, config)
+    first, second = grids.of_views(found)
     assert (first["title"], second["title"]) == ("Views of labeled images", "Views of unlabeled images")
     for grid in (first, second):
         assert len(grid["rows"]) == grids.SHOWN
         for _, figures in grid["rows"]:
             kinds = ["as it is read", *["weak"] * grids.WEAK, *["strong"] * grids.STRONG]
             assert [figure["caption"] for figure in figures] == kinds
-    assert grids.views(dataset, config) == [first, second]
+    assert grids.of_views(grids.views(dataset, config)) == [first, second]
+    side, across = 8 * grids.SHOWN, 8 * (1 + grids.WEAK + grids.STRONG)
+    picture = grids.joined(found["labeled"])
+    assert picture.shape == (side, across, 3)
+    np.testing.assert_array_equal(picture[8:16, 8:16], found["labeled"][1][1][1])  # The first weak view of the second.
 
 
 def test_views_of_images_in_files(make_config, imagenet_dir):
     config = make_config("imagenet_10", data_dir=imagenet_dir, scale="smoke", model="narrow_cnn")
     dataset = data.load(config)
-    assert [len(grid["rows"]) for grid in grids.views(dataset, config)] == [grids.SHOWN, grids.SHOWN]
+    assert [len(kinds[0][1]) for kinds in grids.views(dataset, config).values()] == [grids.SHOWN, grids.SHOWN]
 
 
 def test_what_has_no_images_says_so():

@@ -50,6 +50,8 @@ def test_labels_that_spread_over_too_few_classes_collapse_where_no_class_can_be_
     found = pseudo.record(1, labels(900, *[0] * 999, sure=0.9))
     (told,) = pseudo.collapses(found, np.full(1000, 1e-3), [str(number) for number in range(1000)])
     assert told.startswith("The labels spread over") and told.endswith("the labeled images over 1000.0.")
+    few = pseudo.record(1, labels(*[1] * 40, *[0] * 960, sure=0.999))
+    assert pseudo.collapses(few, np.full(1000, 1e-3), range(1000)) == []
 
 
 def test_since_when_they_collapse_is_told_and_each_class_has_its_row():
