@@ -13,11 +13,10 @@ import tensorflow as tf
 
 from mpl_tf.devices import distribute
 from mpl_tf.methods import uda
-from mpl_tf.step import balance, feedback, losses
+from mpl_tf.step import any_optimizer, balance, checks, feedback, losses
 from mpl_tf.step.fit import StepResult
 from mpl_tf.step.gradients import logit_gradient, logit_gradients, norms, summed
 from mpl_tf.step.network import Learner
-from mpl_tf.step.optimizer import default_sgd
 from mpl_tf.step.targets import pseudo_targets
 
 BASELINE_DECAY = 0.99  # As released: b <- 0.99 b + 0.01 h, from 0.
@@ -67,6 +66,7 @@ class MetaPseudoLabels(uda.UDA):
         baseline="none",
         **kwargs,
     ):
+        checks.same_classes(teacher, student)
         super().__init__(student, **kwargs)
         self.teacher_network = teacher
         self.pseudo_labels, self.label_view = pseudo_labels, label_view
@@ -74,12 +74,19 @@ class MetaPseudoLabels(uda.UDA):
         self.baseline = self.new_state() if baseline == "moving_average" else None
 
     def compile(self, optimizer=None, teacher_optimizer=None, **kwargs):
-        """Args: optimizer, teacher_optimizer: step.optimizer.SGD of student and teacher; the others as in Method."""
-        self.teacher_optimizer = teacher_optimizer or default_sgd()
+        """Args: optimizer, teacher_optimizer: of student and teacher, as in Method; the others too.
+
+        Raises:
+            UsageError: see Method; exact and dot_product feedback with a student of another optimizer than SGD.
+        """
+        self.teacher_optimizer = any_optimizer.chosen(teacher_optimizer)
         super().compile(optimizer, **kwargs)
 
     def make_learners(self, optimizer, **options):
         """Teacher and student, the optimizer being the student's."""
+        if self.feedback in ("exact", "dot_product"):
+            any_optimizer.check_pure(optimizer, self.feedback)
+        self.student_optimizer = optimizer  # Where save() finds it.
         super().make_learners(self.teacher_optimizer, **options | self.teacher_options)
         self.student = Learner(self.student_network, optimizer, **options)
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.methods.mpl import MetaPseudoLabels
-from mpl_tf.step import balance
+from mpl_tf.step import balance, checks
 
 HIDDEN = 64  # Small beside any student; one layer calibrates each class by all the others.
 SMALLEST = 1e-7  # Probability that log takes for 0, near float32's resolution at 1.
@@ -54,7 +54,7 @@ class ReducedMPL(MetaPseudoLabels):
     )
 
     def __init__(self, student, **kwargs):
-        super().__init__(reduced_teacher(student.output_shape[-1]), student, **kwargs)
+        super().__init__(reduced_teacher(checks.classes(student, "student")), student, **kwargs)
 
     def scored_learners(self):
         """The student alone: T' takes distributions, which may have the very shape of the data set's examples."""

@@ -1,6 +1,7 @@
 """What a method is given: a network that ends in logits, labels that are classes. The program's own always are; a
 notebook's may be anything, and most of it would train in silence."""
 
+import contextlib
 import re
 
 import keras
@@ -27,6 +28,43 @@ def logits(network):
             f"network: expected logits, {network.name} ends in {kind} ({last.name}), and the losses take the softmax "
             "themselves; leave it out"
         )
+
+
+def classes(network, role="network"):
+    """The number of a network's outputs, C.
+
+    Args:
+        network: what was given as a network.
+        role: its name among the arguments, for messages.
+    Raises:
+        UsageError: no keras.Model, one whose weights and shapes are not there yet, or that gives no [B, C].
+    """
+    if not isinstance(network, keras.Model):
+        raise UsageError(f"{role}: expected a keras.Model, got {type(network).__name__}")
+    # A Sequential without Input has neither; what a subclass of Model computes Keras can neither copy nor take apart.
+    try:
+        shape = network.output_shape if network.built else None
+    except (AttributeError, ValueError):
+        shape = None
+    if shape is None:
+        raise UsageError(
+            f"{role}: expected a built network, Functional or Sequential, {network.name} has no weights yet or is of "
+            "another kind; begin it with keras.Input(shape)"
+        )
+    if not (isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int)):
+        raise UsageError(f"{role}: expected a network of one output [B, C], that of {network.name} is {shape}")
+    return shape[-1]
+
+
+def same_classes(teacher, student):
+    """Refuse a teacher and a student of other class counts.
+
+    Raises:
+        UsageError: they are, or what `classes` refuses.
+    """
+    own, other = classes(teacher, "teacher"), classes(student, "student")
+    if own != other:
+        raise UsageError(f"teacher: expected as many outputs as the student has, {other}, got {own}; build both alike")
 
 
 def _last(network):
@@ -58,6 +96,42 @@ def accumulation(network, accumulate):
             f"--accumulate: expected 1, as {replicas} replicas share the statistics of {network.name}'s batch norm, "
             f"got {accumulate}; give --accumulate=1 with a smaller --labeled_batch or --mu, or --strategy=one"
         )
+
+
+def batch(data, keys):
+    """What fit() was given of a step as the dict that `step` reads.
+
+    Args:
+        data: dict of tensors; or (x, y): x_l or a dict of the other parts, and y_l.
+        keys: of the parts that must be there.
+    Raises:
+        UsageError: a part is missing, or there are sample weights.
+    """
+    if isinstance(data, (tuple, list)):
+        if len(data) > 2:
+            raise UsageError("batch: expected no sample weights or class_weight; give the method class_weights")
+        x, y = data if len(data) == 2 else (*data, None)
+        data = dict(x) if isinstance(x, dict) else {"x_l": x}
+        data |= {} if y is None else {"y_l": y}
+    elif not isinstance(data, dict):
+        data = {"x_l": data}
+    if any(key not in data for key in keys):
+        raise UsageError(f"batch: expected the keys {', '.join(keys)}, got {', '.join(data)}")
+    return dict(data)
+
+
+def examples(data):
+    """(x, y, sample weights or None) of what evaluate() was given of a batch: (x, y), or a dict with x_l and y_l.
+
+    Raises:
+        UsageError: neither.
+    """
+    if isinstance(data, dict) and {"x_l", "y_l"} <= set(data):
+        return data["x_l"], data["y_l"], None
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        return (*data, None)[:3]
+    got = f"a dict of {', '.join(data)}" if isinstance(data, dict) else "examples without labels"
+    raise UsageError(f"evaluate: expected (x, y), or a dict with x_l and y_l, got {got}")
 
 
 def labels(y, classes):
@@ -97,3 +171,15 @@ def told(error):
         return None
     most, low, high = found.groups()
     return UsageError(f"{LABELS} {most}, the network's outputs, got {low} to {high}; give labels from 0 on")
+
+
+@contextlib.contextmanager
+def one_line():
+    """Inside it a step that meets a label of no class raises UsageError in one line."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        known = told(error)
+        if known is None:
+            raise
+        raise known from error

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.step import checks
+from mpl_tf.step.scoring import ScoredModel
 
 SKIPPED = ("skipped_steps", "skipped_in_a_row")  # What the logs hold beside a method's own quantities.
 FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_STEPS = 2.0**15, 2000  # As Keras' LossScaleOptimizer.
@@ -32,8 +32,8 @@ class StepResult(NamedTuple):
     gradient_norms: list
 
 
-class SteppedModel(keras.Model):
-    """A keras.Model that fit() trains by its `step`.
+class SteppedModel(ScoredModel):
+    """A keras.Model that fit() trains by its `step`, and evaluate() scores.
 
     Args:
         seed: of what the steps draw.
@@ -98,17 +98,16 @@ class SteppedModel(keras.Model):
         """Keras' hook: one step, its new values assigned at the end.
 
         Args:
-            batch: dict of tensors, as `step` takes it.
+            batch: dict of tensors, as `step` takes it; (x, y) where that has x_l and y_l alone, or x is a dict of the
+                other parts.
         Returns:
             dict of str to float32 scalars: the epoch's means of `log_names`, and the steps skipped.
         Raises:
             UsageError: a part of the batch is missing, or its labels are no classes (step/checks.py).
         """
         # A notebook makes its own batches; the pipeline's hold what `batch_keys` names.
-        missing = [key for key in self.batch_keys if key not in batch]
-        if missing:
-            raise UsageError(f"batch: expected the keys {', '.join(self.batch_keys)}, got {', '.join(batch)}")
-        batch = dict(batch) | {"y_l": checks.labels(batch["y_l"], self.num_classes)}
+        batch = checks.batch(batch, self.batch_keys)
+        batch |= {"y_l": checks.labels(batch["y_l"], self.num_classes)}
         if self.features is not None:
             batch |= {key: self.features(x) for key, x in batch.items() if key.startswith("x_")}
         result = self.step(batch)
@@ -139,19 +138,17 @@ class SteppedModel(keras.Model):
 
     def fit(self, *args, **kwargs):
         """Keras' own; UsageError in one line where a label is none of the network's classes."""
-        try:
+        with checks.one_line():
             return super().fit(*args, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            told = checks.told(error)
-            if told is None:
-                raise
-            raise told from error
 
     def reset_metrics(self):
         """Start a new mean of the logged quantities; fit() calls it at each epoch's start.
 
-        The mean of an epoch that was begun before a resume goes on.
+        The mean of an epoch that was begun before a resume goes on; an evaluation has metrics of its own.
         """
+        if self.scoring:
+            super().reset_metrics()
+            return
         if not self.within_epoch:
             self.sums.assign(tf.zeros_like(self.sums))
         self.within_epoch = False

@@ -1,15 +1,18 @@
 """What all methods share: networks with their optimizers, the average of the weights, and what is deployed."""
 
+import types
+
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.models.layers import twin
-from mpl_tf.step import losses
+from mpl_tf.step import any_optimizer, checks, losses
 from mpl_tf.step.fit import SteppedModel
-from mpl_tf.step.optimizer import default_sgd, moving_average
+from mpl_tf.step.optimizer import moving_average
+from mpl_tf.step.restorable import Restorable
 
 
-class Method(SteppedModel):
+class Method(Restorable, SteppedModel):
     """A training method: subclasses define `make_learners`, `learners`, `step`, `batch_keys` and `log_names`.
 
     What a constructor and compile() take by default is what flags/defaults.flags and flags/method_NAME.flags say, so
@@ -27,10 +30,11 @@ class Method(SteppedModel):
         averaged: a copy of it with that average; None without ema_decay.
         class_weights: variable float32 [C], or None.
     Raises:
-        UsageError: class_weights of another length, or negative ones.
+        UsageError: a network that is not built, class_weights of another length, or negative ones.
     """
 
     def __init__(self, student_network, ema_decay=0.995, seed=0, class_weights=None, **kwargs):
+        checks.classes(student_network)
         super().__init__(seed, student_network.dtype_policy.compute_dtype == "float16", **kwargs)
         self.ema_decay = ema_decay
         self.student_network = student_network
@@ -50,7 +54,7 @@ class Method(SteppedModel):
         """Give the networks their optimizers.
 
         Args:
-            optimizer: step.optimizer.SGD.
+            optimizer: as step/any_optimizer.py chose it.
             **options: weight_decay, clip_norm, accumulate and backbone_rate, as Learner has them.
         """
         raise NotImplementedError
@@ -74,27 +78,31 @@ class Method(SteppedModel):
         """Make the Learners, and set Keras up for fit().
 
         Args:
-            optimizer: step.optimizer.SGD; default_sgd() if None.
+            optimizer: "sgd" (None), another name of keras.optimizers, or one of them; see any_optimizer.chosen.
             weight_decay, clip_norm, accumulate, backbone_rate: of each Learner.
-            run_eagerly, steps_per_execution, jit_compile, **kwargs: as in keras.Model.compile.
+            run_eagerly, steps_per_execution, jit_compile, **kwargs: as in keras.Model.compile; metrics are those of
+                evaluate() and of fit's validation_data.
         Raises:
-            UsageError: an optimizer of another kind.
+            UsageError: an optimizer that a step cannot follow, or a network that gives no logits.
         """
         options = {"weight_decay": weight_decay, "clip_norm": clip_norm, "backbone_rate": backbone_rate}
-        self.make_learners(optimizer or default_sgd(), accumulate=accumulate, **options)
+        options["accumulate"] = accumulate
+        self.make_learners(any_optimizer.chosen(optimizer), **options)
 
         learners = list(self.learners().values())
         for learner in learners:
             learner.loss_scale = self.scaling
         # Keras wants one optimizer and would scale its loss; the steps are the Learners', and so is the scale.
-        super().compile(
-            optimizer=learners[0].optimizer,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-            auto_scale_loss=False,
-            **kwargs,
-        )
+        how = {
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        } | kwargs
+        super().compile(**{"auto_scale_loss": False} | how, optimizer=learners[0].optimizer)
+        # What LearningRateScheduler looks for; no tuple, as load_model would walk in the circle.
+        if len(learners) > 1:
+            self.optimizer.optimizers = {role: learner.optimizer for role, learner in self.learners().items()}.values()
+        self.compiled_with = types.SimpleNamespace(options=options | how)
 
     def average(self, new, state, step):
         """Assignments of the averaged network from the student's new weights and state, at step `step` from 0."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step import checks, purity
+from mpl_tf.step import any_optimizer, checks, purity
 from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
@@ -19,7 +20,8 @@ class Update(NamedTuple):
         assignments: [(variable, new value)] of the network and its optimizer.
         gradient_norm: global norm of the gradient with weight decay, before clipping; float32 scalar.
         first_step_coefficient: minus the derivative of a new weight of the classifier by this step's gradient (eta_S),
-            float32 scalar; times the factor of clipping, as if that stayed when the gradient changes.
+            float32 scalar; times the factor of clipping, as if that stayed when the gradient changes. None of another
+            optimizer than SGD.
         pulled_back: function of a direction v of weights, lists of tensors: u such that the new weights move along v
             by -eta_S <u, dg> when the gradient g changes by dg; v itself unless weights have rates of their own or
             clipping acts.
@@ -37,7 +39,7 @@ class Learner:
 
     Args:
         network: built keras.Model, images [B, ...] -> logits [B, C].
-        optimizer: step.optimizer.SGD.
+        optimizer: step.optimizer.SGD, or another of keras.optimizers that any_optimizer.chosen takes.
         weight_decay: L2 coefficient on all but batch-norm weights.
         clip_norm: bound on the gradient's global norm; 0 for none.
         accumulate: parts that each batch is cut into, >= 1; see `forward`.
@@ -52,11 +54,12 @@ class Learner:
     """
 
     def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate, backbone_rate=1.0):
-        if not isinstance(optimizer, SGD):
-            raise UsageError(f"optimizer: expected mpl_tf.step.optimizer.SGD, got {type(optimizer).__name__}")
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise UsageError(f"optimizer: expected one of keras.optimizers, got {type(optimizer).__name__}")
         checks.logits(network)
         checks.accumulation(network, accumulate)
         purity.check(network)
+        any_optimizer.check_own(optimizer, network)
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
@@ -193,12 +196,12 @@ class Learner:
             Update.
         """
         regular = regularised(gradients, weights, self.decay_mask, self.weight_decay, self.clip_norm)
-        new, assignments = self.optimizer.new_values(weights, regular.gradients, self.factors)
+        new, assignments = any_optimizer.new_values(self.optimizer, weights, regular.gradients, self.factors)
         assignments += zip(self.network.trainable_variables, new, strict=True)
         assignments += zip(self.network.non_trainable_variables, state, strict=True)
         # Clipping takes part in the step, so it takes part in the step's derivative.
-        coefficient = self.optimizer.first_step_coefficient()
-        if regular.clip_factor is not None:
+        coefficient = self.optimizer.first_step_coefficient() if isinstance(self.optimizer, SGD) else None
+        if coefficient is not None and regular.clip_factor is not None:
             coefficient *= regular.clip_factor
         # Each weight moves by its own rate, and the gradient changes before it is clipped.
         return Update(new, assignments, regular.norm, coefficient, lambda v: regular.pulled_back(self.rated(v)))
