@@ -20,6 +20,7 @@ FLOORS = {
     "models": 3,
     "devices": 3,
     "step": 4,
+    "datasets": 4,
     "methods": 5,
     "run": 6,
     "filtering": 7,

@@ -5,7 +5,7 @@ import inspect
 import os
 import re
 
-from mpl_tf.base.errors import Interrupted, RunError, UsageError, did_you_mean
+from mpl_tf.base.errors import Interrupted, RunError, UsageError, did_you_mean, together
 from mpl_tf.settings import fields, flags
 from mpl_tf.settings.config import Config
 
@@ -30,6 +30,32 @@ def parse(mode, given):
     unknown = [name for name in given if name not in known]
     problems = [f"{name}: there is no such argument; see docs/flags.md{did_you_mean(name, known)}" for name in unknown]
     return flags.resolve({name: given[name] for name in given if name not in unknown} | {"mode": mode}, problems)
+
+
+def some(names, given, dataset="folder"):
+    """Values of a few flags: those given, over the recipe of a data set.
+
+    Args:
+        names: of the flags.
+        given: dict of name to value; None: not given.
+        dataset: whose flagfile is read over flags/defaults.flags.
+    Returns:
+        dict of each name to its value.
+    Raises:
+        UsageError: another name, or a value that the flag may not have; all that is wrong.
+    """
+    given = {name: _plain(value) for name, value in given.items() if value is not None}
+    problems = [
+        f"{name}: there is no such argument, those are {', '.join(names)}{did_you_mean(name, names)}"
+        for name in given
+        if name not in names
+    ]
+    problems += fields.problems(Config, {name: given[name] for name in given if name in names})[0]
+    if problems:
+        raise together(problems)
+    files = [f"--flagfile={flags.recipes() / name}.flags" for name in ("defaults", dataset)]
+    recipe, _ = flags.read(files, Config)
+    return {name: given.get(name, recipe[name]) for name in names}
 
 
 def signature(*own, without=()):
