@@ -105,7 +105,7 @@ def test_the_notebook_example_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
     exec(compile(example, "README.md", "exec"), names)  # noqa: S102
-    assert names["accuracy"] > 0.8  # 0.91 on the machine that wrote the page; one digit in ten by chance.
+    assert names["accuracy"] > 0.8  # 0.88 on the machine that wrote the page; one digit in ten by chance.
     assert f"test accuracy {names['accuracy']:.2f}" in capsys.readouterr().out
 
 
