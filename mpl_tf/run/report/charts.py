@@ -112,11 +112,16 @@ def chart(title, note, curves, level=None, height=HEIGHT, beside=None):
         "title": title,
         "note": note,
         "lines": lines,
-        "y": [(place(0, y)[1], f"{y:.3g}") for y in (low, (low + high) / 2, high)],
+        "y": [(place(0, y)[1], _tick(y)) for y in (low, (low + high) / 2, high)],
         "x": [(place(x, low)[0], f"{x:,.0f}") for x in xs],
         "level": None if level is None else place(0, level)[1],
         "frame": {"width": WIDTH, "height": height, "left": LEFT, "right": WIDTH - 8, "bottom": height - BOTTOM},
     }
+
+
+def _tick(value):
+    """A number beside an axis, which has room for seven characters."""
+    return min(f"{value:.3g}", f"{value:.1e}", key=len) if len(f"{value:.3g}") > 7 else f"{value:.3g}"
 
 
 def _finite(curves):

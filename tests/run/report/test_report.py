@@ -12,13 +12,16 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data, main
 from mpl_tf.base.errors import RunError
-from mpl_tf.data import Source
+from mpl_tf.data import Dataset, Source
+from mpl_tf.data.stored import Stored
 from mpl_tf.run.report import charts, pseudo, sample, tables
 from mpl_tf.run.report import report as reports
+from mpl_tf.run.report.reporter import Reporter
 
 pytestmark = pytest.mark.usefixtures("plain_graphs")
 # Dropout draws from a generator that Keras seeds by Python's random numbers: a report that drew some would show.
@@ -38,6 +41,8 @@ def test_a_chart_has_its_points_where_they_belong():
     assert line["places"] == [(frame["left"], charts.TOP), (frame["right"], frame["bottom"])]
     assert (line["last"], found["level"]) == ("0", (charts.TOP + frame["bottom"]) / 2)
     assert [text for _, text in found["y"]] == ["0", "0.5", "1"]
+    small = charts.chart("", "", {"a": [(1, 0.000879), (2, 0.000123)]})
+    assert small["y"][2][1] == "8.8e-04"  # The axis has no room for more.
     flat = charts.chart("", "", {"a": [(7, 2.0)]})  # One point, and one value: neither divides by zero.
     assert flat["lines"][0]["places"][0][0] == frame["right"]
 
@@ -170,6 +175,30 @@ def test_points_have_no_pictures(make_config, tmp_path):
     config = make_config("two_moons", workdir=tmp_path)
     text = page(data.load(config), config)
     assert "the examples are points" in text and "Pseudo labels" in text and "data:image" not in text
+
+
+def test_stored_features_have_no_pictures(make_config, tmp_path):
+    """Ten examples of five features, of three classes."""
+    random = np.random.default_rng(0)
+    features = {"plain": random.normal(size=[10, 1, 5]).astype(np.float16)}
+    part = Stored(np.arange(10, dtype=np.int32), np.arange(10, dtype=np.int32) % 3, views=features)
+    unlabeled = part.take(slice(None), with_labels=False)
+    dataset = Dataset("digits_50", part, unlabeled, part, ("a", "b", "c"), validation=part)
+    text = page(dataset, make_config(method="mpl", workdir=tmp_path))
+    assert "stored features" in text and "Confusions" in text and "Pseudo labels" in text and "data:image" not in text
+
+
+def test_of_several_workers_one_writes():
+    """All of them refresh their copies, as each may hold a share of the weights."""
+    models = {"val": "student", "val_teacher": "teacher"}
+    for writes in (True, False):
+        written, refreshed = [], []
+        report = SimpleNamespace(write=lambda *given, to=written: to.append(given))
+        copies = SimpleNamespace(at=lambda step, to=refreshed: to.append(step) or models)
+        checkpoints = SimpleNamespace(writes=writes, seconds=tf.Variable(2.0))
+        Reporter(report, copies, checkpoints, SimpleNamespace(step=7)).on_epoch_end(0)
+        assert refreshed == [7]
+        assert written == [({"student": "student", "teacher": "teacher"}, 7, 2.0)] * writes
 
 
 def test_an_image_that_cannot_be_read_costs_the_pictures_alone(make_config, tmp_path, monkeypatch):
