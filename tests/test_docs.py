@@ -160,6 +160,26 @@ def test_the_methods_figures_are_those_of_their_runs(page, head, digits):
     assert told >= len(runs) - 1
 
 
+def test_the_figures_of_feedback_are_those_of_its_runs():
+    folder = ROOT / "docs/results"
+    page, head = folder / "feedback.md", "| photographs | what is added |"
+    assert table(page, head) == table(folder / "feedback/gains.md", head)
+    # The controls: mean, difference with its interval and corrected p of each row, in the order of this page.
+    names = ["off", "exact", "batch mean", "minus mean", "minus mean shuffled", "shuffled rows", "shuffled labels"]
+    rows = {row[0]: row for row in table(folder / "photographs/40/table.md", "| row |")}
+    told = table(page, "| the teacher is told |")
+    assert len(told) == len(names) + 1
+    for cells, name in zip(told, [*names, "random direction"], strict=True):
+        row = rows[name]
+        assert cells[1] == row[2].split(" ")[0], name
+        if name != "off":
+            assert cells[2] == row[4] and float(cells[3]) == pytest.approx(float(row[6]), rel=0.2), name
+    deciding = {row[0]: row for row in table(folder / "photographs/deciding/table.md", "| row |")}
+    (sentence,) = re.findall(r"\*\*The deciding pair\*\*.*?after Holm\)", page.read_text(), re.DOTALL)
+    for name in ("exact, balance", "off, balance", "uda, balance"):
+        assert deciding[name][2].split(" ")[0] in sentence
+
+
 def test_the_study_of_ones_own_is_read_as_the_page_says(tmp_path):
     (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL)
     (tmp_path / "mine.json").write_text(example)

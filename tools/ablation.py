@@ -161,6 +161,7 @@ def _run(name, row, seed, output):
     return {
         "name": name,
         "seed": seed,
+        "scored_on": results.get("scored_on", "test"),
         "top1": scores["top1"],
         "loss": scores["loss"],
         "examples": scores["n"],

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import kept
 from mpl_tf.data import pipeline
 from mpl_tf.data.pool import Pool
 from mpl_tf.data.source import PIPELINE_OPTIONS
@@ -67,7 +68,7 @@ class Extraction:
             return self._compute(kind, count, store, blocks)
 
         store = BlockStore(path, belongs, shape, np.float16, BLOCK, compute, "feature_store")
-        return store.open_or_compute()
+        return kept.once(("store", path, digest), store.open_or_compute)
 
     def _belongs(self, kind, count):
         """What a store is a function of."""

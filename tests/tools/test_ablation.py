@@ -14,12 +14,15 @@ from tools._ablation import studies
 
 
 @pytest.mark.parametrize("study", list(studies.STUDIES))
-def test_rows_are_valid_command_lines(study):
+def test_rows_are_valid_command_lines(study, tmp_path):
     rows = studies.STUDIES[study]
+    # The photographs' weights are a file that whoever runs the study gives.
+    (tmp_path / "weights.npz").touch()
+    given = [f"--weights={tmp_path}/weights.npz"] if "photographs" in study else []
     for name, arguments in rows.items():
         if not isinstance(arguments, studies.Network):
             own = [argument for argument in arguments if not argument.startswith(studies.CONTROL)]
-            program_flags.parse(["--dataset=digits_50", *own])
+            program_flags.parse(["--dataset=cifar10_4k" if given else "--dataset=digits_50", *given, *own])
         assert studies.reference(study, name) in rows
 
 
@@ -81,8 +84,11 @@ def test_a_control_is_told_to_the_sweep_and_not_to_the_program(tmp_path, monkeyp
 
 
 def test_flags_that_all_rows_have(monkeypatch):
-    monkeypatch.setitem(studies.STUDIES, "x", {"a": ["--u", "--v", "--w"], "b": ["--w", "--v"]})
-    assert studies.common("x") == ["--v", "--w"]
+    monkeypatch.setitem(studies.STUDIES, "x", {"a": ["--u", "--v", "--w", "--x=1"], "b": ["--w", "--v", "--x=1"]})
+    assert studies.common("x") == ["--v", "--w", "--x=1"]
+    # Both begin with x=1, but only one is run with it.
+    monkeypatch.setitem(studies.STUDIES, "x", {"a": ["--x=1", "--v=2"], "b": ["--x=1", "--v=2", "--x=3"]})
+    assert studies.common("x") == ["--v=2"]
     assert "--train_steps=500" in studies.common("feedback")
 
 

@@ -5,19 +5,46 @@ import statistics
 from mpl_tf.base import files
 
 
-def dots(groups, path):
-    """Test accuracy: a line of dots a row, a dot a seed, a bar the mean.
+def dots(groups, path, part="test"):
+    """Accuracy: a line of dots a row, a dot a seed, a bar the mean.
 
     Args:
         groups: dict of row name to its runs, dicts with top1.
         path: of the files, without their endings.
+        part: of the data that was scored.
     """
     figure, axes = _new((7, 0.4 * len(groups) + 1.2))
     for place, group in enumerate(groups.values()):
         top1 = [100 * run["top1"] for run in group]
         axes.plot(top1, [place] * len(top1), "o", color="tab:blue", alpha=0.4)
         axes.plot(statistics.mean(top1), place, "|", color="black", markersize=16, markeredgewidth=2)
-    axes.set(yticks=range(len(groups)), yticklabels=list(groups), xlabel="test top-1, % (a dot a seed, a bar the mean)")
+    axes.set(
+        yticks=range(len(groups)), yticklabels=list(groups), xlabel=f"{part} top-1, % (a dot a seed, a bar the mean)"
+    )
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    _save(figure, path)
+
+
+def intervals(gains, path):
+    """Differences with their 95 % intervals, a line each, in the order given; filled where the corrected test decides.
+
+    Args:
+        gains: list of objects with study, asked and comparison (paired.Comparison).
+        path: as in `dots`.
+    """
+    figure, axes = _new((8, 0.34 * len(gains) + 1.2))
+    studies = list(dict.fromkeys(gain.study for gain in gains))
+    for place, gain in enumerate(gains):
+        found = gain.comparison
+        low, middle, high = (100 * value for value in (found.low, found.difference, found.high))
+        color = f"C{studies.index(gain.study)}"
+        face = color if found.significant else "white"
+        axes.plot([low, high], [place, place], color=color)
+        axes.plot(middle, place, "o", color=color, markerfacecolor=face)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set(yticks=range(len(gains)), yticklabels=[f"{gain.asked} ({gain.study})" for gain in gains])
+    axes.set_xlabel("points of test top-1, 95 % interval\nfilled: significant after correction")
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     _save(figure, path)

@@ -10,7 +10,7 @@ from mpl_tf.base import files, versions
 from . import figures, paired
 
 HEAD = (
-    "| row | runs | test top-1, % (mean ± sd) | compared with | paired difference, points (95 % interval) | p | "
+    "| row | runs | {part} top-1, % (mean ± sd) | compared with | paired difference, points (95 % interval) | p | "
     "p, Holm | feedback's share (mean ± sd over seeds) | sd over a run's epochs |"
 )
 
@@ -19,8 +19,8 @@ def write(rows, references, command, settings, output):
     """Write runs.csv, table.md, table.png and table.svg into `output` and print the table.
 
     Args:
-        rows: list of dict, one a run: name, seed, top1, examples, feedback_share, feedback_share_sd; more columns go
-            into runs.csv as they are.
+        rows: list of dict, one a run: name, seed, top1, examples, feedback_share, feedback_share_sd, and scored_on, the
+            images' part of the data; more columns go into runs.csv as they are.
         references: dict of row name to the name of the row it is compared with.
         command: that made them.
         settings: the flags that all rows have.
@@ -34,13 +34,14 @@ def write(rows, references, command, settings, output):
         groups.setdefault(row["name"], []).append(row)
     # The table, what its numbers say, and how they were made.
     comparisons = compare(groups, references)
-    lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
+    part = rows[0]["scored_on"]
+    lines = [HEAD.format(part=part), "|" + "---|" * (HEAD.count("|") - 1)]
     lines += [_line(name, group, references[name], comparisons.get(name)) for name, group in groups.items()]
     text = [*lines, "", *conclusions(groups, references, comparisons), "", f"Command: `{command}`"]
     text += ["", f"Flags of every row: `{settings}`"] if settings else []
     text += ["", _machine()]
     files.write_text(output / "table.md", "\n".join(text) + "\n")
-    figures.dots(groups, output / "table")
+    figures.dots(groups, output / "table", part)
     print("\n".join(text))
     return groups
 

@@ -1,40 +1,28 @@
 """The studies: rows of runs to set side by side, each a name and the flags that make it."""
 
-import dataclasses
 import itertools
 from pathlib import Path
 
 from mpl_tf.base.errors import UsageError, did_you_mean
 from mpl_tf.settings.catalogue import METHODS
 
-from . import study_file
+from . import photographs, study_file
 from .control_names import CONTROLS
+from .rows import CONTROL, EXACT, FORMS, MPL, Network
 
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A row that needs no runs: another network of the runs of the row `of`, by its role in results.json."""
-
-    of: str
-    role: str
-
-
-MPL = ["--method=mpl"]
 # For hundreds of runs on a few labels: half the width, 500 steps of 10 + 7 x 10 images, the schedule and views of
-# flags/digits_50.flags on any data set. UDA's weight and threshold, one RandAugment operation and no dropout were
-# chosen for UDA without feedback, by its test accuracy with ten labels on seeds 0 to 2 (600 steps: 74 %, supervised
-# learning 58 %), which the tables report too, and with UDA's mask before its sharpening; nothing was chosen for a form
-# of feedback. They are to be chosen anew by the study `uda_settings`, on images held out of the training set and on
-# seeds that no table reports: docs/results/README.md has the command.
+# flags/digits_50.flags on any data set. UDA's weight and threshold, one RandAugment operation and dropout are the best
+# of the study `uda_settings`: UDA without feedback, ten labels, on images held out of the training set and on seeds
+# that no table reports (docs/results/uda_settings: 71.6 %). Nothing was chosen for a form of feedback.
 SHORT = [
     "--model=narrow_cnn",
     "--train_steps=500",
     "--labeled_batch=10",
     "--mu=7",
     "--teacher_passes=split",
-    "--uda_threshold=0.9",
+    "--uda_threshold=0.6",
     "--randaugment_ops=1",
-    "--dropout=0",
+    "--dropout=0.2",
     "--finetune_steps=0",
     "--learning_rate_batch=0",
     "--teacher_warmup_steps=50",
@@ -48,29 +36,8 @@ SHORT = [
     "--steps_per_epoch=50",
     "--steps_per_execution=50",
 ]
-# The paper's form is the batch mean without a baseline. The sum, whose noise is larger, gets the released baseline.
-FORMS = {
-    "off, sampled": ["--feedback=off", "--pseudo_labels=sampled"],
-    "off, soft": ["--feedback=off", "--pseudo_labels=soft"],
-    "taylor, mean": ["--feedback=taylor", "--feedback_scale=mean", "--pseudo_labels=sampled"],
-    "taylor, sum": [
-        "--feedback=taylor",
-        "--feedback_scale=sum",
-        "--pseudo_labels=sampled",
-        "--baseline=moving_average",
-    ],
-    "dot_product, mean": ["--feedback=dot_product", "--feedback_scale=mean", "--pseudo_labels=sampled"],
-} | {
-    f"exact, weight {weight}": [
-        "--feedback=exact",
-        "--feedback_scale=sum",
-        "--pseudo_labels=soft",
-        f"--feedback_weight={weight}",
-    ]
-    for weight in (1, 3, 10, 30)
-}
 # What SHORT's settings of UDA are chosen from: a grid for UDA alone. --scored_on=validation scores images held out of
-# the training set; --seeds=100-109 are reported nowhere.
+# the training set; --seeds=100-104 are reported nowhere.
 UDA_SETTINGS = {
     f"weight {weight}, threshold {threshold}, {operations} operations, dropout {dropout}": [
         f"--uda_weight={weight}",
@@ -83,9 +50,7 @@ UDA_SETTINGS = {
     for operations in (1, 2)
     for dropout in (0, 0.2)
 }
-CONTROL = "--control="  # In a row: tools.sweep makes this control of mpl (controls.py) with the row's other flags.
 BALANCE = (0.1, 0.3, 1, 3)  # Weights of class balance, which needs neither a student nor feedback.
-EXACT = FORMS["exact, weight 1"]
 # Does feedback add to class balance, and what of it is left with each control? Nothing here is chosen by a test score.
 AGAINST_BALANCE = (
     {name: FORMS[name] for name in ("off, soft", "off, sampled")}
@@ -146,6 +111,7 @@ STUDIES = (
             for method in ("supervised", "randaugment", "mpl")
         },
     }
+    | photographs.STUDIES
 )
 # What a row is compared with; the study's first row where none is given. Feedback is compared with no feedback to a
 # teacher that labels in the same way, and each component of the breakdown with the one before it.
@@ -163,6 +129,7 @@ REFERENCES = (
         "breakdown": dict(itertools.pairwise(reversed(STUDIES["breakdown"]))),
         "labels": {name: f"supervised, {name.rpartition(', ')[2]}" for name in STUDIES["labels"]},
     }
+    | photographs.REFERENCES
 )
 # Quantities of metrics.csv to draw over the steps: legend to row and column. The student of mpl never sees labels: what
 # it is trained to predict are the pseudo labels.
@@ -192,9 +159,14 @@ def rows(study):
 
 
 def common(study):
-    """Flags that all rows of a study have, in their order."""
-    first, *others = (set_ for set_ in rows(study).values() if not isinstance(set_, Network))
-    return [flag for flag in first if all(flag in other for other in others)]
+    """Flags that all rows of a study have, in their order; of one that is given twice the last counts."""
+    first, *others = (_last(flags) for flags in rows(study).values() if not isinstance(flags, Network))
+    return [flag for name, flag in first.items() if all(other.get(name) == flag for other in others)]
+
+
+def _last(flags):
+    """dict of a flag's name to the flag as it was given last."""
+    return {flag.partition("=")[0]: flag for flag in flags}
 
 
 def reference(study, row):

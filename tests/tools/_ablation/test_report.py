@@ -8,6 +8,7 @@ from PIL import Image
 from tools._ablation import report
 
 BASE = {"loss": 1.0, "examples": 100, "labels": 50, "feedback_share": 0.0, "feedback_share_sd": 0.0, "seconds": 10.0}
+BASE |= {"scored_on": "validation"}
 
 
 def runs(name, *top1, **others):
@@ -20,6 +21,7 @@ def test_table_by_hand(tmp_path):
     rows[-1]["feedback_share"] = 0.3
     report.write(rows, {"off": "off", "taylor": "off"}, "the command", "--mu=7", tmp_path)
     text = (tmp_path / "table.md").read_text()
+    assert text.startswith("| row | runs | validation top-1, % (mean ± sd) |")
     assert "| off | 3 | 91.00 ± 1.00 |  |  |  |  | 0.0000 ± 0.0000 | 0.0000 |" in text
     # Differences 3, 2, 0: mean 5/3, sd 1.5275, t(2) 4.3027, so 5/3 ± 3.79; 2 of the 4 choices of signs are as far.
     line = "| taylor | 3 | 92.67 ± 1.53 | off | +1.67 (-2.13 to +5.46) | 0.5 | 0.5 | 0.1667 ± 0.1155 | 0.0200 |"
