@@ -101,6 +101,7 @@ def test_readme_is_short_and_names_the_commands_that_setup_cfg_installs():
     assert code(sentence) == commands
 
 
+@pytest.mark.slow
 def test_the_notebook_example_runs(capsys):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}

@@ -249,6 +249,7 @@ def test_validation_leaves_training_as_it_is(run, finished, tmp_path):
     assert results["test"] == results["validation"] == json.loads((finished / "results.json").read_text())["test"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_bit_where_its_images_fit_into_memory_no_more(run, tmp_path, monkeypatch, capsys):
     """Two steps in memory and two from files are four in memory; --num_labels makes the others unlabeled."""
     more = ["--method=fixmatch", "--num_labels=3", "--mu=2", "--schedule=constant", "--teacher_warmup_steps=0"]

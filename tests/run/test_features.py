@@ -277,6 +277,7 @@ def test_a_batch_holds_picks_of_the_drawn_examples_views(config, backbone):
 def trained(given, found):
     """(weights of the head after a few steps, the run's outcome for the test images)."""
     keras.utils.set_random_seed(0)
+    Path(given.workdir).mkdir(exist_ok=True)
     method = methods.make(given, found.input_shape, found.num_classes, **found.facts)
     run_phase(Phase("train", 6, 3), method, found, given)
     return [np.asarray(value) for value in method.student_network.get_weights()]

@@ -23,6 +23,7 @@ from tools.sweep import Traced
 SMALL = ["--scale=smoke", "--model=narrow_cnn"]  # A network that compiles in a second instead of a minute.
 
 
+@pytest.mark.slow
 def test_imagenet_10_end_to_end_with_real(imagenet_dir, tmp_path, capsys):
     """Its scores are those of the exported student on each test image's middle, the right classes taken by hand."""
     command = ["--dataset=imagenet_10", *SMALL, f"--data_dir={imagenet_dir}", f"--workdir={tmp_path / 'run'}"]
