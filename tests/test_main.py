@@ -160,6 +160,7 @@ def test_sigterm_outside_training_ends_at_once_and_says_what_comes_next(tmp_path
     )
 
 
+@pytest.mark.slow
 def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path, traced):
     assert main.main([f"--config={finished / 'config.json'}", f"--workdir={tmp_path / 'again'}"], traced) == 0
     np.testing.assert_array_equal(weights(tmp_path / "again"), weights(finished))

@@ -272,6 +272,7 @@ def test_a_run_goes_on_to_the_bit_where_its_images_fit_into_memory_no_more(run, 
     assert json.loads(capsys.readouterr().out)["test"] == results[0]["test"]
 
 
+@pytest.mark.slow
 def test_a_file_met_while_training_ends_the_run_or_is_left_out(run, tmp_path, monkeypatch, capsys):
     """The same command goes on once it is asked to leave it out."""
     monkeypatch.setattr(folder, "MEMORY_SHARE", 0)

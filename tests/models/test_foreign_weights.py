@@ -42,6 +42,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize("name", [KERAS, pytest.param(KERAS_CV, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", ["w.keras", "w.weights.h5"])
+@pytest.mark.slow
 def test_files_of_the_whole_network_and_of_the_librarys_give_their_weights(name, file, network, tmp_path, capsys):
     path = tmp_path / file
     whole, theirs = unlike(network(name), 4), body(name)

@@ -43,6 +43,7 @@ def two_generations(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_each_generation_is_labeled_by_the_one_before(two_generations):
     results = json.loads((two_generations / "results.json").read_text())
     assert set(results["other_networks"]) == {"student", "teacher", "generation1"}
@@ -67,6 +68,7 @@ def _labels_of(model, record):
 @pytest.mark.parametrize(
     ("name", "how"), [("teacher", "flipped"), pytest.param("generation1", "cut", marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_a_damaged_teacher_is_made_again_from_its_checkpoint(two_generations, tmp_path, capfd, name, how):
     """The run ends with the numbers of the undisturbed one."""
     workdir = shutil.copytree(two_generations, tmp_path / "run")

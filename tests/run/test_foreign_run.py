@@ -66,6 +66,7 @@ def of_test(folders):
 
 
 @pytest.mark.parametrize("name", ["keras:ResNet50", pytest.param("keras_cv:efficientnetv2_b0", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_head_on_stored_features_is_exported_with_the_network_from_pixels_on(name, folders, pretrained, tmp_path):
     """The student's logits are its head's on the features that the library gives of the pixels."""
     flags = [*folders, *pretrained(name), *STEPS, "--freeze=backbone", "--feature_views=1,1", "--method=uda"]

@@ -33,6 +33,7 @@ def kept(tmp_path_factory, traced):
     return folder
 
 
+@pytest.mark.slow
 def test_the_teacher_takes_images_and_has_the_scores_that_are_told(kept, make_config):
     found = json.loads((kept / "results.json").read_text())
     teacher = keras.models.load_model(kept / "teacher.keras", compile=False)

@@ -77,6 +77,7 @@ def test_on_two_replicas_too():
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int16])
 @pytest.mark.parametrize("name", ["supervised", "meta_semi"])
+@pytest.mark.slow
 def test_labels_of_any_integer_type_train_alike(name, kind):
     weights = []
     for labels in (np.array([0, 2, 1, 1], np.int32), np.array([0, 2, 1, 1], kind)):

@@ -105,6 +105,7 @@ def runs(tmp_path_factory):
     return folder / "true", folder / "false"
 
 
+@pytest.mark.slow
 def test_the_weights_are_the_same_bits_without_it(runs):
     """Those of student.keras, which was finetuned, and what was logged on the way."""
     networks = [keras.models.load_model(folder / "student.keras", compile=False).get_weights() for folder in runs]
@@ -222,6 +223,7 @@ def chromium():
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.slow
 def test_chromium_shows_it_without_an_error(runs, tmp_path, width):
     picture = tmp_path / "page.png"
     command = [
