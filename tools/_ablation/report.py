@@ -54,12 +54,18 @@ def compare(groups, references):
         references: as in `write`; a row that is its own is not compared.
     """
     names = [name for name in groups if references[name] != name]
-    found = []
-    for name in names:
-        row, other = groups[name], groups[references[name]]
-        correct, reference = ([round(run["top1"] * run["examples"]) for run in runs] for runs in (row, other))
-        found.append(paired.compare(correct, reference, row[0]["examples"]))
+    found = [difference(groups[name], groups[references[name]]) for name in names]
     return dict(zip(names, paired.holm(found), strict=True))
+
+
+def difference(row, other):
+    """paired.Comparison of a row with another, not corrected.
+
+    Args:
+        row, other: lists of runs, dicts with top1 and examples, the same seeds in the same order.
+    """
+    correct, reference = ([round(run["top1"] * run["examples"]) for run in runs] for runs in (row, other))
+    return paired.compare(correct, reference, row[0]["examples"])
 
 
 def conclusions(groups, references, comparisons):
@@ -103,16 +109,18 @@ def mean_sd(values):
     return f"{statistics.mean(values):.2f}{spread}"
 
 
+def told(comparison):
+    """Cells of a paired.Comparison: the difference in points with its interval, p, p corrected; list of str."""
+    c = comparison
+    interval = "" if math.isnan(c.low) else f" ({100 * c.low:+.2f} to {100 * c.high:+.2f})"
+    return [f"{100 * c.difference:+.2f}{interval}", f"{c.p:.2g}", f"{c.corrected:.2g}"]
+
+
 def _line(name, group, reference, comparison):
     top1, share, within = ([run[key] for run in group] for key in ("top1", "feedback_share", "feedback_share_sd"))
     between = f" ± {statistics.stdev(share):.4f}" if len(share) > 1 else ""
     cells = [name, str(len(group)), mean_sd([100 * value for value in top1])]
-    if comparison is None:
-        cells += ["", "", "", ""]
-    else:
-        c = comparison
-        interval = "" if math.isnan(c.low) else f" ({100 * c.low:+.2f} to {100 * c.high:+.2f})"
-        cells += [reference, f"{100 * c.difference:+.2f}{interval}", f"{c.p:.2g}", f"{c.corrected:.2g}"]
+    cells += ["", "", "", ""] if comparison is None else [reference, *told(comparison)]
     cells += [f"{statistics.mean(share):.4f}{between}", f"{statistics.mean(within):.4f}"]
     return f"| {' | '.join(cells)} |"
 

@@ -8,7 +8,7 @@ difference is paired by seed and tested as the studies' tables are, corrected fo
 
 import csv
 import dataclasses
-import math
+import statistics
 import sys
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mpl_tf.base import files
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.fields import flag
 from tools import _command
-from tools._ablation import figures, paired
+from tools._ablation import figures, paired, report
 
 # What is asked, the row and the row it is compared with.
 ASKED = (
@@ -98,34 +98,28 @@ def found(folder):
             if missing:
                 raise UsageError(f"--results: expected runs of {missing!r} in {folder / place}, got {', '.join(runs)}")
             row, other = runs[name], runs[reference]
-            compared = paired.compare(_correct(row), _correct(other), row[0][1])
-            means = [100 * sum(top1 for top1, _ in group) / len(group) for group in (other, row)]
-            gains.append(Gain(study, question, *means, len(row), compared))
+            means = [100 * statistics.mean(run["top1"] for run in group) for group in (other, row)]
+            gains.append(Gain(study, question, *means, len(row), report.difference(row, other)))
     corrected = paired.holm([gain.comparison for gain in gains])
     return [dataclasses.replace(gain, comparison=one) for gain, one in zip(gains, corrected, strict=True)]
 
 
 def _runs(path):
-    """dict of row name to [(top-1, examples)] of its runs, in the order of their seeds."""
+    """dict of row name to its runs, dicts with top1 and examples, in the order of their seeds."""
     if not path.is_file():
         raise UsageError(f"--results: expected the runs of a study in {path}; docs/results/README.md has its command")
     with open(path, newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: int(row["seed"]))
     groups = {}
     for row in rows:
-        groups.setdefault(row["name"], []).append((float(row["top1"]), int(row["examples"])))
+        run = {"top1": float(row["top1"]), "examples": int(row["examples"])}
+        groups.setdefault(row["name"], []).append(run)
     return groups
 
 
-def _correct(runs):
-    return [round(top1 * examples) for top1, examples in runs]
-
-
 def _line(gain):
-    c = gain.comparison
-    interval = "" if math.isnan(c.low) else f" ({100 * c.low:+.2f} to {100 * c.high:+.2f})"
     cells = [gain.study, gain.asked, str(gain.seeds), f"{gain.without:.2f}", f"{gain.added:.2f}"]
-    cells += [f"{100 * c.difference:+.2f}{interval}", f"{c.p:.2g}", f"{c.corrected:.2g}"]
+    cells += report.told(gain.comparison)
     return f"| {' | '.join(cells)} |"
 
 
