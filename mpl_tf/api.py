@@ -54,8 +54,7 @@ class Run(Results):
             from mpl_tf.models import saved
 
             model = saved.load(self.workdir / "student.keras")
-            # Any labels and logits will do: nothing is trained by it.
-            model.compile(loss=_loss(), metrics=["accuracy"])
+            saved.compile_for_scores(model)  # Those of earlier versions are not.
             return model
 
     def __repr__(self):
@@ -64,12 +63,6 @@ class Run(Results):
 
 def _finished(folder):
     return workdir.finished(folder)
-
-
-def _loss():
-    import keras
-
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def train(**given):

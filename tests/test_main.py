@@ -77,20 +77,24 @@ def test_a_run_leaves_everything_in_its_workdir(finished):
     assert (finished / "finetune.csv").exists()
 
 
-def test_student_opens_without_this_program_and_gives_the_reported_accuracy(finished, tmp_path, make_config):
+def test_the_student_opens_without_this_program_with_its_classes_and_its_scores(finished, tmp_path, make_config):
     test = data.load(make_config()).test
     np.savez(tmp_path / "test.npz", x=test.images, y=test.labels)
     script = (
-        "import keras, numpy, sys; t = numpy.load('test.npz'); m = keras.models.load_model(sys.argv[1], compile=False);"
-        "z = m.predict(t['x'], verbose=0); print('mpl_tf' in sys.modules, (z.argmax(-1) == t['y']).mean())"
+        "import json, keras, numpy, sys, tensorflow as tf, zipfile; t = numpy.load('test.npz');"
+        "m = keras.models.load_model(sys.argv[1]); images = tf.data.Dataset.from_tensor_slices((t['x'], t['y']));"
+        "names = json.loads(zipfile.ZipFile(sys.argv[1]).read('metadata.json'))['class_names'];"
+        "print(*names, 'mpl_tf' in sys.modules, *m.evaluate(images.batch(64), verbose=0))"
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-c", script, str(finished / "student.keras")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
-    loaded, accuracy = done.stdout.split()[-2:]
-    assert loaded == "False"
+    *names, loaded, loss, accuracy = done.stdout.split()
+    assert loaded == "False" and test.images.dtype == np.uint8
     results = json.loads((finished / "results.json").read_text())
-    assert float(accuracy) == pytest.approx(results["test"]["top1"], abs=1e-9)
+    assert names == results["class_names"] == [str(number) for number in range(10)]
+    assert float(accuracy) == pytest.approx(results["test"]["top1"], abs=1e-6)
+    assert float(loss) == pytest.approx(results["test"]["loss"], rel=1e-4)
 
 
 def test_evaluate_and_predict_from_the_workdir(finished, tmp_path, capsys, make_config):

@@ -43,7 +43,7 @@ def backbone(network, shape, scale, offset):
 
 def whole(backbone, head):
     """Backbone and head as one keras.Model: images [B, H, W, 3] in [0, 255] -> logits float32 [B, C]."""
-    inputs = keras.Input(backbone.input_shape[1:], dtype="float32")
+    inputs = keras.Input(backbone.input_shape[1:], dtype="float32", name="images")
     return keras.Model(inputs, head(backbone(inputs)), name=backbone.name.removesuffix("_features"))
 
 

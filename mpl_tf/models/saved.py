@@ -1,5 +1,11 @@
-"""Networks in .keras files: opened, checked, and taken as the start of new ones (--init_from, --init_teacher_from)."""
+"""Networks in .keras files: opened, checked, and taken as the start of new ones (--init_from, --init_teacher_from).
 
+Such a file is a zip archive; beside what Keras writes into its metadata.json, that of this program has class_names.
+"""
+
+import json
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -7,6 +13,8 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import UsageError, reason
+
+METADATA, NAMES = "metadata.json", "class_names"
 
 
 def load(path, flag="workdir", missing="expected a finished run with {path}, found none; train first"):
@@ -28,6 +36,50 @@ def load(path, flag="workdir", missing="expected a finished run with {path}, fou
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras passes on whatever the file's parts lead it to.
         raise _unreadable(path, flag, f"{type(error).__name__}: {reason(error)}") from error
+
+
+def compile_for_scores(model):
+    """Let evaluate() and its like score a model of logits on labels int [B]: loss (mean cross entropy, nats), accuracy.
+
+    Args:
+        model: keras.Model -> logits [B, C]; the optimizer, which Keras asks for, has no state, and trains by no recipe.
+    """
+    model.compile(
+        optimizer=keras.optimizers.SGD(),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+    )
+
+
+def add_class_names(path, names):
+    """Add the names of the classes, in the order of the outputs, to a .keras file that is being written.
+
+    They go into a part that Keras writes anyway: of an archive with more parts it unpacks all before it reads.
+
+    Args:
+        path: of the file.
+        names: C names, str; bytes that are no UTF-8 are kept.
+    """
+    whole = f"{path}.named"
+    try:
+        with zipfile.ZipFile(path) as found, zipfile.ZipFile(whole, "w") as archive:
+            for part in found.infolist():
+                if part.filename == METADATA:
+                    archive.writestr(part, json.dumps(json.loads(found.read(part)) | {NAMES: list(names)}))
+                    continue
+                with found.open(part) as source, archive.open(part, "w") as target:
+                    shutil.copyfileobj(source, target)
+        os.replace(whole, path)
+    finally:
+        if os.path.exists(whole):
+            os.unlink(whole)
+
+
+def class_names(path):
+    """Tuple of the names of a model's classes in the order of its outputs; None where its .keras file has none."""
+    with zipfile.ZipFile(path) as archive:
+        names = json.loads(archive.read(METADATA)).get(NAMES)
+    return None if names is None else tuple(names)
 
 
 def check(path, flag):

@@ -25,7 +25,7 @@ def evaluate(model, source, batch):
         (scores, confusion): dict of top1 and top5 (fractions in [0, 1]; top5 is top-C where there are C < 5 classes),
         loss (mean cross entropy, nats), n, and what `by_class` returns; int [C, C] counts, a row for each true class.
     """
-    from sklearn.metrics import log_loss, top_k_accuracy_score
+    from sklearn.metrics import top_k_accuracy_score
 
     # Labels of a small test set may lack a class; scikit-learn is told of all.
     logits, labels = _predictions(model, source, batch)
@@ -36,7 +36,7 @@ def evaluate(model, source, batch):
     scores = {
         "top1": float(np.mean(best == labels)),
         "top5": float(top5),
-        "loss": float(log_loss(labels, softmax(logits), labels=classes)),
+        "loss": float(cross_entropy(logits, labels).mean()),
         "n": len(labels),
     }
     return scores | by_class(labels, best, classes), confusions(labels, best, len(classes))
@@ -114,6 +114,13 @@ def answers(model, source, batch):
     examples = max(PIECE, PIECE_BYTES // (4 * math.prod(source.shape)))
     for images, labels in source.pieces(batch * -(-examples // batch)):
         yield np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64), labels
+
+
+def cross_entropy(logits, labels):
+    """Nats [N] of logits [N, C] and labels int [N]; none is cut off, so that Keras says the same."""
+    from scipy.special import log_softmax
+
+    return -np.take_along_axis(log_softmax(logits, axis=-1), labels[:, None], axis=-1)[:, 0]
 
 
 def softmax(logits):

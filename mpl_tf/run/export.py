@@ -1,9 +1,12 @@
-"""student.keras: the deployed network as a plain Keras model that takes raw images and opens without this program."""
+"""student.keras: the deployed network as a plain Keras model that takes raw images and opens without this program.
+
+It is compiled for evaluate(), and its archive has the names of the classes (models/saved.py).
+"""
 
 import keras
 
 from mpl_tf.base import files
-from mpl_tf.models import frozen
+from mpl_tf.models import frozen, saved
 from mpl_tf.models.layers import stock_copy
 
 
@@ -21,7 +24,7 @@ def deployable(network, dataset):
         return frozen.whole(dataset.backbone, copy)
 
     # Whoever opens the file gives pixels; how they are normalised is part of the model.
-    inputs = keras.Input(dataset.shape, dtype="float32")
+    inputs = keras.Input(dataset.shape, dtype="float32", name="images" if len(dataset.shape) == 3 else "points")
     x = inputs
     if dataset.mean is not None:
         scale, offset = dataset.normalisation()
@@ -34,7 +37,26 @@ def refresh(model, network):
     model.layers[-1].set_weights(network.get_weights())
 
 
-def save(model, path):
-    """Write a model in Keras' own format, in one step."""
+def save(model, path, class_names):
+    """Write a model in Keras' own format, in one step.
 
-    files.write(path, model.save)
+    Whoever has Keras alone scores it on images in [0, 255] and labels int [B], and reads its classes, in the order of
+    its outputs:
+
+        keras.models.load_model("student.keras").evaluate(dataset)
+        json.loads(zipfile.ZipFile("student.keras").read("metadata.json"))["class_names"]
+
+    Args:
+        model: deployable keras.Model; it is compiled here.
+        path: where to.
+        class_names: C names.
+    Raises:
+        RunError: the file cannot be written.
+    """
+    saved.compile_for_scores(model)
+
+    def write(temporary):
+        model.save(temporary)
+        saved.add_class_names(temporary, class_names)
+
+    files.write(path, write)

@@ -80,7 +80,7 @@ def _train(phase, number, config, dataset, devices):
         method = methods.make(config, dataset.input_shape, dataset.num_classes, **dataset.facts)
     run_phase(phase, method, dataset, config)
     if devices.writes:
-        export.save(export.deployable(devices.whole(method.deployed()), dataset), path)
+        export.save(export.deployable(devices.whole(method.deployed()), dataset), path, dataset.class_names)
     devices.meet()  # The others read the file.
 
     # The next phase's networks take the memory of these, which Keras holds in circles of references.

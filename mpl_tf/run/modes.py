@@ -160,7 +160,7 @@ def predict(config):
         raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
     # Images are read at the size that the network takes; its classes have their names from the run.
     given = folder.to_label(config, model.input_shape[1])
-    names = workdir.finished(folder_of_run)["class_names"]
+    names = saved.class_names(student) or workdir.finished(folder_of_run)["class_names"]  # Of earlier versions.
     output = folder_of_run / "predictions.csv"
     rows = evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
     told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"

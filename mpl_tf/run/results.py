@@ -29,7 +29,7 @@ def write(config, dataset, student, others, trained, models, extended=()):
     # The networks first: what follows takes time, and may be done again from the checkpoints if it is cut off.
     workdir = Path(config.workdir)
     for name, model in models.items():
-        export.save(model, workdir / name)
+        export.save(model, workdir / name, dataset.class_names)
     # Where there are no test images, the validation images stand for them in all but the name.
     parts = {"test": dataset.test, "validation": dataset.validation}
     parts = {name: part for name, part in parts.items() if part is not None}

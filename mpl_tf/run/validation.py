@@ -11,8 +11,6 @@ import numpy as np
 from mpl_tf.base.errors import RunError
 from mpl_tf.run import evaluate
 
-EPSILON = np.finfo(np.float64).eps  # Where scikit-learn's log_loss cuts probabilities off.
-
 
 class Validation(keras.callbacks.Callback):
     """Adds the columns val_accuracy and val_loss of the deployed network, and val_ROLE_accuracy and val_ROLE_loss of
@@ -76,8 +74,7 @@ def score(model, source, batch):
     right, count, loss = 0, 0, 0.0
     for logits, labels in evaluate.answers(model, source, batch):
         right, count = right + int(np.sum(logits.argmax(axis=-1) == labels)), count + len(labels)
-        chances = np.take_along_axis(evaluate.softmax(logits), labels[:, None], axis=-1)
-        loss -= float(np.sum(np.log(np.clip(chances, EPSILON, 1 - EPSILON))))
+        loss += float(np.sum(evaluate.cross_entropy(logits, labels)))
     if not count:
         raise RunError(f"none of the {len(source)} validation images could be read; mend them, or give others")
     return Score(right, count, loss / count)

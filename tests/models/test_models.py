@@ -246,7 +246,7 @@ def test_inference_and_an_exported_model_take_every_branch(tmp_path):
     np.testing.assert_array_equal(networks[1](scaled), networks[0](scaled))
     source = Source(images, np.arange(3, dtype=np.int32))
     dataset = Dataset("tiny", source, None, source, ("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
-    export.save(export.deployable(networks[1], dataset), tmp_path / "student.keras")
+    export.save(export.deployable(networks[1], dataset), tmp_path / "student.keras", dataset.class_names)
     with zipfile.ZipFile(tmp_path / "student.keras") as file:
         assert "mpl_tf" not in file.read("config.json").decode()  # so it opens with Keras alone
     exported = keras.models.load_model(tmp_path / "student.keras")

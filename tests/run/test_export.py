@@ -16,7 +16,9 @@ def dataset():
     """Images of 8 x 8 with a normalisation of their own."""
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     source = Source(images, np.arange(4, dtype=np.int32) % 2)
-    return Dataset("own", source, source, source, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.5, 0.25, 0.1), flip=True)
+    return Dataset(
+        "own", source, source, source, ("a", "caf\udce9"), mean=(0.2, 0.4, 0.6), std=(0.5, 0.25, 0.1), flip=True
+    )
 
 
 @pytest.fixture
@@ -36,9 +38,24 @@ def test_raw_images_give_the_logits_of_normalised_ones(network, dataset, tmp_pat
     model = export.deployable(network, dataset)
     np.testing.assert_allclose(model(images), expected, rtol=1e-5, atol=1e-5)
     assert all(type(layer).__module__.startswith("keras.") for layer in model._flatten_layers())
-    export.save(model, tmp_path / "student.keras")
+    export.save(model, tmp_path / "student.keras", dataset.class_names)
     np.testing.assert_array_equal(saved.load(tmp_path / "student.keras")(images), model(images))
     assert [path.name for path in tmp_path.iterdir()] == ["student.keras"]
+    assert saved.class_names(tmp_path / "student.keras") == ("a", "caf\udce9")
+    model.save(tmp_path / "without.keras")
+    assert saved.class_names(tmp_path / "without.keras") is None
+
+
+def test_the_file_scores_whole_numbers_of_any_type(network, dataset, tmp_path):
+    export.save(export.deployable(network, dataset), tmp_path / "student.keras", dataset.class_names)
+    opened = keras.models.load_model(tmp_path / "student.keras")
+    images, labels = dataset.test.images, dataset.test.labels
+    logits = opened.predict(images, verbose=0).astype("float64")
+    each = np.log(np.exp(logits).sum(1)) - logits[np.arange(4), labels]
+    for kind, shape in (("int64", [4]), ("uint8", [4, 1])):
+        loss, accuracy = opened.evaluate(images, labels.astype(kind).reshape(shape), verbose=0)
+        assert loss == pytest.approx(each.mean(), rel=1e-5)
+        assert accuracy == np.mean(logits.argmax(1) == labels)
 
 
 def test_what_is_no_model_is_refused_by_the_flag_that_named_it(tmp_path):

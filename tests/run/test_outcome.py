@@ -11,6 +11,7 @@ import pytest
 from mpl_tf import data, main, methods
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import Dataset, Source
+from mpl_tf.models import saved
 from mpl_tf.run import evaluate, outcome, results
 from mpl_tf.settings import flags
 from tools.sweep import Traced
@@ -53,14 +54,20 @@ def test_the_teacher_takes_images_and_has_the_scores_that_are_told(kept, make_co
     assert any((a != b).any() for a, b in zip(teacher.get_weights(), student.get_weights(), strict=True))
 
 
-def test_a_finished_run_makes_the_teacher_that_it_did_not_keep(kept, traced, tmp_path, capsys):
+def test_a_finished_run_makes_the_teacher_that_it_did_not_keep(kept, traced, tmp_path, capsys, make_config):
     again = shutil.copytree(kept, tmp_path / "run")
     (again / "teacher.keras").unlink()
     assert main.main([*RUN, f"--workdir={again}"], traced) == 0
     assert "holds the finished run" in capsys.readouterr().out and not (again / "teacher.keras").exists()
     assert main.main([*RUN, "--keep_teacher", f"--workdir={again}"], traced) == 0
     assert "teacher.keras is not as it was written (it is gone); it is made again from the" in capsys.readouterr().err
-    for name in ("teacher.keras", "student.keras"):
+    test = data.load(make_config()).test
+    for name, told in (("teacher.keras", "other_networks"), ("student.keras", "test")):
+        loss, accuracy = keras.models.load_model(again / name).evaluate(test.images, test.labels, verbose=0)
+        scores = json.loads((again / "results.json").read_text())[told]
+        scores = scores.get("teacher", scores)
+        assert (loss, accuracy) == pytest.approx((scores["loss"], scores["top1"]), rel=1e-4)
+        assert saved.class_names(again / name) == tuple("0123456789")
         one, two = (keras.models.load_model(folder / name, compile=False).get_weights() for folder in (kept, again))
         assert all((a == b).all() for a, b in zip(one, two, strict=True)), name
 
