@@ -109,10 +109,11 @@ def predict(workdir, images, **given):
 
     Args:
         workdir: folder of the run, or its Run.
-        images: folder of images, at any depth, or one image.
-        **given: flags over those of the run, as skip_bad_images.
+        images: folder of images, at any depth, one image, or a CSV file with a column `path`.
+        **given: flags over those of the run, as skip_bad_images, top_k and all_probabilities.
     Returns:
-        list of (file, label, probability), named tuples, an image each.
+        list of (file, label, probability), named tuples, an image each, with `top` and `probabilities`
+        (run/predictions.py); the list alone is as long as the images are many.
     Raises:
         UsageError: no finished run, a model of points, no image.
         RunError: images that cannot be read, unless skip_bad_images.
@@ -120,7 +121,9 @@ def predict(workdir, images, **given):
     with arguments.told():
         config = arguments.parse("predict", given | {"workdir": _folder(workdir), "images": images})
         _start()
-        return modes.predict(config).rows
+        rows = []
+        modes.predict(config, rows.append)
+        return rows
 
 
 def list_methods():
@@ -148,6 +151,6 @@ def _start(late=False):
 
 
 # What a notebook completes and shows.
-train.__signature__ = arguments.signature(without=("images",))
+train.__signature__ = arguments.signature(without=("images", "top_k", "all_probabilities"))
 evaluate.__signature__ = arguments.signature("workdir")
 predict.__signature__ = arguments.signature("workdir", "images")

@@ -57,7 +57,7 @@ def _do(config, make):
     elif config.mode == "evaluate":
         print(json.dumps(modes.score(config)))  # stdout has the figures alone, for other programs.
     else:
-        print(modes.features(config) if config.mode == "features" else modes.predict(config).told)
+        print(modes.features(config) if config.mode == "features" else modes.predict(config))
 
 
 @contextlib.contextmanager

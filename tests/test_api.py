@@ -65,6 +65,16 @@ def test_evaluate_and_predict(run, tmp_path, make_config):
     with open(run.workdir / "predictions.csv", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [row.file for row in rows]
     assert 0.1 <= rows[0].probability <= 1
+    # A list of paths, and all that may be told of each.
+    (tmp_path / "list.csv").write_text("path\n2.png\n0.png\n")
+    listed = mpl_tf.predict(run, tmp_path / "list.csv", top_k=2, all_probabilities=True)
+    assert listed == [rows[2], rows[0]]
+    assert sum(listed[0].probabilities) == pytest.approx(1) and len(listed[0].top) == 2
+    assert listed[0].top[1][1] == sorted(listed[0].probabilities)[-2] and listed[0].top[0] == listed[0][1:]
+    with open(run.workdir / "predictions.csv", newline="") as file:
+        assert len(next(csv.reader(file))) == 3 + 2 + 10
+    with pytest.raises(mpl_tf.UsageError, match="^top_k: expected at most the 10 classes of the run, got 11$"):
+        mpl_tf.predict(run, tmp_path, top_k=11)
 
 
 REFUSED = {
@@ -105,7 +115,7 @@ def test_the_lists_are_those_of_the_flags():
 def test_a_notebook_completes_the_arguments():
     names = inspect.signature(mpl_tf.train).parameters
     assert {"labeled_dir", "method", "workdir", "seed", "config"} <= set(names)
-    assert not {"mode", "debug", "images"} & set(names)
+    assert not {"mode", "debug", "images", "top_k"} & set(names)
     assert list(inspect.signature(mpl_tf.predict).parameters)[:2] == ["workdir", "images"]
     assert "train" in dir(mpl_tf)
 

@@ -159,7 +159,8 @@ def test_a_single_file_may_be_predicted(finished, tmp_path, capsys):
     assert [row["file"] for row in predictions(finished)] == [str(path)]
     assert "1 images labeled, 0 unreadable ones left out" in capsys.readouterr().out
     assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={tmp_path / 'gone.png'}"]) == 2
-    assert "--images: expected an existing folder of images, or an image, got " in capsys.readouterr().err
+    expected = f"a folder of images, an image or a CSV file of their paths, found no {tmp_path / 'gone.png'}"
+    assert capsys.readouterr().err == f"mpl_tf: error: --images: expected {expected}\n"
 
 
 def test_where_nothing_can_be_read_nothing_is_labeled(finished, tmp_path, capsys):

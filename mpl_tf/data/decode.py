@@ -6,7 +6,6 @@ Pillow reads the formats of mpl_tf/data/file_kinds.py and no other, whatever a f
 
 import collections
 import io
-import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -14,15 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
 
-from mpl_tf.base.errors import RunError, reason
+from mpl_tf.base.errors import reason
 from mpl_tf.data import sixteen_bit, tfrecord
-from mpl_tf.data.file_kinds import FORMATS, KINDS
+from mpl_tf.data.file_kinds import FORMATS
+from mpl_tf.data.unreadable import Unreadable
 from mpl_tf.settings.forms import BACKGROUND
 
 WHITE = (255, 255, 255)
 ORIENTATION = 0x0112  # EXIF tag; 1: upright.
 BOMB = 89_478_485  # Pixels; Pillow's own bound, a quarter of a GiB of RGB.
-NAMED = 10  # Unreadable files in a message; where there are more, all stand in a file.
 CONVERSIONS = {  # What an image went through, and how it is told.
     "animated": "animations, their first frames alone",
     "cmyk": "CMYK, without their colour profiles",
@@ -69,6 +68,26 @@ def decode_files(sources, size, skip_bad, background=WHITE, resize="crop"):
     Raises:
         RunError: naming all files that could not be read, unless `skip_bad`.
     """
+    images, conversions, faults = decode_all(sources, size, background, resize)
+    unreadable = Unreadable()
+    for index in sorted(faults):
+        unreadable.add(sources[index], faults[index])
+    if faults and not skip_bad:
+        raise unreadable.refusal()
+    good = np.ones([len(sources)], bool)
+    good[list(faults)] = False
+    return DecodedFiles(images, good, (*converted(conversions), *unreadable.notes()))
+
+
+def decode_all(sources, size, background=WHITE, resize="crop"):
+    """Decode and resize many files, whatever they are.
+
+    Args:
+        sources, size, background, resize: as in `decode_files`.
+    Returns:
+        (images uint8 [N, S, S, 3]; Counter of CONVERSIONS; dict of the place of each file that cannot be read, whose
+        image is black, to what is wrong with it).
+    """
     images = np.zeros([len(sources), size, size, 3], np.uint8)
     conversions, faults = [""] * len(sources), {}
     damaged = tfrecord.damaged(source for source in sources if isinstance(source, tfrecord.Record))
@@ -85,35 +104,13 @@ def decode_files(sources, size, skip_bad, background=WHITE, resize="crop"):
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(len(sources))):
             pass
-    unreadable = [(sources[index], faults[index]) for index in sorted(faults)]
-    if unreadable and not skip_bad:
-        raise RunError(_refusal(unreadable))
-    good = np.ones([len(sources)], bool)
-    good[list(faults)] = False
-    counts = collections.Counter(filter(None, conversions))
-    converted = ", ".join(f"{count} {CONVERSIONS[kind]}" for kind, count in counts.most_common())
-    notes = [f"images converted: {converted}"] * bool(converted)
-    notes += [f"unreadable images left out: {_named(unreadable)}"] * bool(unreadable)
-    return DecodedFiles(images, good, tuple(notes))
+    return images, collections.Counter(filter(None, conversions)), faults
 
 
-def _refusal(unreadable):
-    expected, what = f"readable {KINDS}", "or give --skip_bad_images"
-    if len(unreadable) == 1:
-        ((source, why),) = unreadable
-        return f"{source}: expected a {expected} image, got {why}; mend or remove it, {what}"
-    return f"{len(unreadable)} images: expected {expected} files, got {_named(unreadable)}; mend or remove them, {what}"
-
-
-def _named(unreadable):
-    """The first files with their faults, and the name of a file that holds all where there are more."""
-    lines = [f"{source} ({why})" for source, why in unreadable]
-    if len(lines) <= NAMED:
-        return ", ".join(lines)
-    how = {"mode": "w", "encoding": "utf-8", "errors": "surrogateescape"}
-    with tempfile.NamedTemporaryFile(prefix="unreadable-images-", suffix=".txt", delete=False, **how) as file:
-        file.write("\n".join(lines) + "\n")
-    return f"{', '.join(lines[:NAMED])} and {len(lines) - NAMED} more, all of them in {file.name}"
+def converted(counts):
+    """What images went through, in a line as a tuple that is empty where there is nothing; `counts`: Counter."""
+    told = ", ".join(f"{count} {CONVERSIONS[kind]}" for kind, count in counts.most_common())
+    return (f"images converted: {told}",) if told else ()
 
 
 def fault(error):

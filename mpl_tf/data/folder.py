@@ -84,43 +84,6 @@ def load_test(row, config, class_names, most=None):
     return _dataset(row, config, names, parts, skipped, notes + more + ready.told)
 
 
-class ToLabel(NamedTuple):
-    """Images to predict the classes of.
-
-    Attributes:
-        paths: list of N Paths.
-        images: uint8 [N, S, S, 3].
-        notes: tuple of lines for the user.
-        left_out: number of images that could not be read.
-    """
-
-    paths: list
-    images: np.ndarray
-    notes: tuple
-    left_out: int
-
-
-def to_label(config, size):
-    """Read --images, a folder (any depth) or one image.
-
-    Args:
-        config: Config.
-        size: side S of the model's images, pixels.
-    Returns:
-        ToLabel.
-    Raises:
-        UsageError: no image, or none that can be read.
-        RunError: images that cannot be read, unless --skip_bad_images.
-    """
-    found = listing.find(config.images, "--images")
-    background = decode.colour(config.background)
-    images, good, notes = decode.decode_files(found.images, size, config.skip_bad_images, background, config.resize)
-    paths = [path for path, fine in zip(found.images, good, strict=True) if fine]
-    if not paths:
-        raise UsageError(f"--images: none of the {len(good)} images in {config.images} could be read")
-    return ToLabel(paths, images[good], (*found.passed.told("--images"), *notes), len(good) - len(paths))
-
-
 class _Chosen(NamedTuple):
     """Names of the parts that are to be in memory, in the order of all; and what is told of it, tuple of lines."""
 

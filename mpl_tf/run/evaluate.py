@@ -1,9 +1,7 @@
-"""Evaluation: every test example exactly once, and the labeling of new images."""
+"""Evaluation: every test example exactly once."""
 
-import csv
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 
@@ -110,10 +108,19 @@ def answers(model, source, batch):
     Yields:
         (logits, labels): float64 [n, C]; [n, ...] as the source has them.
     """
-    # Whole batches in each piece, so that none is padded and none is counted twice.
-    examples = max(PIECE, PIECE_BYTES // (4 * math.prod(source.shape)))
-    for images, labels in source.pieces(batch * -(-examples // batch)):
+    for images, labels in source.pieces(piece(source.shape, batch)):
         yield np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64), labels
+
+
+def piece(shape, batch):
+    """Examples to predict in one call: whole batches, so that none is padded.
+
+    Args:
+        shape: of one example.
+        batch: examples a batch.
+    """
+    examples = max(PIECE, PIECE_BYTES // (4 * math.prod(shape)))
+    return batch * -(-examples // batch)
 
 
 def cross_entropy(logits, labels):
@@ -153,41 +160,3 @@ def draw_confusion(confusion, class_names, path):
         axes.set(xlabel="predicted class", ylabel="true class")
         figure.supxlabel(labels.note, fontsize="small")
         files.write(path, lambda temporary: figure.savefig(temporary, dpi=100, format="png"))
-
-
-class Prediction(NamedTuple):
-    """file: as it was found; label: name of its class, str; probability: of that class, float in [0, 1]."""
-
-    file: str
-    label: str
-    probability: float
-
-
-def label_files(model, paths, images, class_names, batch, output):
-    """Write a CSV of file, class and probability, one row an image.
-
-    Args:
-        model: deployable keras.Model.
-        paths: of the N images.
-        images: uint8 [N, H, W, 3].
-        class_names: one a class.
-        batch: images a batch.
-        output: path of the CSV file.
-    Returns:
-        list of N Predictions.
-    """
-    probabilities = softmax(np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64))
-    rows = [
-        Prediction(str(path), class_names[row.argmax()], float(row.max()))
-        for path, row in zip(paths, probabilities, strict=True)
-    ]
-
-    def save(temporary):
-        # Names that are not UTF-8 keep their bytes.
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["file", "class", "probability"])
-            writer.writerows([row.file, row.label, f"{row.probability:.6f}"] for row in rows)
-
-    files.write(output, save)
-    return rows

@@ -6,7 +6,6 @@ mpl_tf/main.py comes here from a command line, mpl_tf/api.py from Python. No Ten
 import contextlib
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import cluster
@@ -133,38 +132,34 @@ def score(config):
     return {"test": scores} | results.real_score(model, dataset, config.eval_batch)
 
 
-class Predicted(NamedTuple):
-    """rows: of WORKDIR/predictions.csv, evaluate.Prediction each; told: lines for the user, str."""
+def predict(config, told=None):
+    """--mode=predict: label images into WORKDIR/predictions.csv.
 
-    rows: list
-    told: str
-
-
-def predict(config):
-    """--mode=predict: label the images of a folder, or one, into WORKDIR/predictions.csv.
-
+    Args:
+        config: Config.
+        told: function of each predictions.Prediction; or None.
     Returns:
-        Predicted.
+        Lines for the user, str.
     Raises:
-        UsageError: no finished run in the workdir, a model of points, no image.
+        UsageError: no finished run in the workdir, a model of points, no image, more --top_k than classes.
         RunError: images that cannot be read, unless --skip_bad_images.
     """
-    from mpl_tf.data import folder
+    from mpl_tf.data.to_label import ToLabel
     from mpl_tf.models import saved
-    from mpl_tf.run import evaluate
+    from mpl_tf.run import predictions
 
     folder_of_run = Path(config.workdir)
     student = folder_of_run / "student.keras"
     model = saved.load(student)
     if len(model.input_shape) != 4:
         raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
-    # Images are read at the size that the network takes; its classes have their names from the run.
-    given = folder.to_label(config, model.input_shape[1])
+    # Images are read at the size that the network takes; its classes have their names from its file.
+    given = ToLabel(config, model.input_shape[1])
     names = saved.class_names(student) or workdir.finished(folder_of_run)["class_names"]  # Of earlier versions.
-    output = folder_of_run / "predictions.csv"
-    rows = evaluate.label_files(model, given.paths, given.images, names, config.eval_batch, output)
-    told = f"{output}: {len(given.paths)} images labeled, {given.left_out} unreadable ones left out"
-    return Predicted(rows, "\n".join([*given.notes, told]))
+    output, shown = folder_of_run / "predictions.csv", predictions.Shown(config.top_k, config.all_probabilities)
+    count = predictions.write(model, given, names, output, config.eval_batch, shown, told)
+    line = f"{output}: {count} images labeled, {given.unreadable.count} unreadable ones left out"
+    return "\n".join([*given.notes(), line])
 
 
 def features(config):

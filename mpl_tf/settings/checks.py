@@ -8,6 +8,7 @@ from pathlib import Path
 from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
+from mpl_tf.settings.use_checks import predicted
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
@@ -148,12 +149,6 @@ def folder(name, given, more=""):
     """A flag names an existing folder of images."""
     if not given or not Path(given).is_dir():
         yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}{more}"
-
-
-def predicted(config):
-    """--mode=predict has images to label, or one."""
-    if not (config.images and Path(config.images).exists()):
-        yield f"--images: expected an existing folder of images, or an image, got {config.images or 'nothing'}"
 
 
 # A check, and the flags that it reads.

@@ -11,8 +11,8 @@ from mpl_tf.base.errors import together
 from mpl_tf.settings import checks, fields
 from mpl_tf.settings.catalogue import METHODS, takers
 from mpl_tf.settings.fields import flag
-from mpl_tf.settings.frozen_settings import FrozenSettings
 from mpl_tf.settings.run_settings import EXAMPLES, RELEASED, STEPS
+from mpl_tf.settings.use_settings import UseSettings
 from mpl_tf.settings.view_settings import LARGEST
 
 PAPER = "paper section 3.2"
@@ -21,7 +21,7 @@ BELOW_1 = 1 - 1e-6  # Of averages: at 1 they would never move.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(FrozenSettings):
+class Config(UseSettings):
     """All values of a run. The fields are the flags; `python -m mpl_tf.main --help` prints them."""
 
     # Flags in steps that may also be a share of the run, so that a recipe keeps its form where a run is short.

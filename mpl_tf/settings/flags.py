@@ -212,7 +212,7 @@ def _base(given):
         UsageError: no such data set, no run where one must be, a config.json that is none.
     """
     stored = given.get("config")
-    if given.get("mode") in ("evaluate", "predict") and not stored:
+    if given.get("mode") in Config.FINISHED and not stored:
         if not given.get("workdir"):
             raise UsageError(
                 f"--workdir: expected the folder of a finished run for --mode={given['mode']}, got nothing"

@@ -102,7 +102,6 @@ class RunSettings:
     )
     background: str = flag("own images: colour that transparent ones are laid on", form=BACKGROUND)
     flip: bool = flag("own images: whether a mirrored image keeps its class (digits and text: no)")
-    images: str = flag("--mode=predict: folder of images to label, or one image", identity=False)
 
     train_steps: int = flag(
         "training steps; more than before, in the workdir of an earlier start, make that run longer",

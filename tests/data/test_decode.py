@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import decode, file_kinds, shards, tfrecord
+from mpl_tf.data import decode, file_kinds, shards, tfrecord, unreadable
 
 SOFT = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 5, 3), np.uint8)).resize((24, 20))
 # Pillow's names of the formats, and how each is written without loss or nearly so.
@@ -249,7 +249,7 @@ def test_all_unreadable_files_are_told_at_once(tmp_path):
 
 
 def test_of_many_ten_are_named_and_a_file_has_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(decode.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(unreadable.tempfile, "tempdir", str(tmp_path))
     paths = [tmp_path / f"{number:02d}.png" for number in range(13)]
     for path in paths:
         path.write_bytes(b"")

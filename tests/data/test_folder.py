@@ -12,7 +12,7 @@ from PIL import Image
 from mpl_tf import data
 from mpl_tf.base import memory
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import Source, decode, folder
+from mpl_tf.data import Source, decode, folder, to_label
 from mpl_tf.data.own_images import OwnImages
 from mpl_tf.settings.catalogue import DATASETS
 
@@ -162,7 +162,8 @@ def test_the_flag_reaches_every_part_and_what_is_labeled_later(animals, own):
         assert padded[:, 0, 0].tolist() == [0, 0, 99, 99, 99, 99, 0, 0]
     for resize, level in (("pad", 0), ("stretch", 99)):
         given = own(resize=resize, background="black").replace(images=str(animals / "unlabeled_dir/wide.png"))
-        assert folder.to_label(given, 8).images[0, 0, 0, 0] == level
+        ((_, images),) = to_label.ToLabel(given, 8).pieces(9)
+        assert images[0, 0, 0, 0] == level
 
 
 def test_what_is_not_resized_has_no_choice(make_config):
