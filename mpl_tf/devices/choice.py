@@ -30,6 +30,17 @@ def make_devices(name, mesh="", remat=False):
     return Replicas(_strategy(name, cluster))
 
 
+def for_scoring(name):
+    """The devices of this machine for networks that it holds whole, by the name that `make_devices` takes.
+
+    What several hosts or a mesh have trained is scored on one host, by whatever it has.
+
+    Returns:
+        Devices.
+    """
+    return Replicas(_strategy("auto" if name in ("multi_worker", "dtensor") else name, None))
+
+
 def check_batches(devices, batches, accumulate, groups):
     """The replicas divide what is split over them.
 

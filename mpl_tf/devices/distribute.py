@@ -4,8 +4,11 @@ Methods and networks import this module and need not be handed the devices: thos
 of tf.distribute's present strategy, as in a notebook under `strategy.scope()` or inside a replica.
 """
 
+import functools
+
 import tensorflow as tf
 
+from mpl_tf.base import console
 from mpl_tf.devices.interface import OPEN
 from mpl_tf.devices.replicas import Replicas
 
@@ -23,9 +26,24 @@ def has_accelerator():
 def jit_compile(asked):
     """Whether XLA compiles the step on the present devices: as asked on one, never over several.
 
-    TensorFlow refuses mirrored variables inside an XLA program, and a TPU compiles everything by itself.
+    TensorFlow refuses mirrored variables inside an XLA program, and a TPU compiles everything by itself. A TensorFlow
+    that has no XLA for this machine goes without, and says so: recipes ask for XLA wherever they run.
     """
-    return asked and replicas() == 1
+    if not asked or replicas() > 1:
+        return False
+    if not has_xla():
+        console.tell("--jit_compile: this TensorFlow has no XLA for the machine's own processor; it trains without")
+    return has_xla()
+
+
+@functools.cache
+def has_xla():
+    """Whether XLA compiles for TensorFlow's first device; tensorflow-tpu has none for a TPU's host."""
+    try:
+        tf.function(tf.add, jit_compile=True)(tf.constant(0.0), tf.constant(0.0))
+    except (tf.errors.NotFoundError, tf.errors.UnimplementedError):
+        return False
+    return True
 
 
 def replicas():

@@ -59,6 +59,13 @@ class Devices(abc.ABC):
     def entered(self):
         """The context manager of what the scope needs beside."""
 
+    def scoring(self):
+        """The context manager in which networks that score a host's examples are made or opened.
+
+        By default it is empty: the host that writes scores by itself, on its own first device.
+        """
+        return contextlib.nullcontext()
+
     @abc.abstractmethod
     def place(self, method):
         """Move the variables of a compiled Method, made in the scope, to where its step wants them; returns it."""

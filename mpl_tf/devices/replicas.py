@@ -47,6 +47,10 @@ class Replicas(Devices):
         """The strategy's own scope."""
         return self.strategy.scope()
 
+    def scoring(self):
+        """The strategy's own scope, so that all devices of a host score; of several hosts only one does, alone."""
+        return super().scoring() if self.hosts > 1 else self.strategy.scope()
+
     def place(self, method):
         """The strategy's scope has put its variables in their places."""
         return method

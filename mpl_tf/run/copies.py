@@ -19,9 +19,10 @@ class Copies:
         for role, learner in method.scored_learners().items():
             if learner.network is not method.student_network:
                 self.networks[f"val_{role}"] = learner.network
-        self.models = {
-            name: export.deployable(self.devices.whole(network), dataset) for name, network in self.networks.items()
-        }
+        with self.devices.scoring():
+            self.models = {
+                name: export.deployable(self.devices.whole(network), dataset) for name, network in self.networks.items()
+            }
 
     def at(self, step):
         """The copies with the weights that the networks have after `step` steps, which is now.

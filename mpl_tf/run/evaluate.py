@@ -7,6 +7,7 @@ import numpy as np
 
 from mpl_tf.base import files
 from mpl_tf.run import glyphs
+from mpl_tf.run.logits import logits
 
 # Examples in memory at a time: so many at least, more where they are small, as each call of predict has its price.
 PIECE, PIECE_BYTES = 1024, 2**25
@@ -26,15 +27,15 @@ def evaluate(model, source, batch):
     from sklearn.metrics import top_k_accuracy_score
 
     # Labels of a small test set may lack a class; scikit-learn is told of all.
-    logits, labels = _predictions(model, source, batch)
-    classes = np.arange(logits.shape[-1])
-    best = logits.argmax(axis=-1)
+    z, labels = _predictions(model, source, batch)
+    classes = np.arange(z.shape[-1])
+    best = z.argmax(axis=-1)
     five = min(5, len(classes))
-    top5 = 1.0 if five == len(classes) else top_k_accuracy_score(labels, logits, k=five, labels=classes)
+    top5 = 1.0 if five == len(classes) else top_k_accuracy_score(labels, z, k=five, labels=classes)
     scores = {
         "top1": float(np.mean(best == labels)),
         "top5": float(top5),
-        "loss": float(cross_entropy(logits, labels).mean()),
+        "loss": float(cross_entropy(z, labels).mean()),
         "n": len(labels),
     }
     return scores | by_class(labels, best, classes), confusions(labels, best, len(classes))
@@ -88,9 +89,9 @@ def evaluate_real(model, source, batch):
     Returns:
         dict of top1 (fraction in [0, 1]) and n, the images that have accepted classes.
     """
-    logits, accepted = _predictions(model, source, batch)
+    z, accepted = _predictions(model, source, batch)
     # Whether the class that each image was given is among its own.
-    right = np.take_along_axis(accepted, logits.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    right = np.take_along_axis(accepted, z.argmax(axis=-1)[:, None], axis=-1)[:, 0]
     counted = accepted.any(axis=-1)
     return {"top1": float(right[counted].mean()), "n": int(counted.sum())}
 
@@ -109,7 +110,7 @@ def answers(model, source, batch):
         (logits, labels): float64 [n, C]; [n, ...] as the source has them.
     """
     for images, labels in source.pieces(piece(source.shape, batch)):
-        yield np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64), labels
+        yield logits(model, images, batch), labels
 
 
 def piece(shape, batch):
@@ -123,16 +124,16 @@ def piece(shape, batch):
     return batch * -(-examples // batch)
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(z, labels):
     """Nats [N] of logits [N, C] and labels int [N]; none is cut off, so that Keras says the same."""
     from scipy.special import log_softmax
 
-    return -np.take_along_axis(log_softmax(logits, axis=-1), labels[:, None], axis=-1)[:, 0]
+    return -np.take_along_axis(log_softmax(z, axis=-1), labels[:, None], axis=-1)[:, 0]
 
 
-def softmax(logits):
+def softmax(z):
     """Probabilities [N, C] of logits [N, C]."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exponentials = np.exp(z - z.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 

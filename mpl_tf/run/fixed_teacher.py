@@ -96,7 +96,8 @@ def _with_targets(config, dataset, teacher_file, devices):
     path = config.store or teacher_labels.default_path(folder, belongs)
 
     def load():
-        model = saved.load(teacher_file, "teacher")
+        with devices.scoring():
+            model = saved.load(teacher_file, "teacher")
         found, expected = (model.input_shape[1:], model.output_shape[1:]), (dataset.shape, (dataset.num_classes,))
         if found != expected:
             raise UsageError(

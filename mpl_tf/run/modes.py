@@ -92,7 +92,8 @@ def _train(config, devices, make):
     student, others = outcome.networks(method, dataset, config, devices)
     if devices.writes:
         kept, extended = outcome.kept(config, student, others, backbone, dataset), longer.told(config, stretches)
-        others |= {role: saved.load(path) for role, path in teacher_files.items()}
+        with devices.scoring():
+            others |= {role: saved.load(path) for role, path in teacher_files.items()}
         told, confusion = results.write(config, dataset, student, others, trained, kept, extended)
         outcome.report(config, dataset, student, others, trained, told, confusion)
         print(f"{results.headline(told)}; everything is in {config.workdir}")
@@ -119,17 +120,25 @@ def score(config):
         UsageError: no finished run in the workdir, or test data of other classes.
     """
     from mpl_tf import data
-    from mpl_tf.models import saved
     from mpl_tf.run import evaluate
 
     # The data may have changed since: what is other is told, what makes the score meaningless refused.
-    model = saved.load(Path(config.workdir) / "student.keras")
+    model = _student(config)
     dataset = data.load_test(config, workdir.class_names(config.workdir))
     workdir.compare(config.workdir, dataset)
     # The program's stdout has the figures alone.
     print("\n".join(dataset.notes), end="\n" * bool(dataset.notes), file=sys.stderr)
     scores, _ = evaluate.evaluate(model, dataset.test, config.eval_batch)
     return {"test": scores} | results.real_score(model, dataset, config.eval_batch)
+
+
+def _student(config):
+    """The student of a finished run, opened on the devices that --strategy names."""
+    from mpl_tf.devices import choice
+    from mpl_tf.models import saved
+
+    with choice.for_scoring(config.strategy).scoring():
+        return saved.load(Path(config.workdir) / "student.keras")
 
 
 def predict(config, told=None):
@@ -149,8 +158,7 @@ def predict(config, told=None):
     from mpl_tf.run import predictions
 
     folder_of_run = Path(config.workdir)
-    student = folder_of_run / "student.keras"
-    model = saved.load(student)
+    model, student = _student(config), folder_of_run / "student.keras"
     if len(model.input_shape) != 4:
         raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
     # Images are read at the size that the network takes; its classes have their names from its file.

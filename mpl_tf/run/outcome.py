@@ -24,7 +24,8 @@ def networks(method, dataset, config, devices):
     """
 
     def exported(network):
-        return export.deployable(devices.whole(network), dataset)
+        with devices.scoring():
+            return export.deployable(devices.whole(network), dataset)
 
     # Finetuning changes the deployed network itself: what is scored as it was before is copied first.
     others = {role: exported(learner.network) for role, learner in method.scored_learners().items()}

@@ -9,6 +9,7 @@ import numpy as np
 from mpl_tf.base import console, files
 from mpl_tf.base.errors import UsageError
 from mpl_tf.run import evaluate
+from mpl_tf.run.logits import logits
 
 TOLD_SECONDS = 10.0  # Between lines of progress.
 
@@ -94,8 +95,7 @@ def write(model, given, class_names, output, batch, shown, told=None):
 def _pieces(model, given, class_names, batch, shown):
     """Lists of Predictions, a piece of the images each."""
     for paths, images in given.pieces(evaluate.piece(model.input_shape[1:], batch)):
-        logits = np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64)
-        probabilities = evaluate.softmax(logits)
+        probabilities = evaluate.softmax(logits(model, images, batch))
         best = np.argsort(-probabilities, axis=-1, kind="stable")[:, : shown.top_k]
         yield [_prediction(*one, class_names, shown) for one in zip(paths, probabilities, best, strict=True)]
 

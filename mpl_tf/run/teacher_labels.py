@@ -12,6 +12,7 @@ import numpy as np
 
 from mpl_tf.run import evaluate
 from mpl_tf.run.block_store import BlockStore
+from mpl_tf.run.logits import logits
 
 CHUNK = 4096  # Examples of a block; a few seconds of a large network.
 WORDS = {"dataset": "data set", "order": "unlabeled examples or order", "checkpoint": "teacher"}
@@ -58,8 +59,7 @@ def open_or_compute(path, belongs, load_model, source, classes, batch):
         # A network is opened, which takes seconds, only for something to do.
         model = load_model()
         for block, images in _images(source, blocks):
-            logits = model.predict(images, batch_size=batch, verbose=0)
-            yield block, evaluate.softmax(np.asarray(logits, np.float64))
+            yield block, evaluate.softmax(logits(model, images, batch))
             print(f"teacher's distributions {min((block + 1) * CHUNK, len(source))}/{len(source)}", flush=True)
 
     shape = (len(source), classes)

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_tf.base import lock
 from mpl_tf.base.errors import RunError, UsageError
@@ -20,6 +21,8 @@ KERNEL = np.random.default_rng(1).normal(size=(4, CLASSES))
 
 class Linear:
     """A teacher of known logits that fails at a given call."""
+
+    distribute_strategy = tf.distribute.get_strategy()
 
     def __init__(self, fail_at=None):
         self.calls, self.fail_at = 0, fail_at

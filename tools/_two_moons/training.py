@@ -91,7 +91,7 @@ class Trainer:
         self.method = methods.make(config, SHAPE, CLASSES)
         self.variables = [variable for part in self.method.state().values() for variable in part]
         self.networks = {role: learner.network for role, learner in self.method.learners().items()}
-        self.run = tf.function(self._run, jit_compile=config.jit_compile, autograph=False)
+        self.run = tf.function(self._run, jit_compile=self.method.jit_compile, autograph=False)
 
     def start(self, weights):
         """A new run's values of `variables`, [D, ...] each.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mpl_tf.run import evaluate
+from mpl_tf.run.logits import logits
 
 EXAMPLES = 1000  # The most of a part of the data set, spread evenly over it.
 BYTES = 2**26  # The most memory that they take.
@@ -52,6 +53,6 @@ class Answers:
     def of(self, role, drawn):
         """A network's distributions on a Sample, float64 [n, C]."""
         if (role, id(drawn)) not in self._found:
-            logits = self.networks[role].predict(drawn.images, batch_size=self.batch, verbose=0)
-            self._found[role, id(drawn)] = evaluate.softmax(np.asarray(logits, np.float64))
+            z = logits(self.networks[role], drawn.images, self.batch)
+            self._found[role, id(drawn)] = evaluate.softmax(z)
         return self._found[role, id(drawn)]

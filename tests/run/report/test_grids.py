@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data
@@ -99,7 +100,7 @@ def test_what_has_no_images_says_so():
 
 def test_a_network_is_asked_once():
     class Network:
-        asked = 0
+        asked, distribute_strategy = 0, tf.distribute.get_strategy()
 
         def predict(self, images, **_):
             self.asked += 1
