@@ -7,6 +7,7 @@ import tracemalloc
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.run import evaluate, predictions
@@ -101,7 +102,7 @@ def test_memory_is_that_of_a_piece(tmp_path, monkeypatch, capsys):
     """A hundred times as many images take no more."""
 
     class Model:
-        input_shape = (None, 1, 1, 3)
+        input_shape, distribute_strategy = (None, 1, 1, 3), tf.distribute.get_strategy()
 
         def predict(self, images, batch_size, verbose):
             return np.zeros([len(images), 4])
