@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import hold_out, hold_out_of_each, labeled_split
+from mpl_tf.data.splits import hold_out, hold_out_of_each, training_split
 
 TEST_SEED = 1797  # The test quarter is the same for every --seed.
 VALIDATION_PART, VALIDATION_SEED = 5, 1798  # A fifth of each class of the others, for choosing settings; the same, too.
@@ -28,7 +28,7 @@ def load(row, config):
     if config.holds_out:
         of_train, used = hold_out_of_each(everything.labels[train], VALIDATION_PART, VALIDATION_SEED)
         held, train = train[of_train], train[used]
-    chosen, rest = labeled_split(everything.labels[train], config.num_labels, row.classes, config.seed, CLASSES)
+    chosen, rest, left_out = training_split(everything.labels[train], config, row.classes, CLASSES)
     pixels = images[train] / 255
     return Dataset(
         name=row.name,
@@ -36,6 +36,7 @@ def load(row, config):
         unlabeled=everything.take(train[rest], with_labels=False) if len(rest) else None,
         test=everything.take(test),
         held_out=everything.take(held) if len(held) else None,
+        unused=everything.take(train[left_out]) if len(left_out) else None,
         class_names=CLASSES,
         mean=(float(pixels.mean()),) * 3,
         std=(float(pixels.std()),) * 3,

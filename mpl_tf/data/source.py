@@ -120,6 +120,8 @@ class Dataset:
         held_out: Source or Streamed of the training images that are in no other part, kept for tuning; or None.
         validation: Source or Streamed with labels that no training sees, scored while it goes on; may be `held_out`;
             None: there is no validation.
+        unused: Source of the training images that --imbalance leaves out, so that stored features are of one pool
+            whatever it is; or None.
         backbone: frozen keras.Model, images [B, H, W, 3] in [0, 255] -> features [B, F], that a batch goes through
             before the networks to be trained (--feature_views=0,0); None: these take the examples themselves.
     """
@@ -138,6 +140,7 @@ class Dataset:
     real: object = None
     held_out: object = None
     validation: object = None
+    unused: object = None
     backbone: object = None
 
     @property

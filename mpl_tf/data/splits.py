@@ -4,7 +4,8 @@ import numpy as np
 
 from mpl_tf.base.errors import UsageError
 
-VALIDATION_STREAM = 1  # Beside the seed: what is held out does not depend on how the labeled ones were drawn.
+# Beside the seed: what is held out, and what --imbalance leaves out, do not depend on how the labeled ones were drawn.
+VALIDATION_STREAM, THINNING_STREAM = 1, 2
 
 
 def balanced(labels, total, num_classes, seed, class_names=None, fewer=False):
@@ -79,6 +80,50 @@ def share_of_each(labels, share, seed):
     drawn = [random.choice(one, count, replace=False) for one, count in zip(members, counts, strict=True)]
     held = np.sort(np.concatenate(drawn))
     return held, np.setdiff1d(np.arange(len(labels)), held, assume_unique=True)
+
+
+def thinned(labels, ratio, num_classes, seed):
+    """Thin the classes to a long tail: of the n examples of class c round(n * ratio^(-c / (C - 1))) are kept.
+
+    At least one of each class is. Where all have n examples, the first keeps n and the last n / ratio.
+
+    Args:
+        labels: int [N] in [0, num_classes).
+        ratio: float >= 1.
+        num_classes: C >= 2.
+        seed: int >= 0.
+    Returns:
+        (kept, left_out): sorted int64 indices, disjoint, together 0..N-1.
+    """
+    random = np.random.default_rng((seed, THINNING_STREAM))
+    drawn = []
+    for label, share in enumerate(ratio ** -np.linspace(0, 1, num_classes)):
+        members = np.flatnonzero(labels == label)
+        count = min(max(int(len(members) * share + 0.5), 1), len(members))
+        drawn.append(random.choice(members, count, replace=False))
+    kept = np.sort(np.concatenate(drawn))
+    return kept, np.setdiff1d(np.arange(len(labels)), kept, assume_unique=True)
+
+
+def training_split(labels, config, num_classes, class_names=None):
+    """What of a training set is labeled, unlabeled, and neither: --num_labels, then --imbalance of either part.
+
+    Args:
+        labels: int [N] in [0, num_classes).
+        config: Config.
+        num_classes: number of classes.
+        class_names: as in `balanced`.
+    Returns:
+        (labeled, unlabeled, left_out): sorted int64 indices, disjoint, together 0..N-1.
+    Raises:
+        UsageError: as `balanced`.
+    """
+    chosen, rest = labeled_split(labels, config.num_labels, num_classes, config.seed, class_names)
+    if config.imbalance == 1:
+        return chosen, rest, chosen[:0]
+    parts = [thinned(labels[part], config.imbalance, num_classes, config.seed) for part in (chosen, rest)]
+    (labeled, few), (unlabeled, many) = parts
+    return chosen[labeled], rest[unlabeled], np.sort(np.concatenate([chosen[few], rest[many]]))
 
 
 def labeled_split(labels, total, num_classes, seed, class_names=None):

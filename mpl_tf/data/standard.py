@@ -20,7 +20,7 @@ import functools
 import numpy as np
 
 from mpl_tf.data.source import Dataset, Source
-from mpl_tf.data.splits import hold_out, hold_out_of_each, labeled_split
+from mpl_tf.data.splits import hold_out, hold_out_of_each, training_split
 from mpl_tf.data.tfds import TfdsData
 
 TEST_PART, TEST_SEED = 5, 2**31  # One in five images of a class; no --seed is as large.
@@ -60,7 +60,7 @@ def load(row, config):
     tested, others = (np.arange(0), np.arange(len(train))) if splits.test else _test_of(train)
     held, used = hold_out(len(others), min(splits.held_out, len(others) // 10), config.seed)
     held, used = others[held], others[used]
-    chosen, rest = labeled_split(train.labels[used], config.num_labels, len(names), config.seed, names)
+    chosen, rest, left_out = training_split(train.labels[used], config, len(names), names)
     unlabeled = train.images[used[rest]]
     if splits.extra and config.unlabeled_source == "rest":
         unlabeled = read(splits.extra, after=unlabeled).images
@@ -71,6 +71,7 @@ def load(row, config):
         unlabeled=Source(unlabeled) if len(unlabeled) else None,
         test=read(splits.test) if splits.test else train.take(tested),
         held_out=train.take(held) if len(held) else None,
+        unused=train.take(used[left_out]) if len(left_out) else None,
     )
 
 
@@ -86,7 +87,8 @@ def _test_of(train):
     return hold_out_of_each(train.labels, TEST_PART, TEST_SEED)
 
 
-def _dataset(row, files, test, labeled=None, unlabeled=None, held_out=None):
+def _dataset(row, files, test, **parts):
     """The Dataset of these parts."""
-    about = {"mean": row.mean, "std": row.std, "flip": row.flip, "fill": row.fill, "held_out": held_out}
-    return Dataset(row.name, labeled, unlabeled, test, files.class_names, **about)
+    parts = {"labeled": None, "unlabeled": None} | parts
+    about = {"mean": row.mean, "std": row.std, "flip": row.flip, "fill": row.fill}
+    return Dataset(row.name, test=test, class_names=files.class_names, **parts, **about)

@@ -106,7 +106,7 @@ def _parts(dataset, config):
 
     Validation images are among the training images, unless they lie in a folder of their own.
     """
-    training = [dataset.labeled, dataset.unlabeled, dataset.held_out]
+    training = [dataset.labeled, dataset.unlabeled, dataset.held_out, dataset.unused]
     if not config.validation_dir:
         training.append(dataset.validation)
     found = []

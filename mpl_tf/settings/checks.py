@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
+from mpl_tf.settings.imbalance_settings import THINNED
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
 from mpl_tf.settings.use_checks import predicted
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
@@ -134,7 +135,9 @@ def resized(config):
 
 
 def imbalance(config):
-    """What makes up for classes of different size needs labels that are known before, and is done once."""
+    """What makes or makes up for classes of different size needs labels that are known before, and is done once."""
+    if config.imbalance > 1 and not DATASETS[config.dataset].thins:
+        yield f"--imbalance: goes with --dataset={THINNED}, got --dataset={config.dataset}; leave it out"
     asked = {"class_weights": config.class_weights == "balanced", "balanced_batches": config.balanced_batches}
     for name in (name for name, given in asked.items() if given and DATASETS[config.dataset].streamed):
         yield f"--{name}: {config.dataset} reads its labels while it trains and has near as many of each; leave it out"
@@ -164,7 +167,7 @@ CHECKS = (
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
     (resized, ("dataset", "resize")),
-    (imbalance, ("dataset", "class_weights", "balanced_batches")),
+    (imbalance, ("dataset", "imbalance", "class_weights", "balanced_batches")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (validation, ("dataset", "validation_fraction", "validate_on", "scored_on")),
     (choosing, ("validation_fraction", "validate_on", "scored_on", "keep", "patience")),

@@ -27,3 +27,12 @@ def test_what_is_made_of_the_classes_is_told(make_config):
     assert told.startswith("labeled examples count 0 1, 1 1, ") and told.endswith("9 1")
     assert data.load(make_config(balanced_batches=True)).notes[-1].startswith("labeled batches: one in 10 of each")
     assert not any("labeled batches" in line or "count 0" in line for line in data.load(make_config()).notes)
+
+
+def test_a_long_tail_is_made_and_told_and_the_test_stays_as_it_is(make_config):
+    thin, whole = (data.load(make_config(num_labels=200, labeled_batch=10, imbalance=ratio)) for ratio in (20, 1))
+    assert np.bincount(thin.labeled.labels).tolist() == [20, 14, 10, 7, 5, 4, 3, 2, 1, 1]
+    assert any("0 20 + " in line and "9 1 + " in line for line in thin.notes)
+    assert len(thin.labeled) + len(thin.unlabeled) + len(thin.unused) == len(whole.labeled) + len(whole.unlabeled)
+    np.testing.assert_array_equal(thin.test.images, whole.test.images)
+    assert whole.unused is None

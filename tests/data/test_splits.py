@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data.splits import balanced, hold_out, hold_out_of_each
+from mpl_tf.data.splits import balanced, hold_out, hold_out_of_each, thinned, training_split
 
 COUNTS = (20, 7, 40)  # Members of classes 0, 1 and 2.
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), COUNTS))
@@ -80,3 +80,23 @@ def test_hold_out_of_each_takes_one_in_so_many_of_each_class():
     np.testing.assert_array_equal(hold_out_of_each(LABELS, 6, seed=0)[0], held)
     assert not np.array_equal(hold_out_of_each(LABELS, 6, seed=1)[0], held)
     assert len(hold_out_of_each(np.array([4, 4, 9]), 3, seed=0)[0]) == 0  # A class of fewer gives none.
+
+
+def test_a_long_tail_keeps_the_share_of_each_class_that_its_ratio_says():
+    labels = np.repeat(np.arange(3), 200)
+    kept, left_out = thinned(labels, 16, 3, seed=0)
+    assert np.bincount(labels[kept]).tolist() == [200, 50, 13]  # 200, 200 / 4, 200 / 16 rounded.
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, left_out])), np.arange(600))
+    assert set(kept) != set(thinned(labels, 16, 3, seed=1)[0])
+    assert np.bincount(labels[thinned(labels, 1e6, 3, seed=0)[0]]).tolist() == [200, 1, 1]
+
+
+def test_labeled_and_unlabeled_examples_are_thinned_alike_and_the_others_are_in_neither(make_config):
+    labels = np.repeat(np.arange(10), 130)
+    parts = training_split(labels, make_config(num_labels=300, imbalance=20), 10)
+    labeled, unlabeled, left_out = (np.bincount(labels[part], minlength=10).tolist() for part in parts)
+    assert labeled == [30, 22, 15, 11, 8, 6, 4, 3, 2, 2]  # 30 * 20^(-c / 9), rounded.
+    assert unlabeled == [100, 72, 51, 37, 26, 19, 14, 10, 7, 5]
+    assert np.sum([labeled, unlabeled, left_out], axis=0).tolist() == [130] * 10
+    chosen, rest, nothing = training_split(labels, make_config(num_labels=300), 10)
+    assert len(chosen) == 300 and len(rest) == 1000 and not len(nothing)

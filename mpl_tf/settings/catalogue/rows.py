@@ -114,6 +114,12 @@ class DataRow(Row):
         """Whether it can hold validation images out of its training set."""
         return self.validation or (self.tfds is not None and self.tfds.held_out > 0)
 
+    @property
+    def thins(self):
+        """Whether --imbalance can thin its classes: all its training images are known by class and in memory."""
+        of_tfds = self.tfds is not None and not self.tfds.extra and not self.streamed
+        return of_tfds or (self.validation and not self.folders)
+
     def resolve_test(self):
         """The function at `test_path`, its module imported now."""
         return imported(self.test_path)
