@@ -126,6 +126,25 @@ def predict(workdir, images, **given):
         return rows
 
 
+def export(workdir, export, **given):
+    """Write a finished run's student in the formats of other programs, each checked against student.keras.
+
+    Args:
+        workdir: folder of the run, or its Run.
+        export: "saved_model", "tflite" or "onnx", or a list of them.
+        **given: flags over those of the run, as images, to check by where the run's own are gone.
+    Returns:
+        Results: of each format `file`, its name in the folder, `max_difference` of a probability, and `n` examples.
+    Raises:
+        UsageError: no finished run, a format whose packages are not installed, no images to check by.
+        RunError: an export that fails or is not as student.keras is; there is no such file then.
+    """
+    with arguments.told():
+        config = arguments.parse("export", given | {"workdir": _folder(workdir), "export": export})
+        _start()
+        return Results(modes.export(config))
+
+
 def list_methods():
     """Names that `method` takes: list of str."""
     return list(METHODS)
@@ -153,4 +172,5 @@ def _start(late=False):
 # What a notebook completes and shows.
 train.__signature__ = arguments.signature(without=("images", "top_k", "all_probabilities"))
 evaluate.__signature__ = arguments.signature("workdir")
+export.__signature__ = arguments.signature("workdir", "export")
 predict.__signature__ = arguments.signature("workdir", "images")

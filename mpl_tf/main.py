@@ -56,6 +56,8 @@ def _do(config, make):
         modes.train(config, make)
     elif config.mode == "evaluate":
         print(json.dumps(modes.score(config)))  # stdout has the figures alone, for other programs.
+    elif config.mode == "export":
+        modes.export(config)
     else:
         print(modes.features(config) if config.mode == "features" else modes.predict(config))
 

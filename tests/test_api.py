@@ -77,6 +77,23 @@ def test_evaluate_and_predict(run, tmp_path, make_config):
         mpl_tf.predict(run, tmp_path, top_k=11)
 
 
+def test_export(run, capsys):
+    done = mpl_tf.export(run, ["saved_model"])
+    assert done.saved_model.n == 100 and done.saved_model.max_difference < 1e-5
+    assert mpl_tf.Run(run.workdir).exports == done and (run.workdir / done.saved_model.file).is_dir()
+    # The command that trained it, with an export that it has not; the finished run is not trained again.
+    arguments = {"dataset": "digits_50", "workdir": run.workdir, "precision": "mixed_bfloat16", **TINY}
+    again = mpl_tf.train(**arguments, export=("saved_model", "tflite"))
+    assert set(again.exports) == {"saved_model", "tflite"} and again.test == run.test
+    out = capsys.readouterr().out
+    assert "holds the finished run" in out and out.count("student_saved_model: ") == 1
+    assert out.count("student.tflite: probabilities within ") == 1
+    assert mpl_tf.train(**arguments, export="tflite").exports == again.exports
+    assert "probabilities" not in capsys.readouterr().out
+    with pytest.raises(mpl_tf.UsageError, match="^export: expected some of saved_model, tflite, onnx"):
+        mpl_tf.export(run, "coreml")
+
+
 REFUSED = {
     "seeds: there is no such argument; see docs/flags.md; did you mean seed?": {"seeds": 3},
     "mode: there is no such argument": {"mode": "evaluate"},
@@ -117,6 +134,7 @@ def test_a_notebook_completes_the_arguments():
     assert {"labeled_dir", "method", "workdir", "seed", "config"} <= set(names)
     assert not {"mode", "debug", "images", "top_k"} & set(names)
     assert list(inspect.signature(mpl_tf.predict).parameters)[:2] == ["workdir", "images"]
+    assert list(inspect.signature(mpl_tf.export).parameters)[:2] == ["workdir", "export"]
     assert "train" in dir(mpl_tf)
 
 

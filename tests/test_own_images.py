@@ -100,6 +100,25 @@ def test_evaluation_needs_the_test_images_alone(finished, alone, capsys):
     assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={alone}", "--init_from=gone.keras"]) == 0
 
 
+def test_an_export_at_the_end_and_after_it(run, finished, alone, tmp_path, capsys):
+    """At the end it is checked on the test images at hand, later on those that --test_dir has now."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    export = ["--mode=export", f"--workdir={copy}", "--export=saved_model"]
+    assert main.main([*export, f"--test_dir={alone}"]) == 0
+    assert "student_saved_model: probabilities within " in capsys.readouterr().out
+    (run / "away").rename(run / "labeled")
+    workdir = tmp_path / "run"
+    assert main.main(command(run, workdir, "--export=saved_model")) == 0
+    (run / "labeled").rename(run / "away")
+    assert capsys.readouterr().out.endswith(" of student.keras on 3 examples\n")
+    for place in (copy, workdir):
+        about = json.loads((place / "results.json").read_text())["exports"]["saved_model"]
+        assert about["n"] == 3 and about["max_difference"] < 1e-5
+        names = json.loads((place / "student_saved_model" / "assets.extra" / "class_names.json").read_text())
+        assert names == sorted(CLASSES)
+    assert main.main([*export, f"--test_dir={tmp_path / 'gone'}", f"--images={tmp_path}"]) == 0
+
+
 def test_evaluation_takes_the_classes_from_the_record_and_tells_other_images(finished, alone, capsys):
     """A class without test images keeps its number, so that the other two are scored as before."""
     shutil.rmtree(alone / CLASSES[0])

@@ -42,10 +42,7 @@ def write(path, save):
         RunError: the file cannot be written; what was at `path` before is still there.
     """
     path = Path(path)
-    # A long name is cut at its front, as file systems allow 255 bytes of UTF-8.
-    owner = f"{PARTIAL}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}-"
-    tail = os.fsencode(path.name)[-(255 - len(owner)) :]
-    temporary = path.with_name(owner + tail.decode("utf-8", "ignore"))
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save(temporary)
@@ -56,6 +53,36 @@ def write(path, save):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_folder(path, save):
+    """The same of a folder: `save(temporary path)` makes it and all that is in it.
+
+    One that was there before goes in the moment before the new one comes.
+    """
+    path = Path(path)
+    temporary, before = _temporary(path), _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(temporary)
+        for part in temporary.rglob("*"):
+            to_disk(part)
+        if path.exists():
+            os.replace(path, before)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(f"{path}: expected to write it, got {error}; {remedy(error)}") from error
+    finally:
+        for left in (temporary, before):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _temporary(path):
+    """A name beside a path that nobody else has, and ends as the path's does."""
+    # A long name is cut at its front, as file systems allow 255 bytes of UTF-8.
+    owner = f"{PARTIAL}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}-"
+    tail = os.fsencode(path.name)[-(255 - len(owner)) :]
+    return path.with_name(owner + tail.decode("utf-8", "ignore"))
 
 
 def write_text(path, text):

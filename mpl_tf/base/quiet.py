@@ -1,5 +1,6 @@
-"""Starting TensorFlow without its chatter."""
+"""Starting TensorFlow without its chatter, and what else C++ code writes to stderr."""
 
+import contextlib
 import os
 import sys
 
@@ -11,16 +12,24 @@ def import_tensorflow(start=True):
         start: start its devices too, with their notes; not where several workers are to be joined first.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with silenced():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
         if start:
             tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def silenced():
+    """Nothing is written to stderr meanwhile, by whatever code of this process."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)

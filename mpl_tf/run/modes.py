@@ -7,6 +7,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+from mpl_tf.base import files, lock
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import cluster
 from mpl_tf.run import results, workdir
@@ -30,6 +31,8 @@ def train(config, make=None):
         found = workdir.results(config.workdir)
         if workdir.reached(found, config.train_steps) and results.intact(config):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
+            if not (joined and joined.index):
+                _export(config)
             return
 
         from mpl_tf.devices import choice
@@ -73,6 +76,7 @@ def _train(config, devices, make):
         print("\n".join([*dataset.notes, *results.about(config, dataset, weights, stretches)]), flush=True)
 
     # From here on the examples of a frozen network are their features, or pass it in each step.
+    shown = dataset
     if backbone:
         dataset = features.of(dataset, backbone, config, devices)
 
@@ -96,7 +100,17 @@ def _train(config, devices, make):
             others |= {role: saved.load(path) for role, path in teacher_files.items()}
         told, confusion = results.write(config, dataset, student, others, trained, kept, extended)
         outcome.report(config, dataset, student, others, trained, told, confusion)
-        print(f"{results.headline(told)}; everything is in {config.workdir}")
+        print(f"{results.headline(told)}; everything is in {config.workdir}", flush=True)
+        _export(config, shown)
+
+
+def _export(config, dataset=None):
+    """The formats of --export that the finished run does not have yet; see formats.write."""
+    from mpl_tf.run import formats
+
+    kinds = formats.missing(config)
+    if kinds:
+        formats.write(config, kinds, dataset)
 
 
 @contextlib.contextmanager
@@ -168,6 +182,24 @@ def predict(config, told=None):
     count = predictions.write(model, given, names, output, config.eval_batch, shown, told)
     line = f"{output}: {count} images labeled, {given.unreadable.count} unreadable ones left out"
     return "\n".join([*given.notes(), line])
+
+
+def export(config):
+    """--mode=export: write WORKDIR/student.keras in the formats of --export.
+
+    Returns:
+        dict of each, as results.json has it among `exports` (formats.write).
+    Raises:
+        UsageError: no finished run in the workdir, one that is being trained, or no images to check by.
+        RunError: an export that fails, or is not as student.keras is.
+    """
+    from mpl_tf.run import formats
+
+    folder = Path(config.workdir)
+    workdir.finished(folder)  # First: a lock makes its folder.
+    with lock.held(folder, "workdir"):
+        files.sweep(folder)
+        return formats.write(config, config.exports())
 
 
 def features(config):

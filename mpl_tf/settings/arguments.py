@@ -101,7 +101,9 @@ def _argument(match):
 
 
 def _plain(value):
-    """A path as a text, a number of NumPy as Python's."""
+    """A path as a text, a number of NumPy as Python's, a list as the flag's text with commas."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value

@@ -9,7 +9,7 @@ from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.imbalance_settings import THINNED
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
-from mpl_tf.settings.use_checks import predicted
+from mpl_tf.settings.use_checks import exported, predicted
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
 
 MOST_EXAMPLES = 2**24  # A step's; 4,096 x 32 are the most of the paper.
@@ -211,7 +211,14 @@ FOLDERS = (
     + ("labels", "num_labels"),
 )
 TRAINING = (FOLDERS, (labels, ("dataset", "labels")), (models, ()))
-MODE_CHECKS = {"train": TRAINING, "features": TRAINING, "evaluate": (FOLDERS,), "predict": ((predicted, ()),)}
+EXPORTED = ((exported, ("export",)),)
+MODE_CHECKS = {
+    "train": TRAINING + EXPORTED,
+    "features": TRAINING,
+    "evaluate": (FOLDERS,),
+    "predict": ((predicted, ()),),
+    "export": EXPORTED,
+}
 
 
 def problems(config, wrong=()):

@@ -4,7 +4,7 @@
 Its values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
 flags/DATASET.MODEL.flags where there is one, flags/scale_SCALE.flags, flags/DATASET.SCALE.flags and
 flags/method_METHOD.flags where there are, the command line. `--config=RUN/config.json` stands in for the files; so does
-WORKDIR/config.json with --mode=evaluate and --mode=predict.
+WORKDIR/config.json with the modes of a finished run, evaluate, predict and export.
 """
 
 import dataclasses

@@ -52,5 +52,8 @@ _ONE = f"(?:{'|'.join(_OPERATIONS)})"
 OPERATIONS = Form(
     f"some of {', '.join(_OPERATIONS)}, separated by commas, as in Rotate,TranslateX", rf"{_ONE}(?:,{_ONE})*"
 )
+EXPORTS = ("saved_model", "tflite", "onnx")
+_FORMAT = f"(?:{'|'.join(EXPORTS)})"
+FORMATS = Form(f"some of {', '.join(EXPORTS)}, separated by commas, as in tflite,onnx", rf"{_FORMAT}(?:,{_FORMAT})*")
 VIEWS = Form("two numbers from 0 to 9999, as in 2,8, or 0,0", r"(\d{1,4}),(\d{1,4})")
 BACKGROUND = Form("white, black or #rrggbb, as in #ff8000", r"(white|black|#[0-9a-fA-F]{6})")

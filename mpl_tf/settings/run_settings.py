@@ -11,7 +11,7 @@ from mpl_tf.settings.fields import flag
 from mpl_tf.settings.forms import BACKGROUND, MESH
 
 RELEASED = "released CIFAR-10-4K hyper-parameters"
-MODES = ("train", "features", "evaluate", "predict")
+MODES = ("train", "features", "evaluate", "predict", "export")
 STEPS = 10**8  # The most of a run: 100 times the paper's.
 EXAMPLES = 2**20  # The most of a batch.
 SCALES = ("paper", "gpu", "laptop", "smoke")
@@ -52,7 +52,7 @@ class RunSettings:
     scale: str = flag("size of the run: flags/scale_SCALE.flags is read over the data set's flags", choices=SCALES)
     mode: str = flag(
         "train; features: compute those of --freeze=backbone, all kinds, into --feature_store; evaluate: score "
-        "WORKDIR/student.keras on the test set; predict: label --images",
+        "WORKDIR/student.keras on the test set; predict: label --images; export: write it in the formats of --export",
         choices=MODES,
         identity=False,
     )

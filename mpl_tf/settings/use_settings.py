@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from mpl_tf.settings.fields import flag
+from mpl_tf.settings.forms import EXPORTS, FORMATS
 from mpl_tf.settings.frozen_settings import FrozenSettings
 
 
@@ -12,12 +13,17 @@ class UseSettings(FrozenSettings):
     """What a finished run is used for; Config adds to these fields."""
 
     # Modes that take the flags of the run in WORKDIR.
-    FINISHED: ClassVar = ("evaluate", "predict")
+    FINISHED: ClassVar = ("evaluate", "predict", "export")
 
+    export: str = flag(
+        "formats in which the student is exported too, separated by commas: " + ", ".join(EXPORTS) + "; empty: none",
+        form=FORMATS,
+        topic="Use of the result",
+        identity=False,
+    )
     images: str = flag(
         "--mode=predict: images to label: a folder, at any depth, one image, or a CSV file whose column path has them, "
-        "absolute or relative to that file",
-        topic="Use of the result",
+        "absolute or relative to that file; --mode=export: those to check by, where the run's own are gone",
         identity=False,
     )
     top_k: int = flag(
@@ -26,3 +32,7 @@ class UseSettings(FrozenSettings):
     all_probabilities: bool = flag(
         "--mode=predict: predictions.csv has the probability of each class too", identity=False
     )
+
+    def exports(self):
+        """The formats of --export, each once: tuple of str."""
+        return tuple(dict.fromkeys(filter(None, self.export.split(","))))

@@ -37,6 +37,26 @@ def test_what_was_there_stays_where_the_writer_fails(tmp_path, error):
     assert names(tmp_path) == ["b.txt"]
 
 
+def test_a_folder_is_written_in_one_step_or_stays_as_it_was(tmp_path):
+    def save(content, error=None):
+        def write(temporary):
+            (temporary / "deep").mkdir(parents=True)
+            (temporary / "deep" / content).write_text(content)
+            if error:
+                raise error
+
+        return write
+
+    path = tmp_path / "new" / "model"
+    for content in ("one", "two"):
+        files.write_folder(path, save(content))
+        assert names(path.parent) == ["model"] and names(path / "deep") == [content]
+    for error in (OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt(), ValueError("no")):
+        with pytest.raises(RunError if isinstance(error, OSError) else type(error)):
+            files.write_folder(path, save("half", error))
+        assert names(path.parent) == ["model"] and names(path / "deep") == ["two"]
+
+
 @pytest.mark.parametrize(
     ("number", "advice"),
     [(errno.ENOSPC, "free space on that disk"), (errno.EACCES, "mend the permissions"), (errno.EIO, "mend what it")],

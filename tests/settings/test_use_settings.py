@@ -3,6 +3,8 @@
 Covers: use_checks.py
 """
 
+import importlib.util
+
 import pytest
 
 from mpl_tf.base.errors import UsageError
@@ -26,6 +28,16 @@ PREDICT = ["--mode=predict", "--images=."]
         ([*PREDICT, "--top_k=two"], "--top_k"),
         ([*PREDICT, "--all_probabilities=some"], "--all_probabilities"),
         (
+            ["--mode=export", "--export=tflite,coreml"],
+            "--export: expected some of saved_model, tflite, onnx, separated by commas, as in tflite,onnx, got "
+            "tflite,coreml",
+        ),
+        (["--mode=export"], "--export: expected some of saved_model, tflite, onnx for --mode=export, got nothing"),
+        (
+            ["--mode=export", "--export=tflite", "--images=gone"],
+            "--images: expected a folder of images, an image or a CSV file of their paths, found no gone",
+        ),
+        (
             ["--mode=predict"],
             "--images: expected a folder of images, an image or a CSV file of their paths, got nothing",
         ),
@@ -42,6 +54,24 @@ def test_a_refusal_is_one_line(run, arguments, told):
 
 
 def test_what_is_shown_makes_no_other_run(run, make_config):
-    config = flags.parse([*PREDICT, f"--workdir={run}", "--top_k=3", "--all_probabilities"])
+    config = flags.parse([*PREDICT, f"--workdir={run}", "--top_k=3", "--all_probabilities", "--export=tflite"])
     assert (config.top_k, config.all_probabilities) == (3, True)
     assert config_json.differences(config, config_json.from_json(run / "config.json")) == []
+
+
+def test_each_format_counts_once(make_config):
+    assert make_config(export="onnx,tflite,onnx").exports() == ("onnx", "tflite") and make_config().exports() == ()
+
+
+def test_a_missing_package_is_told_before_a_training_and_nowhere_else(run, make_config, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else found(name))
+    told = "--export: onnx needs packages that are not installed: pip install onnx onnxruntime tf2onnx brings them"
+    for arguments in (["--dataset=digits_50"], ["--mode=export", f"--workdir={run}"]):
+        with pytest.raises(UsageError) as caught:
+            flags.parse([*arguments, "--export=saved_model,onnx"])
+        assert str(caught.value) == told
+    assert flags.parse(["--dataset=digits_50", "--export=saved_model,tflite"]).exports() == ("saved_model", "tflite")
+    # A run that was exported elsewhere is used here.
+    (run / "config.json").write_text(config_json.to_json(make_config(workdir=run).replace(export="onnx")))
+    assert flags.parse([*PREDICT, f"--workdir={run}"]).export == "onnx"
