@@ -59,6 +59,7 @@ def _train(config, devices, make):
     from mpl_tf.models import saved
     from mpl_tf.run import features, fixed_teacher, longer, outcome
     from mpl_tf.run.phase import Phase, run_phase
+    from mpl_tf.run.report.report import Report
 
     # Everything that can be refused is refused before the first file is written.
     methods.check_models(config, workdir.FILES)
@@ -91,7 +92,8 @@ def _train(config, devices, make):
         about = {"stretches": stretches, **dataset.facts}
         method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **about)
     phase = Phase("train", config.train_steps, config.labeled_batch, since=stretches[-1][0])
-    trained = run_phase(phase, method, dataset, config)
+    report = Report(config, dataset) if config.report else None
+    trained = run_phase(phase, method, dataset, config, report)
 
     student, others = outcome.networks(method, dataset, config, devices)
     if devices.writes:
@@ -99,7 +101,8 @@ def _train(config, devices, make):
         with devices.scoring():
             others |= {role: saved.load(path) for role, path in teacher_files.items()}
         told, confusion = results.write(config, dataset, student, others, trained, kept, extended)
-        outcome.report(config, dataset, student, others, trained, told, confusion)
+        if report:
+            outcome.report(report, student, others, trained, told, confusion)
         print(f"{results.headline(told)}; everything is in {config.workdir}", flush=True)
         _export(config, shown)
 

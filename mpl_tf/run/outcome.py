@@ -3,7 +3,6 @@
 from mpl_tf import methods
 from mpl_tf.run import export, features, results
 from mpl_tf.run.phase import Phase, run_phase
-from mpl_tf.run.report.report import Report
 from mpl_tf.settings.catalogue import METHODS
 
 
@@ -52,17 +51,16 @@ def kept(config, student, others, backbone, dataset):
     return {name: features.whole(backbone, found[name], dataset) for name in results.kept(config)}
 
 
-def report(config, dataset, student, others, trained, results, confusion):
-    """Write the report of a finished run, where it is asked for.
+def report(written, student, others, trained, results, confusion):
+    """Write the report of a finished run.
 
     Args:
-        config, dataset: of the run.
+        written: Report of the run, which has seen its main phase.
         student, others: as `networks` returns them.
         trained: PhaseResult of the main phase.
         results, confusion: as results.write returns them.
     """
-    if config.report:
-        teacher = "teacher" in METHODS[config.method].networks
-        found = {"student": student} | ({"teacher": others["teacher"]} if teacher else {})
-        steps = trained.validated.get("trained_steps", config.train_steps)
-        Report(config, dataset).write(found, steps, trained.seconds, results, confusion)
+    teacher = "teacher" in METHODS[written.config.method].networks
+    found = {"student": student} | ({"teacher": others["teacher"]} if teacher else {})
+    steps = trained.validated.get("trained_steps", written.config.train_steps)
+    written.write(found, steps, trained.seconds, results, confusion)

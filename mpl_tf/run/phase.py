@@ -13,7 +13,6 @@ from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.run.copies import Copies
 from mpl_tf.run.metrics_csv import MetricsCsv
-from mpl_tf.run.report.report import Report
 from mpl_tf.run.report.reporter import Reporter
 from mpl_tf.run.tensorboard import TensorBoard
 from mpl_tf.run.validation import Validation, over
@@ -66,7 +65,7 @@ class PhaseResult(NamedTuple):
     validated: dict = {}
 
 
-def run_phase(phase, method, dataset, config):
+def run_phase(phase, method, dataset, config, report=None):
     """Train a method, going on from its newest checkpoint.
 
     Args:
@@ -74,6 +73,7 @@ def run_phase(phase, method, dataset, config):
         method: compiled Method, as it is at step 0; it trains on the devices it was made for.
         dataset: Dataset.
         config: Config of the run; its steps and batches are not used, the phase has its own.
+        report: Report of the run, written at each epoch's end; None: it is not.
     Returns:
         PhaseResult; None where another process writes the files.
     Raises:
@@ -91,7 +91,7 @@ def run_phase(phase, method, dataset, config):
 
     images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(phase, start, images_per_step, shown=devices.writes)
-    told, metrics, after = _tellers(phase, method, dataset, config, checkpoints, progress)
+    told, metrics, after = _tellers(phase, method, dataset, config, checkpoints, progress, report)
 
     with Saver(checkpoints, progress, config.save_minutes, metrics, config.steps_per_epoch) as saver:
         for first, last in _segments(start, phase.steps, config.steps_per_epoch):
@@ -125,11 +125,10 @@ def run_phase(phase, method, dataset, config):
     return result
 
 
-def _tellers(phase, method, dataset, config, checkpoints, progress):
+def _tellers(phase, method, dataset, config, checkpoints, progress, report):
     """(callbacks, MetricsCsv or None, callbacks after the saver): who scores an epoch and tells of it, in the order in
     which they are called."""
     told, metrics, workdir = [progress], None, Path(config.workdir)
-    report = Report(config, dataset) if config.report and phase.chooses else None
 
     # A person at the terminal, the table and TensorBoard; of several hosts, one.
     if method.devices.writes:

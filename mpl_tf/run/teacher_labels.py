@@ -13,9 +13,23 @@ import numpy as np
 from mpl_tf.run import evaluate
 from mpl_tf.run.block_store import BlockStore
 from mpl_tf.run.logits import logits
+from mpl_tf.settings.catalogue import METHODS
 
 CHUNK = 4096  # Examples of a block; a few seconds of a large network.
 WORDS = {"dataset": "data set", "order": "unlabeled examples or order", "checkpoint": "teacher"}
+
+
+def teacher_file(config):
+    """Path of the teacher whose distributions a run's main phase learns from.
+
+    Args:
+        config: Config of a method that learns from a fixed teacher.
+    """
+    # Of Noisy Student's generations the last but one labels for the last, which is the main phase.
+    earlier = config.generations - 1 if METHODS[config.method].generations else 0
+    if earlier:
+        return Path(config.workdir) / f"generation{earlier}.keras"
+    return Path(config.teacher) if config.teacher else Path(config.workdir) / "teacher.keras"
 
 
 def identity(dataset, teacher):

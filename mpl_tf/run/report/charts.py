@@ -3,9 +3,11 @@
 import csv
 import functools
 import math
+from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 360, 170, 44, 20, 8  # Of a chart and its margins, in the units of its drawing.
 POINTS = 200  # The most of a curve; of longer ones these are spread evenly, the last among them.
+GENERATION = "generation"  # Start of the names of Noisy Student's earlier phases.
 COLOURS = ("#0969da", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#57606a")
 # Title, what it tells, and the columns of metrics.csv with what each is.
 CHARTS = (
@@ -58,16 +60,17 @@ def table(path):
         return []
 
 
-def of_run(rows):
-    """The charts of a run's main phase: list of what `chart` returns.
+def of_run(rows, network="student"):
+    """The charts of a phase: list of what `chart` returns.
 
     Args:
-        rows: of its metrics.csv, as `table` returns them.
+        rows: of its table, metrics.csv of the main phase, as `table` returns them.
+        network: what the page calls the network that the phase trains.
     """
     found = []
     for title, note, columns in CHARTS:
         curves = {
-            label: [(row["step"], row[name]) for row in rows]
+            label.replace("student", network): [(row["step"], row[name]) for row in rows]
             for name, label in columns.items()
             if rows and name in rows[0]
         }
@@ -76,6 +79,25 @@ def of_run(rows):
         if curves:
             found.append(chart(title, note, curves))
     return found
+
+
+def of_phases(workdir):
+    """The charts of the phases before the main one and after it, those that a run has: list of dicts of title, charts.
+
+    Args:
+        workdir: of the run.
+    """
+    generations = sorted(Path(workdir).glob("generation*.csv"), key=_generation)
+    phases = [("teacher", "The teacher, trained first", "teacher")]
+    phases += [(path.stem, f"Generation {_generation(path)}, a teacher in its turn", "network") for path in generations]
+    phases.append(("finetune", "Finetuning on the labeled images", "student"))
+    found = [(title, of_run(table(Path(workdir) / f"{name}.csv"), network)) for name, title, network in phases]
+    return [{"title": title, "charts": drawn} for title, drawn in found if drawn]
+
+
+def _generation(path):
+    """The number of a table of Noisy Student's."""
+    return int(path.stem.removeprefix(GENERATION))
 
 
 def chart(title, note, curves, level=None, height=HEIGHT, beside=None):

@@ -112,7 +112,8 @@ def labeler(config, dataset):
     if not row.unlabeled or dataset.unlabeled is None:
         return None, f"{config.method} learns from labeled images alone: it makes no pseudo labels."
     if dataset.unlabeled.targets is not None:
-        return "targets", "Those of the fixed teacher, which stay the same throughout"
+        moved = ", before the reduced teacher moves them" if config.method == "reduced_mpl" else ""
+        return "targets", f"Those of the fixed teacher, which stay the same throughout{moved}"
     if "teacher" in row.networks:
         return "teacher", "Those of the teacher as it is at each epoch's end"
     return "student", "Those that the deployed network would give at each epoch's end"

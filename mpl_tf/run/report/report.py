@@ -11,7 +11,8 @@ import numpy as np
 
 from mpl_tf.base import console, files
 from mpl_tf.base.errors import RunError, reason
-from mpl_tf.run import evaluate
+from mpl_tf.models import saved
+from mpl_tf.run import evaluate, teacher_labels
 from mpl_tf.run.report import charts, grids, look, pseudo, sample, tables
 
 NAME = "report.html"
@@ -19,6 +20,9 @@ NAME = "report.html"
 
 class Report:
     """Writes WORKDIR/report.html; whatever goes wrong with it is told, and the run goes on.
+
+    One for all of a run: its samples are drawn once, and networks are asked anew where their weights have changed, so
+    that the finished run's page differs from the last epoch's in what is different alone.
 
     Args:
         config: Config of the run.
@@ -28,7 +32,7 @@ class Report:
     def __init__(self, config, dataset):
         self.config, self.dataset = config, dataset
         self.path = Path(config.workdir) / NAME
-        self.failed = False
+        self.failed, self.answers = False, sample.Answers(config.eval_batch)
 
     def write(self, networks, step, seconds, results=None, confusion=None):
         """Write the page anew.
@@ -75,6 +79,7 @@ class Report:
             "style": look.STYLE,
             "headline": tables.headline(config, rows, step, seconds, results),
             "charts": charts.of_run(rows),
+            "phases": charts.of_phases(config.workdir),
             **self._looked_at(networks, step, results, confusion),
             "flags": tables.flag_rows(config),
             "machine": tables.machine(),
@@ -82,23 +87,24 @@ class Report:
 
     def _looked_at(self, networks, step, results, confusion):
         """What the networks say of the samples; where an image cannot be read that is said in its place."""
-        answers = sample.Answers(networks, self.config.eval_batch)
+        self.answers.ask(networks)
         try:
-            labels, alarms = self._labels(answers, step, results)
-            content = {"labels": labels, "alarms": alarms} | self._scores(answers, results, confusion)
+            labels, alarms = self._labels(step, results)
+            content = {"labels": labels, "alarms": alarms} | self._scores(results, confusion)
             left_out = grids.without(self.dataset)
-            return content | ({"left_out": [left_out]} if left_out else {"grids": self._grids(answers, results)})
+            return content | ({"left_out": [left_out]} if left_out else {"grids": self._grids(results)})
         except RunError as error:
             return {"alarms": [f"The images could not be looked at: {reason(error)}"]}
 
-    def _labels(self, answers, step, results):
+    def _labels(self, step, results):
         """(the section on pseudo labels, sentences of their collapse)."""
         who, what = pseudo.labeler(self.config, self.dataset)
         if who is None:
             return {"what": what}, []
-        given, validated = self._given(who, answers), None
-        if self.validation is not None and who in answers.networks:
-            validated = self.validation.labels, answers.of(who, self.validation)
+        given, validated = self._given(who), None
+        if self.validation is not None:
+            said = self.fixed if who == "targets" else self.answers.of(who, self.validation)
+            validated = self.validation.labels, said
         # The networks of a finished run may be those of its best step, which has its record.
         if not (results and self.history.records):
             self.history.add(pseudo.record(step, given, validated))
@@ -112,20 +118,20 @@ class Report:
             what += f" Precision: of those given to {len(validated[0]):,} validation images."
         return {"what": what} | shown, told
 
-    def _given(self, who, answers):
+    def _given(self, who):
         """The pseudo labels' distributions on the unlabeled sample, float [n, C]; who gives them: pseudo.labeler."""
         if who == "targets":
             return self.dataset.unlabeled.targets[self.unlabeled.numbers]
-        return answers.of(who, self.unlabeled)
+        return self.answers.of(who, self.unlabeled)
 
-    def _scores(self, answers, results, confusion):
+    def _scores(self, results, confusion):
         """The classes' scores and the confusions: of a finished run those of its results, else of a sample."""
         names = self.dataset.class_names
         if results:
             part = "test" if "test" in results else "validation"
             scores, noted = results[part]["per_class"], f"All {results[part]['n']:,} {part} images, scored at the end."
         elif self.validation is not None:
-            found = answers.of("student", self.validation).argmax(axis=-1)
+            found = self.answers.of("student", self.validation).argmax(axis=-1)
             about = evaluate.by_class(self.validation.labels, found, np.arange(len(names)))
             scores, noted = about["per_class"], f"{len(found):,} of the validation images, by the student as it is now."
             confusion = evaluate.confusions(self.validation.labels, found, len(names))
@@ -137,22 +143,22 @@ class Report:
             "scored_note": noted,
         }
 
-    def _grids(self, answers, results):
+    def _grids(self, results):
         """The grids of pictures."""
-        names, found = self.dataset.class_names, grids.of_views(self.views)
+        names, found, own = self.dataset.class_names, grids.of_views(self.views), "student"
         who, _ = pseudo.labeler(self.config, self.dataset)
         if who is not None:
-            given = self._given(who, answers)
+            given = self._given(who)
             found.append(grids.confident(given, self.unlabeled, names))
             if who != "student":
-                found.append(grids.differing(given, answers.of("student", self.unlabeled), self.unlabeled, names))
+                found.append(grids.differing(given, self.answers.of(own, self.unlabeled), self.unlabeled, names))
         # The test images are looked at when nothing can be chosen by them any more.
         part = "validation" if self.validation is not None else "test"
         drawn = self.validation
         if drawn is None and results and self.dataset.test is not None:
             drawn = sample.draw(self.dataset.test)
         if drawn is not None:
-            found.append(grids.errors(answers.of("student", drawn), drawn, names, part))
+            found.append(grids.errors(self.answers.of(own, drawn), drawn, names, part))
         return found
 
     @functools.cached_property
@@ -165,6 +171,12 @@ class Report:
         """A Sample of the validation images; None where there are none."""
         part = self.dataset.validation
         return None if part is None else sample.draw(part)
+
+    @functools.cached_property
+    def fixed(self):
+        """The fixed teacher's distributions on the validation sample, float64 [n, C]; its file is opened for them."""
+        teacher = saved.load(teacher_labels.teacher_file(self.config), "teacher")
+        return sample.distributions(teacher, self.validation, self.config.eval_batch)
 
     @functools.cached_property
     def unlabeled(self):

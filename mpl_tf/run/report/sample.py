@@ -1,5 +1,6 @@
 """The examples that a report looks at: few enough that an epoch's end costs little, the same ones each time."""
 
+import hashlib
 import math
 from typing import NamedTuple
 
@@ -40,19 +41,44 @@ def draw(source, with_labels=True):
 
 
 class Answers:
-    """What networks say of samples, each asked once.
+    """What networks say of samples; as long as its weights stay what they are, each is asked once.
 
     Args:
-        networks: dict of role to deployable keras.Model.
         batch: examples a batch.
     """
 
-    def __init__(self, networks, batch):
-        self.networks, self.batch, self._found = networks, batch, {}
+    def __init__(self, batch):
+        self.networks, self.batch, self._weights, self._found = {}, batch, {}, {}
+
+    def ask(self, networks):
+        """Ask these from now on, and forget what was found of one with other weights.
+
+        Args:
+            networks: dict of role to deployable keras.Model.
+        """
+        for role, network in networks.items():
+            weights = _digest(network)
+            if weights != self._weights.get(role):
+                self._found = {key: found for key, found in self._found.items() if key[0] != role}
+                self._weights[role] = weights
+        self.networks = networks
 
     def of(self, role, drawn):
         """A network's distributions on a Sample, float64 [n, C]."""
+        # With what is found the sample is held, so that no other one comes to stand at its place in memory.
         if (role, id(drawn)) not in self._found:
-            z = logits(self.networks[role], drawn.images, self.batch)
-            self._found[role, id(drawn)] = evaluate.softmax(z)
-        return self._found[role, id(drawn)]
+            self._found[role, id(drawn)] = drawn, distributions(self.networks[role], drawn, self.batch)
+        return self._found[role, id(drawn)][1]
+
+
+def distributions(network, drawn, batch):
+    """What a deployable keras.Model says of a Sample, `batch` examples at a time: float64 [n, C]."""
+    return evaluate.softmax(logits(network, drawn.images, batch))
+
+
+def _digest(network):
+    """A digest of a network's weights, bytes."""
+    hashed = hashlib.blake2b()
+    for values in network.get_weights():
+        hashed.update(np.ascontiguousarray(values))
+    return hashed.digest()

@@ -100,17 +100,29 @@ def test_what_has_no_images_says_so():
 
 def test_a_network_is_asked_once():
     class Network:
-        asked, distribute_strategy = 0, tf.distribute.get_strategy()
+        asked, weight, distribute_strategy = 0, 1.0, tf.distribute.get_strategy()
+
+        def get_weights(self):
+            return [np.float32(self.weight)]
 
         def predict(self, images, **_):
             self.asked += 1
             return np.zeros([len(images), 2])
 
     network, drawn = Network(), Sample(None, GREYS, None)
-    answers = Answers({"student": network}, 4)
+    answers = Answers(4)
+    answers.ask({"student": network})
     np.testing.assert_array_equal(answers.of("student", drawn), np.full([10, 2], 0.5))
     assert answers.of("student", drawn) is answers.of("student", drawn)
     assert network.asked == 1
+    # A copy with the same weights says the same; other weights have to be asked.
+    answers.ask({"student": Network()})
+    answers.of("student", drawn)
+    assert Network.asked == 0
+    network.weight = 2.0
+    answers.ask({"student": network})
+    answers.of("student", drawn)
+    assert network.asked == 2
 
 
 @pytest.mark.parametrize("size", [(8, 8), (300, 200)])

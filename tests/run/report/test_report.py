@@ -3,6 +3,7 @@
 Covers: charts.py, look.py, tables.py, sample.py, report.py, reporter.py
 """
 
+import functools
 import html
 import re
 import shutil
@@ -19,6 +20,7 @@ from mpl_tf import data, main
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import Dataset, Source
 from mpl_tf.data.stored import Stored
+from mpl_tf.run import teacher_labels
 from mpl_tf.run.report import charts, pseudo, sample, tables
 from mpl_tf.run.report import report as reports
 from mpl_tf.run.report.reporter import Reporter
@@ -100,9 +102,43 @@ def test_a_sample_is_spread_over_its_part_and_bounded():
 def runs(tmp_path_factory):
     """Folders of the same run with the report and without it."""
     folder = tmp_path_factory.mktemp("runs")
-    for name in ("true", "false"):
-        assert main.main([*RUN, f"--report={name}", f"--workdir={folder / name}"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "draw", functools.partial(_counted, sample.draw))
+        for name in ("true", "false"):
+            assert main.main([*RUN, f"--report={name}", f"--workdir={folder / name}"]) == 0
     return folder / "true", folder / "false"
+
+
+DRAWN = []  # Numbers of examples of the parts that the runs drew samples of.
+
+
+def _counted(draw, source, **options):
+    DRAWN.append(len(source))
+    return draw(source, **options)
+
+
+def test_a_run_draws_its_samples_once(runs):
+    """Of its 264 validation and 1,034 unlabeled images, at the first of two epochs, and not again at the end."""
+    assert DRAWN == [1034, 264]
+
+
+def test_phases_before_and_after_the_main_one_have_their_curves(runs, tmp_path):
+    text = (runs[0] / reports.NAME).read_text()
+    assert "Finetuning on the labeled images" in text and "trained first" not in text
+    for name in ("teacher", "generation10", "generation2", "finetune"):
+        (tmp_path / f"{name}.csv").write_text("epoch,step,loss,val_accuracy\n0,2,1.5,0.25\n1,4,1.25,0.5\n")
+    (tmp_path / "generation1.csv").write_text("damaged")
+    found = charts.of_phases(tmp_path)
+    assert [phase["title"].split(",")[0] for phase in found] == [
+        "The teacher",
+        "Generation 2",
+        "Generation 10",
+        "Finetuning on the labeled images",
+    ]
+    loss, accuracy = found[0]["charts"]
+    assert loss["lines"][0]["last"] == "1.25"
+    assert [(line["name"], line["last"]) for line in accuracy["lines"]] == [("teacher, validation", "0.5")]
+    assert found[3]["charts"][1]["lines"][0]["name"] == "student, validation"
 
 
 @pytest.mark.slow
@@ -187,6 +223,48 @@ def test_stored_features_have_no_pictures(make_config, tmp_path):
     dataset = Dataset("digits_50", part, unlabeled, part, ("a", "b", "c"), validation=part)
     text = page(dataset, make_config(method="mpl", workdir=tmp_path))
     assert "stored features" in text and "Confusions" in text and "Pseudo labels" in text and "data:image" not in text
+
+
+def test_labels_of_a_fixed_teacher_have_their_precision(make_config, tmp_path):
+    """A teacher that always says the second class, of four validation examples of which one is of that class."""
+    teacher = network((2,), 3)
+    teacher.layers[-1].set_weights([np.zeros([2, 3]), np.array([0.0, 5.0, 1.0])])
+    teacher.save(tmp_path / "generation1.keras")
+    points = Source(np.zeros([4, 2], np.float32), np.array([0, 1, 2, 2], np.int32))
+    targets = np.tile([0.1, 0.8, 0.1], [4, 1]).astype(np.float32)
+    unlabeled = Source(points.images, targets=targets)
+    dataset = Dataset("two_moons", points, unlabeled, points, ("a", "b", "c"), validation=points)
+    config = make_config("two_moons", method="noisy_student", generations=2, workdir=tmp_path)
+    page(dataset, config)
+    (found,) = pseudo.History(tmp_path).records
+    assert found["precision"] == [None, 0.25, None] and found["counts"] == [0, 4, 0]
+
+
+def test_a_fixed_teachers_file_is_that_of_the_phase_before_the_main_one(make_config, tmp_path):
+    def file(**values):
+        return teacher_labels.teacher_file(make_config(workdir=tmp_path, **values))
+
+    assert file(method="pseudo_labels", generations=3) == tmp_path / "teacher.keras"
+    assert file(method="noisy_student", generations=3) == tmp_path / "generation2.keras"
+    (tmp_path / "my.keras").touch()
+    given = tmp_path / "my.keras"
+    assert file(method="noisy_student", generations=1, teacher=str(given)) == given
+    assert file(method="reduced_mpl") == tmp_path / "teacher.keras"
+
+
+def test_the_same_state_makes_the_same_page(make_config, tmp_path, monkeypatch):
+    """At a run's end, of other objects with the same weights; nothing is asked or drawn anew."""
+    config = make_config(workdir=tmp_path, method="mpl")
+    dataset = data.load(config)
+    networks = {role: network(dataset.shape, dataset.num_classes) for role in ("student", "teacher")}
+    written = reports.Report(config, dataset)
+    written.write(networks, 2, 1.0)
+    before = written._looked_at(networks, 2, None, None)
+    monkeypatch.setattr(sample, "distributions", None)
+    again = {role: keras.models.clone_model(model) for role, model in networks.items()}
+    for role, model in again.items():
+        model.set_weights(networks[role].get_weights())
+    assert written._looked_at(again, 2, None, None) == before
 
 
 def test_of_several_workers_one_writes():
