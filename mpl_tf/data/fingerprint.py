@@ -17,8 +17,9 @@ def of(dataset):
     Returns:
         dict, as JSON gives it back: "classes", list of str; for each of PARTS None, or a dict of "examples", int, and
         "sha256", str, over the pixels and labels in their order; of streamed examples over the names of their files
-        and the place and size of each record there, as reading all of them takes hours; "files", str, of own images,
-        the same over their names below the folders that were given.
+        and the place and size of each record there, as reading all of them takes hours. Of own images also "files",
+        str, over their names below the folders that were given (and then "sha256" of those that are read from files),
+        and "contents", str, over the sizes of the files and some of their bytes (contents.py).
     """
     return of_parts(dataset, PARTS)
 
@@ -33,18 +34,28 @@ def of_parts(dataset, parts):
 
 def _of_part(part):
     """A number and digests of a part; of own images two, as what is in memory now may be read from its files later."""
-    found = {"examples": len(part), "sha256": part.fingerprint()}
     origin = getattr(part, "origin", None)
-    return found if origin is None else found | {"files": origin.fingerprint()}
+    if origin is None:
+        return {"examples": len(part), "sha256": part.fingerprint()}
+    files = origin.names()
+    own = files if origin is part else part.fingerprint()
+    return {"examples": len(part), "sha256": own, "files": files, "contents": origin.contents()}
 
 
-def _same(old, new):
-    """Whether two parts are the same: by their pixels, or where one is read from files by the names of these."""
+def _differing(old, new):
+    """What two parts differ in: "examples", "contents" or nothing.
+
+    They are compared by their pixels, or where one is read from files by the names and contents of these.
+    """
     if old is None or new is None or old["examples"] != new["examples"]:
-        return old == new
+        return "" if old == new else "examples"
     from_files = [part["sha256"] == part.get("files") for part in (old, new)]
-    key = "files" if any(from_files) and "files" in old and "files" in new else "sha256"
-    return old[key] == new[key]
+    if not (any(from_files) and "files" in old and "files" in new):
+        return "" if old["sha256"] == new["sha256"] else "examples"
+    if old["files"] != new["files"]:
+        return "examples"
+    # Records of earlier versions know names alone.
+    return "contents" if old.get("contents", new["contents"]) != new["contents"] else ""
 
 
 def changes(before, now, parts=PARTS):
@@ -57,12 +68,15 @@ def changes(before, now, parts=PARTS):
     told = _class_changes(before["classes"], now["classes"])
     for name in parts:
         old, new = before.get(name), now[name]  # Records of earlier versions lack a part.
-        if _same(old, new):
+        differing = _differing(old, new)
+        if not differing:
             continue
         counts = [0 if part is None else part["examples"] for part in (old, new)]
         # Where the classes changed, other labels follow from that and would be noise.
         if counts[0] != counts[1]:
             told.append(f"{name} examples: {counts[0]} before, {counts[1]} now")
+        elif differing == "contents":
+            told.append(f"{name} examples: {counts[0]} files of the same names as before, but with other contents")
         elif not told:
             told.append(f"{name} examples: {counts[0]} as before, but others, in another order or with other labels")
     return told

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base import console
-from mpl_tf.data import decode, shards, tfrecord
+from mpl_tf.data import contents, decode, shards, tfrecord
 from mpl_tf.data.file_kinds import KINDS
 from mpl_tf.data.from_files import FromFiles
 from mpl_tf.data.source import digest
@@ -109,14 +109,14 @@ class OwnImages(FromFiles):
 
     def source(self, number):
         """Where an example is: a Path, or a tfrecord.Record."""
-        pool, place = self._place(number)
+        pool, place = self.place(number)
         return pool[place]
 
     def sources(self):
         """Those of all examples, in order: list."""
         return [self.source(number) for number in range(len(self))]
 
-    def _place(self, number):
+    def place(self, number):
         """(pool, place in it) of an example."""
         place = int(self.numbers[number])
         pool = bisect.bisect_right(self._ends, place)
@@ -127,10 +127,18 @@ class OwnImages(FromFiles):
         return list(itertools.accumulate(map(len, self.pools)))
 
     def fingerprint(self):
+        """SHA-256 of the examples in order: of their names, labels and contents (as contents.py knows these)."""
+        return hashlib.sha256(f"{self.names()} {self.contents()}".encode()).hexdigest()
+
+    def contents(self):
+        """SHA-256 of the examples' sizes and of some of their bytes (contents.py)."""
+        return contents.digest(self)
+
+    def names(self):
         """SHA-256 of the examples' names below their folders, in order, and of their labels; no file is read."""
         hashed = hashlib.sha256(repr((self.size, self.resize, self.background)).encode())
         for number in range(len(self)):
-            pool, place = self._place(number)
+            pool, place = self.place(number)
             hashed.update(pool.relative(place) + b"\0")
         for values in (self.labels, self.copies):
             hashed.update(b"" if values is None else np.ascontiguousarray(values))
@@ -155,9 +163,13 @@ class OwnImages(FromFiles):
                 yield images[labels >= 0], labels[labels >= 0]
 
     def digests(self):
-        """A number of each image, by its path and how it comes to its size, uint64 [N]; Source has it by the pixels."""
-        look = repr((self.size, self.resize, self.background)).encode()
-        hashed = (os.fsencode(str(self.source(number))) + look for number in range(len(self)))
+        """A number of each image, uint64 [N]: by its path, its bytes' number and how it comes to its size in pixels.
+
+        Source has it by the pixels.
+        """
+        look = (self.size, self.resize, self.background)
+        sizes = contents.sizes(self).tolist()
+        hashed = (os.fsencode(str(self.source(n))) + repr((*look, size)).encode() for n, size in enumerate(sizes))
         return np.fromiter(map(digest, hashed), np.uint64, len(self))
 
     def at(self, numbers):

@@ -67,6 +67,10 @@ class Paths(collections.abc.Sequence):
 
     __hash__ = None  # They can be added to.
 
+    def text(self, place):
+        """The same as str, at a fifth of the time."""
+        return os.path.join(self.folder(place), os.fsdecode(self._name(place)))
+
     def folder(self, place):
         """The folder, as it was given, of the path at a place: str."""
         return self._folders[self._folder[place]]

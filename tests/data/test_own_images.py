@@ -1,11 +1,12 @@
 """Own images that are read while a run goes on: the bits of those in memory, files that cannot be read, fingerprints.
 
-Covers: from_files.py
+Covers: from_files.py, contents.py
 """
 
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf.base.errors import RunError
-from mpl_tf.data import Dataset, Source, decode, fingerprint, folder, shards, tfrecord
+from mpl_tf.data import Dataset, Source, contents, decode, fingerprint, folder, shards, tfrecord
 from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.paths import Paths
 from mpl_tf.data.pool import Pool
@@ -153,6 +154,66 @@ def test_other_files_labels_and_sizes_are_told(loaded, photos):
     now = fingerprint.of(loaded(10**9)[0])
     os.rename(photos / "unlabeled_dir" / "a2.jpg", photos / "unlabeled_dir" / "a.jpg")
     assert fingerprint.changes(fingerprint.of(loaded(10**9)[0]), now) == []
+
+
+@pytest.mark.parametrize("change", ["bytes", "size", "file"])
+@pytest.mark.parametrize("most", [0, 10**9])
+def test_files_that_changed_under_their_names_are_told(loaded, photos, most, change):
+    """From a stop, with images in memory or not, to the resume, which reads them from their files."""
+    path, before = photos / "unlabeled_dir" / "deep" / "c.webp", fingerprint.of(loaded(most)[0])
+    content = bytearray(path.read_bytes())
+    if change == "bytes":
+        content[-3] ^= 1
+    elif change == "size":
+        content += b"\0"
+    if change == "file":
+        path.unlink()
+        picture(77).save(path, lossless=True)
+    else:
+        path.write_bytes(content)
+    (told,) = fingerprint.changes(before, fingerprint.of(loaded(0)[0]))
+    assert told == "unlabeled examples: 8 files of the same names as before, but with other contents"
+    # A record of an earlier version has names alone.
+    for name in ("labeled", "unlabeled", "test"):
+        del before[name]["contents"]
+    assert fingerprint.changes(before, fingerprint.of(loaded(0)[0])) == []
+
+
+def test_a_changed_record_of_a_shard_is_told(loaded, photos):
+    shard, before = photos / "unlabeled_dir" / "f.tfrecord", fingerprint.of(loaded(0)[0])
+    content, record = bytearray(shard.read_bytes()), tfrecord.records(shard)[1]
+    content[record.offset + record.length // 2] ^= 1
+    shard.write_bytes(content)
+    assert len(fingerprint.changes(before, fingerprint.of(loaded(0)[0]))) == 1
+
+
+def test_a_copy_of_the_folder_and_a_touch_are_the_same_data(loaded, photos, tmp_path_factory):
+    before = fingerprint.of(loaded(0)[0])
+    for path in photos.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert fingerprint.of(loaded(0)[0]) == before
+    copy = tmp_path_factory.mktemp("elsewhere")
+    elsewhere = {name: shutil.copytree(photos / name, copy / name, copy_function=shutil.copyfile) for name in FOLDERS}
+    assert fingerprint.of(loaded(0, **elsewhere)[0]) == before
+
+
+def test_of_many_large_files_some_bytes_are_looked_at(photos, monkeypatch):
+    paths = Paths()
+    for number in range(6):
+        (photos / f"{number}").write_bytes(bytes(20))
+        paths.add(str(photos), str(photos), str(number))
+    images = OwnImages((paths,), np.arange(6, dtype=np.int32), 8)
+    monkeypatch.setattr(contents, "SAMPLED", 3)  # The first, the third and the last.
+    monkeypatch.setattr(contents, "END", 4)
+    before, noticed = images.contents(), {}
+    for number, place in ((0, 0), (0, 19), (0, 10), (1, 0), (2, 3)):
+        (photos / f"{number}").write_bytes(bytes(place) + b"x" + bytes(19 - place))
+        noticed[number, place] = images.contents() != before
+        (photos / f"{number}").write_bytes(bytes(20))
+    assert noticed == {(0, 0): True, (0, 19): True, (0, 10): False, (1, 0): False, (2, 3): True}
+    assert images.contents() == before
+    (photos / "1").unlink()  # Met later, and told then.
+    assert contents.sizes(images).tolist() == [20, contents.GONE, 20, 20, 20, 20] and images.contents() != before
 
 
 def test_a_pool_of_images_in_files_and_in_memory(loaded):
