@@ -1,7 +1,7 @@
 """What own images that are not in memory hold, cheaply: whether files changed under their names since a run began.
 
-To read all of a million photographs takes hours: a run knows the size of each file (4 s a million) and of at most SAMPLED,
-spread evenly, the bytes: whole files up to twice END, of larger ones both ends, where a camera's data and whatever an
+To read all of a million photographs takes hours. A run knows the size of each file (4 s a million), and of SAMPLED at
+most, spread evenly, the bytes: whole files up to twice END, of larger ones both ends, where a camera's data and what an
 editor writes anew are. Of folders of no more files than that every change of such bytes is noticed; of larger ones each
 change of size, and what was done to one file in two hundred or more, as by a converter, in 99 of 100 cases. A file's
 time is no part of it: a copy of the folder, or a touch, is the same data.
