@@ -97,7 +97,7 @@ def training_batches(dataset, config, keys, batch, start, steps, devices):
     in_memory = {name: _InMemory(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
     batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed)
-    of_host = functools.partial(batches.of_host, start=start, steps=steps)
+    of_host = functools.partial(batches.of_host, replicas=replicas, start=start, steps=steps)
     return devices.distribute(of_host)
 
 
@@ -119,13 +119,14 @@ class _Batches:
     in_memory: dict
     streamed: dict
 
-    def of_host(self, context, start, steps):
+    def of_host(self, own, replicas, start, steps):
         """The tf.data.Dataset of a host: the batches of its replicas in turn, of steps start..steps - 1.
 
         Args:
-            context: tf.distribute.InputContext, which says how many hosts and replicas there are and which host it is.
+            own: the numbers of the host's replicas, list of int.
+            replicas: of all hosts.
         """
-        counters = _counters(context, start, steps)
+        counters = _counters(own, replicas, start, steps)
         arguments, function = counters, functools.partial(self.of_replica, read={})
         if self.streamed:  # Their examples come from pipelines of their own, which read files in the same order.
             read = {
@@ -136,7 +137,7 @@ class _Batches:
         # Without autograph, whose rewriting of the views takes most of the time to start and changes nothing in them.
         function = tf.autograph.experimental.do_not_convert(function)
         batches = arguments.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(2 * _local(context)).with_options(PIPELINE_OPTIONS)
+        return batches.prefetch(2 * len(own)).with_options(PIPELINE_OPTIONS)
 
     def of_replica(self, counter, read):
         """A replica's batch, dict of the keys to tensors; `read`: the streamed sources' Examples by name."""
@@ -153,17 +154,11 @@ class _Batches:
         return self.views.normalise(getattr(self.views, view)(examples[source].images, seed))
 
 
-def _local(context):
-    """Replicas of a host."""
-    return context.num_replicas_in_sync // context.num_input_pipelines
-
-
-def _counters(context, start, steps):
+def _counters(own, replicas, start, steps):
     """The tf.data.Dataset of step * replicas + replica (int64) over the steps and a host's replicas, in this order."""
-    replicas, local = context.num_replicas_in_sync, _local(context)
-    first = context.input_pipeline_id * local
+    own = tf.constant(own, tf.int64)
     return tf.data.Dataset.range(start, steps).flat_map(
-        lambda step: tf.data.Dataset.range(step * replicas + first, step * replicas + first + local)
+        lambda step: tf.data.Dataset.from_tensor_slices(step * replicas + own)
     )
 
 

@@ -89,8 +89,8 @@ class Devices(abc.ABC):
         """Batches for fit(), each replica getting its own.
 
         Args:
-            of_host: function of a tf.distribute.InputContext -> tf.data.Dataset of the batches of that host's replicas
-                in turn: dicts of tensors [b, ...], b alike on all replicas.
+            of_host: function of the numbers of a host's replicas, list of int -> tf.data.Dataset of their batches in
+                turn: dicts of tensors [b, ...], b alike on all replicas.
         """
 
     @abc.abstractmethod

@@ -70,8 +70,14 @@ class Replicas(Devices):
     def distribute(self, of_host):
         """A tf.data.Dataset for one replica, the strategy's distributed one for several."""
         if self.replicas == 1:
-            return of_host(tf.distribute.InputContext())
-        return self.strategy.distribute_datasets_from_function(of_host)
+            return of_host([0])
+
+        def of_pipeline(context):
+            local = context.num_replicas_in_sync // context.num_input_pipelines
+            first = context.input_pipeline_id * local
+            return of_host(list(range(first, first + local)))
+
+        return self.strategy.distribute_datasets_from_function(of_pipeline)
 
     def train_function(self, step, names, count):
         """A compiled loop where several replicas train.

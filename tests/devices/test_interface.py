@@ -54,12 +54,11 @@ def batches():
 def distributed(devices):
     """The same for fit(): replica r's part of a batch is its r-th run of examples."""
 
-    def of_host(context):
-        count = context.num_replicas_in_sync
+    def of_host(own):
         parts = [
-            {key: np.split(value, count)[replica] for key, value in batch.items()}
+            {key: np.split(value, devices.replicas)[replica] for key, value in batch.items()}
             for batch in batches()
-            for replica in range(count)
+            for replica in own
         ]
         return tf.data.Dataset.from_tensor_slices({key: np.stack([part[key] for part in parts]) for key in SIZES})
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mpl_tf.devices.interface import Devices
 from mpl_tf.devices.mesh import layers, variables
-from mpl_tf.devices.mesh.grid import REPLICA
+from mpl_tf.devices.mesh.grid import CORE, REPLICA
 
 
 class MeshDevices(Devices):
@@ -67,11 +67,11 @@ class MeshDevices(Devices):
         return variables.gathered(method)
 
     def distribute(self, of_host):
-        """One element a step: the batches of this host's replicas joined."""
-        # The pipeline makes a batch for each replica; a program that sees them all wants one batch.
-        local = self.replicas // self.hosts
-        context = tf.distribute.InputContext(self.hosts, self.grid.client, self.replicas)
-        batches = of_host(context).batch(local, drop_remainder=True)
+        """One element a step: the batches of the replicas that this host has devices of, joined."""
+        # The pipeline makes a batch for each replica; a program that sees them all wants one batch. Of a replica that
+        # lies on several hosts each reads the same images, once, and cuts out its own columns.
+        own = self.grid.own
+        batches = of_host(own).batch(len(own), drop_remainder=True)
         # [local, b, ...] -> [local * b, ...]
         return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
 
@@ -99,9 +99,10 @@ class MeshDevices(Devices):
         }
 
     def everywhere(self, number):
-        """By a vector over the replicas, of which each host gives its own part."""
-        numbers = self.grid.put(np.full([self.replicas // self.hosts], number, "int64"), REPLICA)
-        return self.grid.whole(numbers).tolist()
+        """By a table over the devices, in which each host writes its number and the integer, for its own ones."""
+        own = np.tile(np.array([self.grid.client, number], "int64"), [len(self.grid.own), self.grid.cores, 1])
+        told = self.grid.whole(self.grid.put(own, REPLICA, CORE)).reshape(-1, 2).tolist()  # [R * S, 2]
+        return [value for _, value in sorted(dict(told).items())]
 
     def replica_id(self):
         """The only copy."""

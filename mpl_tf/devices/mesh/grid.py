@@ -41,18 +41,19 @@ def make_grid(mesh, remat=False, cluster=None):
         remat: see Grid.
         cluster: cluster.Cluster of the hosts; None for this one alone.
     Raises:
-        UsageError: not a mesh, another number of devices than R x S, or replicas that do not divide over the hosts.
+        UsageError: not a mesh, or another number of devices than R x S.
     """
     replicas, cores = mesh_size(mesh)
-
-    # A host has whole replicas, as it gives each its examples (see Grid.put).
     clients = len(cluster.workers) if cluster else 1
-    if replicas % clients:
-        raise UsageError(f"--mesh: expected a multiple of the {clients} hosts for replicas, got {mesh}")
+    count, left = divmod(replicas * cores, clients)
+    if left:
+        raise UsageError(
+            f"--mesh: {mesh} asks for {replicas} x {cores} devices, which {clients} hosts (TF_CONFIG) do not divide "
+            "equally; give a mesh of all their devices"
+        )
 
     # The fastest kind of device there is, and all of them: a mesh that leaves some idle was not meant so.
     kind = next((kind for kind in ("TPU", "GPU") if tf.config.list_physical_devices(kind)), "CPU")
-    count = replicas // clients * cores
     _start(kind, count, cluster)
     found = dtensor.num_local_devices(kind)
     if found != count:
@@ -66,7 +67,8 @@ def make_grid(mesh, remat=False, cluster=None):
         # Joining all-reduces takes time with the square of their number, and is slower here.
         os.environ.setdefault("DTENSOR_ENABLE_COMBINE_ALL_REDUCES_OPTIMIZATION", "0")
 
-    # Over several hosts DTensor lines up the devices of all by itself.
+    # Over several hosts DTensor lines up the devices of all by itself: those of a TPU slice by their real places, so
+    # that the cores of a replica are neighbours, whosever they are.
     dimensions = [(REPLICA, replicas), (CORE, cores)]
     if cluster:
         return Grid(dtensor.create_distributed_mesh(dimensions, device_type=kind), remat)
@@ -95,12 +97,16 @@ class Grid:
     Args:
         mesh: dtensor.Mesh with the dimensions "replica" and "core".
         remat: whether networks gather their weights again in the backward pass instead of keeping them.
+
+    Attributes:
+        own: numbers of the replicas that this host has devices of, all or some, in ascending order: list of int.
     """
 
     def __init__(self, mesh, remat=False):
         self.mesh, self.remat = mesh, remat
         self.replicas, self.cores = mesh.dim_size(REPLICA), mesh.dim_size(CORE)
         self.clients, self.client = dtensor.num_clients(), dtensor.client_id()  # DTensor's word for hosts.
+        self.own = sorted({place[REPLICA] for place in mesh.local_device_locations()})
 
     def lay(self, value, *axes, back=None):
         """Move a value: its first axes over the named mesh dimensions, the others whole; alone: the same everywhere.
@@ -127,25 +133,27 @@ class Grid:
         return self.lay(value, REPLICA, WHOLE if value.shape[1] == 1 else CORE)
 
     def put(self, value, *axes):
-        """A host's array on the mesh; axes as in `lay`. Over the replicas each host gives what its own ones hold."""
+        """A host's array on the mesh; axes as in `lay`. Over the replicas each host gives what its `own` ones hold."""
         value = np.asarray(value)
         layout = dtensor.Layout([*axes, *[WHOLE] * (value.ndim - len(axes))], self.mesh)
+        return dtensor.pack(self.pieces(value, *axes), layout)
 
-        # Devices know their place in the whole mesh; the host's array begins at the first of its own replicas.
-        first = self.client * self.replicas // self.clients
-        counts = {REPLICA: self.replicas // self.clients, CORE: self.cores}
+    def pieces(self, value, *axes):
+        """The cuts of a host's array that its devices hold, in their order: list of arrays; axes as in `put`."""
+        # Devices know their places in the whole mesh; along the replicas the array has those of the host alone, along
+        # the cores all, whoever has them.
+        parts = {REPLICA: self.own, CORE: range(self.cores)}
 
         def piece(location):
-            """The cut of the array that the device at this place holds."""
+            """The cut of the device at this place."""
             cut = value
             for axis, name in enumerate(axes):
                 if name != WHOLE:
-                    size = value.shape[axis] // counts[name]
-                    at = location[name] - (first if name == REPLICA else 0)
+                    size, at = value.shape[axis] // len(parts[name]), parts[name].index(location[name])
                     cut = cut.take(range(at * size, (at + 1) * size), axis=axis)
             return cut
 
-        return dtensor.pack([piece(location) for location in self.mesh.local_device_locations()], layout)
+        return [piece(location) for location in self.mesh.local_device_locations()]
 
     def put_images(self, images):
         """Images [B, H, W, C] of the host as tiles."""

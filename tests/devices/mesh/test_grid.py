@@ -6,6 +6,8 @@ import pytest
 
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
+from mpl_tf.devices.cluster import Cluster
+from mpl_tf.devices.mesh import grid
 from mpl_tf.devices.mesh.grid import make_grid, mesh_size
 from mpl_tf.devices.mesh.layers import namespace
 from mpl_tf.settings import flags
@@ -37,6 +39,19 @@ def test_the_size_of_a_mesh():
 def test_a_mesh_of_another_number_of_devices():
     with pytest.raises(UsageError, match=r"--mesh: replica:2,core:4 asks for 2 x 4 devices, 8 a host, found 2"):
         make_grid("replica:2,core:4")
+
+
+def test_replicas_may_lie_on_several_hosts_and_hosts_have_equal_shares(monkeypatch):
+    asked = []
+    monkeypatch.setattr(grid, "_start", lambda kind, count, cluster: asked.append(count))
+    monkeypatch.setattr(grid.dtensor, "num_local_devices", lambda kind: 8)
+    monkeypatch.setattr(grid.dtensor, "create_distributed_mesh", lambda dimensions, device_type: dimensions)
+    monkeypatch.setattr(grid, "Grid", lambda mesh, remat: mesh)
+    hosts = Cluster(tuple(f"host{number}:1" for number in range(256)), index=3)
+    assert make_grid("replica:128,core:16", cluster=hosts) == [("replica", 128), ("core", 16)]
+    assert asked == [8]
+    with pytest.raises(UsageError, match="--mesh: replica:3,core:4 asks for 3 x 4 devices, which 256 hosts"):
+        make_grid("replica:3,core:4", cluster=hosts)
 
 
 @pytest.mark.parametrize(

@@ -130,25 +130,44 @@ def test_a_run_killed_on_a_mesh_goes_on_there_or_on_one_device(tmp_path, monkeyp
         assert found["test"]["n"] == 449 and found["best_val_accuracy"] == found["validation"]["top1"]
 
 
-@pytest.mark.slow
-def test_two_hosts_train_as_one(tmp_path):
+def train_on_hosts(count, folder, mesh, kill_at=0):
+    """The program on that many hosts of a mesh, each a process; with `kill_at` the first is killed there."""
     ports = []
-    for _ in range(2):
+    for _ in range(count):
         with socket.socket() as sock:
             sock.bind(("localhost", 0))
             ports.append(sock.getsockname()[1])
     workers = [f"localhost:{port}" for port in sorted(ports)]
-    arguments = ("--method=supervised", "--mesh=replica:2,core:1")
-    hosts = [
+    return [
         train(
-            tmp_path / "two",
+            folder,
             "dtensor",
-            *arguments,
+            "--method=supervised",
+            f"--mesh={mesh}",
+            kill_at=0 if index else kill_at,
             TF_CONFIG=json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}),
         )
-        for index in range(2)
+        for index in range(count)
     ]
-    for host in hosts:
+
+
+@pytest.mark.slow
+def test_four_hosts_train_as_one_each_replica_on_two_of_them(tmp_path):
+    for host in train_on_hosts(4, tmp_path / "four", "replica:2,core:2"):
         finish(host)
-    finish(train(tmp_path / "one", "dtensor", *arguments))
-    assert np.allclose(weights(tmp_path / "two"), weights(tmp_path / "one"), rtol=1e-5, atol=1e-7)
+    finish(train(tmp_path / "one", "dtensor", "--method=supervised", "--mesh=replica:2,core:2"))
+    assert np.allclose(weights(tmp_path / "four"), weights(tmp_path / "one"), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_replica_on_two_hosts_killed_and_started_again_ends_with_the_same_bits(tmp_path):
+    mesh = "replica:1,core:2"
+    killed, other = train_on_hosts(2, tmp_path / "again", mesh, kill_at=2)
+    killed.communicate(timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    other.kill()  # It would find out by itself, after a while.
+    other.communicate(timeout=300)
+    for folder in ("again", "whole"):
+        for host in train_on_hosts(2, tmp_path / folder, mesh):
+            finish(host)
+    assert np.array_equal(weights(tmp_path / "again"), weights(tmp_path / "whole"))
