@@ -1,6 +1,6 @@
 """Meta Pseudo Labels (Pham et al., CVPR 2021) and its relatives on TensorFlow and Keras 3.
 
-`train`, `evaluate`, `predict`, `export`, `Run` and the lists are those of mpl_tf/api.py, `datasets` is
+`train`, `features`, `evaluate`, `predict`, `export`, `Run` and the lists are those of mpl_tf/api.py, `datasets` is
 mpl_tf/datasets.py. They are imported when they are first asked for, TensorFlow when one of them needs it.
 """
 
@@ -8,9 +8,8 @@ import importlib
 
 __version__ = "0.1.0"
 
-_HOMES = dict.fromkeys(
-    ("Run", "evaluate", "export", "list_datasets", "list_methods", "list_models", "predict", "train"), "api"
-)
+_CALLS = ("train", "features", "evaluate", "predict", "export", "Run", "list_datasets", "list_methods", "list_models")
+_HOMES = dict.fromkeys(_CALLS, "api")
 _HOMES |= dict.fromkeys(("RunError", "UsageError"), "base.errors")
 
 

@@ -86,6 +86,28 @@ def train(**given):
     return Run(config.workdir)
 
 
+def features(feature_store, **given):
+    """Compute a frozen network's features of a data set's views ahead of the runs that learn from them.
+
+    A run computes by itself what it does not find in its store; this does it once for runs of every method, number of
+    labels and seed, which are then given the same feature_store. What is there already is not computed again.
+
+    Args:
+        feature_store: folder of the features.
+        **given: flags by their names, as for `train`, weights or pretrained among them; freeze is "backbone".
+    Returns:
+        pathlib.Path of the folder, for `train`.
+    Raises:
+        UsageError: an argument that there is none of, or a value that does not do; nothing is written.
+        RunError: weights, images or a store that cannot be read or written.
+    """
+    with arguments.told():
+        config = arguments.parse("features", {"freeze": "backbone"} | given | {"feature_store": feature_store})
+        _start(late=cluster.starts_late(config.strategy))
+        print(modes.features(config))
+    return Path(feature_store)
+
+
 def evaluate(workdir, **given):
     """Score a finished run's student on its test set again, or on another one (test_dir).
 
@@ -171,6 +193,7 @@ def _start(late=False):
 
 # What a notebook completes and shows.
 train.__signature__ = arguments.signature(without=("images", "top_k", "all_probabilities"))
+features.__signature__ = arguments.signature("feature_store", without=("images",))
 evaluate.__signature__ = arguments.signature("workdir")
 export.__signature__ = arguments.signature("workdir", "export")
 predict.__signature__ = arguments.signature("workdir", "images")

@@ -69,7 +69,7 @@ def frozen(config):
         for flag in (name for name in ("head_units", "backbone_size", "feature_store") if getattr(config, name)):
             yield f"--{flag}: goes with --freeze=backbone, got --freeze={config.freeze}"
         if config.mode == "features":
-            yield f"--mode: features goes with --freeze=backbone, got --freeze={config.freeze}"
+            yield f"--freeze: features are those of --freeze=backbone, got --freeze={config.freeze}"
         return
     if config.pretrained == "none" and not config.weights:
         yield "--freeze: backbone needs a pretrained network, got no weights; give --weights=FILE or --pretrained"
@@ -86,7 +86,10 @@ def frozen(config):
     if config.feature_store and Path(config.feature_store).exists() and not Path(config.feature_store).is_dir():
         yield f"--feature_store: expected a folder, {config.feature_store} is a file"
     if config.mode == "features" and not (config.feature_store and weak):
-        yield "--mode: features needs --feature_store=DIR and --feature_views of at least 1,0"
+        yield (
+            "--feature_store: features are computed into --feature_store=DIR, with --feature_views of at least 1,0, "
+            f"got {config.feature_store or 'no folder'} and {config.feature_views}"
+        )
 
 
 def frozen_in_part(config):

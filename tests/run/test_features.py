@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import mpl_tf
 from mpl_tf import data, main, methods
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.data import Dataset, Source, pipeline
@@ -353,6 +354,29 @@ def test_the_program_trains_a_head_and_exports_the_whole_network(
     assert json.loads(capsys.readouterr().out)["test"]["loss"] == pytest.approx(results["test"]["loss"], rel=1e-3)
 
 
+def test_the_program_computes_them_from_python_too(pretrained, tmp_path, monkeypatch):
+    """The files are those of the command, and a run takes them as they are."""
+    monkeypatch.setattr(extraction, "BATCH", 128)
+    monkeypatch.setattr(extraction, "BLOCK", 1024)
+    assert main.main(command(pretrained, tmp_path, "run", "--mode=features")) == 0
+    given = {"dataset": "digits_50", "model": "narrow_cnn", "weights": pretrained, "backbone_size": 12}
+    given |= {"randaugment_ops": 0, "feature_views": "1,1"}
+    store = mpl_tf.features(tmp_path / "own", **given)
+    assert store == tmp_path / "own"
+    files = sorted(path.name for path in store.glob("*.npy"))
+    assert len(files) == 4 and files == sorted(path.name for path in (tmp_path / "store").glob("*.npy"))
+    for name in files:
+        assert (store / name).read_bytes() == (tmp_path / "store" / name).read_bytes()
+    for wrong, told in (
+        ({"weights": None}, "^freeze: backbone needs a pretrained network, got no weights; give weights='FILE' or "),
+        ({"freeze": "none"}, "freeze: features are those of freeze='backbone', got freeze='none'"),
+        ({"feature_views": "0,0"}, "^feature_store: features are computed into feature_store='DIR', with feature_v"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            mpl_tf.features(tmp_path / "refused", **given | wrong)
+    assert not (tmp_path / "refused").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_process_leaves_a_store_that_goes_on_to_the_same_bytes(pretrained, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCH", 128)
@@ -398,7 +422,7 @@ def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, make
         (["--feature_views=2"], "--feature_views: expected two numbers from 0 to 9999, as in 2,8, or 0,0, got 2"),
         (["--strategy=dtensor", "--mesh=replica:1,core:2"], "--strategy: dtensor goes without --freeze=backbone"),
         (["--teacher_model=small_cnn"], "--teacher_model: goes without --freeze=backbone"),
-        (["--mode=features", "--feature_store="], "--mode: features needs --feature_store=DIR"),
+        (["--mode=features", "--feature_store="], "--feature_store: features are computed into --feature_store=DIR, "),
         (["--feature_store=setup.cfg"], "--feature_store: expected a folder, setup.cfg is a file"),
     ],
 )
