@@ -57,6 +57,10 @@ def _write_onnx(model, path, names):
     onnx = importlib.import_module("onnx")
     model.export(str(path), format="onnx", verbose=False)
     proto = onnx.load(str(path))
+    # What the converter cannot convert it leaves as it is, and says so in a log that nobody reads.
+    unknown = {node.op_type for node in proto.graph.node if not (node.domain or onnx.defs.has(node.op_type))}
+    if unknown:
+        raise ValueError(f"a network with operations that tf2onnx cannot convert, {', '.join(sorted(unknown))}")
     proto.metadata_props.add(key="class_names", value=names)
     onnx.save(proto, str(path))
 
@@ -116,7 +120,8 @@ def write(config, kinds, dataset=None):
         RunError: at the end, of all exports that fail or do not give student.keras' probabilities; what was at their
             names before is still there. Examples that cannot be read.
     """
-    from mpl_tf.models import saved  # Deferred: it brings Keras.
+    from mpl_tf.models import saved  # Deferred: they bring Keras.
+    from mpl_tf.run.logits import logits
 
     folder = Path(config.workdir)
     found = workdir.finished(folder)
@@ -124,7 +129,7 @@ def write(config, kinds, dataset=None):
     model = saved.load(folder / "student.keras")
     names = saved.class_names(folder / "student.keras") or found["class_names"]
     checked = np.asarray(_examples(config, model, names) if dataset is None else _of(dataset), np.float32)
-    expected = evaluate.softmax(np.asarray(model.predict(checked, batch_size=AT_ONCE, verbose=0), np.float64))
+    expected = evaluate.softmax(logits(model, checked, AT_ONCE))
     failures = []
     for kind in kinds:
         path = folder / FORMATS[kind].file
@@ -164,7 +169,7 @@ def _one(kind, model, path, names, checked, expected):
     except (RunError, OSError):
         raise
     except Exception as error:  # Converters raise whatever they stumble over.
-        told = f"{type(error).__name__}: {reason(error)}"
+        told = reason(error) if type(error) is ValueError else f"{type(error).__name__}: {reason(error)}"
         raise RunError(f"{path}: expected to export student.keras, got {told}; use another format") from error
     return found[0]
 
