@@ -158,9 +158,12 @@ def of_model(scoring, classes):
     Raises:
         UsageError: results.json beside the model is damaged or names another number of classes.
     """
+    from mpl_tf.models import saved  # Deferred: it brings Keras.
+
     path = Path(scoring.model)
-    names, results = None, path.parent / "results.json"
-    if results.is_file():
+    found, results = saved.class_names(path), path.parent / "results.json"
+    names = None if found is None else list(found)
+    if names is None and results.is_file():
         names = read(results, "model").get("class_names")
     if names is not None and len(names) != classes:
         raise UsageError(f"--model: {path} gives {classes} classes, {results} beside it names {len(names)}")

@@ -76,7 +76,9 @@ def add_class_names(path, names):
 
 
 def class_names(path):
-    """Tuple of the names of a model's classes in the order of its outputs; None where its .keras file has none."""
+    """Tuple of the names of a model's classes in the order of its outputs; None where its file has none."""
+    if not zipfile.is_zipfile(path):  # Of another format.
+        return None
     with zipfile.ZipFile(path) as archive:
         names = json.loads(archive.read(METADATA)).get(NAMES)
     return None if names is None else tuple(names)
