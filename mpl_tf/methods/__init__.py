@@ -12,7 +12,6 @@ from mpl_tf.models import pretrained, saved, weights
 from mpl_tf.models.head import head
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings import catalogue
-from mpl_tf.step import checks
 from mpl_tf.step.optimizer import SGD, learning_rate_schedule
 
 
@@ -44,8 +43,8 @@ def count_weights(config, shape, num_classes):
     In a graph of its own, where variables take no memory.
 
     Raises:
-        UsageError: a network that is unknown or cannot take such examples; --accumulate with batch norm over replicas;
-            a model to start from that does not fit, which some methods come to only after their teacher is trained.
+        UsageError: a network that is unknown or cannot take such examples; a model to start from that does not fit,
+            which some methods come to only after their teacher is trained.
         RunError: --pretrained weights that cannot be downloaded.
     """
     roles = ("teacher", "student") if config.teacher_model else ("student",)
@@ -54,8 +53,6 @@ def count_weights(config, shape, num_classes):
             pretrained.fetch(name)
     with tf.Graph().as_default():
         networks = [_network(config, role, shape, num_classes) for role in roles]
-    for network in networks:
-        checks.accumulation(network, config.accumulate)
     for flag, network in (("init_from", networks[-1]), ("init_teacher_from", networks[0])):
         if getattr(config, flag):
             saved.check_start(network, getattr(config, flag), flag)

@@ -78,26 +78,6 @@ def _last(network):
     return None
 
 
-def accumulation(network, accumulate):
-    """Refuse passes in parts whose batch norm takes statistics over replicas: TensorFlow cannot reduce within a loop.
-
-    Args:
-        network: keras.Model.
-        accumulate: parts of a pass.
-    Raises:
-        UsageError: more than one part, several replicas and such a layer.
-    """
-    # A layer that is frozen takes no statistics.
-    layers = [layer for layer in network._flatten_layers() if layer.trainable]
-    shared = [layer for layer in layers if getattr(layer, "synchronized", False)]
-    replicas = distribute.replicas()
-    if accumulate > 1 and replicas > 1 and shared:
-        raise UsageError(
-            f"--accumulate: expected 1, as {replicas} replicas share the statistics of {network.name}'s batch norm, "
-            f"got {accumulate}; give --accumulate=1 with a smaller --labeled_batch or --mu, or --strategy=one"
-        )
-
-
 def batch(data, keys):
     """What fit() was given of a step as the dict that `step` reads.
 

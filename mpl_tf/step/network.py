@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
-from mpl_tf.step import any_optimizer, checks, purity
+from mpl_tf.step import any_optimizer, checks, parts, purity
 from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
@@ -57,7 +57,6 @@ class Learner:
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise UsageError(f"optimizer: expected one of keras.optimizers, got {type(optimizer).__name__}")
         checks.logits(network)
-        checks.accumulation(network, accumulate)
         purity.check(network)
         any_optimizer.check_own(optimizer, network)
         optimizer.build(network.trainable_variables)
@@ -106,21 +105,16 @@ class Learner:
         @tf.recompute_grad
         def again(*values):
             zs, states = self._pass(values[:count], state, values[count:])
-            return zs, [tf.stop_gradient(tf.bitcast(s, _float_like(s))) for s in states]
+            return zs, [tf.stop_gradient(parts.as_floats(s)) for s in states]
 
-        parts = [tf.reshape(x, [self.accumulate, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
-        signature = (
-            [tf.TensorSpec(None, tf.float32)] * len(xs),
-            [tf.TensorSpec(s.shape, _float_like(s)) for s in state],
-        )
-        logits, states = tf.map_fn(
-            lambda part: again(*weights, *part), parts, fn_output_signature=signature, parallel_iterations=1
-        )
+        floats = [parts.as_floats(s) for s in state]
+        signature = [tf.TensorSpec(None, tf.float32)] * len(xs), [tf.TensorSpec(s.shape, s.dtype) for s in floats]
+        logits, states = self._each(lambda part: again(*weights, *part), xs, signature)
         # Back to whole batches; of the random generators' states, whole numbers, the last part's counts.
         classes = self.network.output_shape[-1]
         logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
         return logits, [
-            tf.reduce_mean(new, axis=0) if old.dtype.is_floating else tf.bitcast(new[-1], old.dtype)
+            tf.reduce_mean(new, axis=0) if old.dtype.is_floating else parts.from_floats(new[-1], old.dtype)
             for old, new in zip(state, states, strict=True)
         ]
 
@@ -159,11 +153,11 @@ class Learner:
         state = self.state()
         scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale)[0]
 
-        def derivative(part):
+        def derivative(xs):
             with tf.GradientTape() as outer:
                 with tf.GradientTape() as inner:
                     inner.watch(weights)
-                    (z,), _ = self._pass(weights, state, [part])
+                    (z,), _ = self._pass(weights, state, xs)
                     value = tf.nn.log_softmax(z)
                 # The point u at which the linear pullback is differentiated does not matter.
                 u = tf.zeros_like(value)
@@ -173,11 +167,14 @@ class Learner:
             return outer.gradient(product, u) / scale
 
         if self.accumulate == 1:
-            return derivative(x)
-        parts = tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])  # [n, B / n, ...]
-        signature = tf.TensorSpec(None, tf.float32)
-        parts = tf.map_fn(derivative, parts, fn_output_signature=signature, parallel_iterations=1)  # [n, B / n, C]
-        return tf.reshape(parts, [-1, self.network.output_shape[-1]])
+            return derivative([x])
+        found = self._each(derivative, [x], tf.TensorSpec(None, tf.float32))  # [n, B / n, C]
+        return tf.reshape(found, [-1, self.network.output_shape[-1]])
+
+    def _each(self, function, xs, signature):
+        """A function of a part of each batch, for all parts: parts.each."""
+        cut = [tf.reshape(x, [self.accumulate, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
+        return parts.each(function, cut, signature, parts.shares_statistics(self.network))
 
     def rated(self, direction):
         """A direction of weights, list of tensors, times the factors of their learning rates."""
@@ -213,8 +210,3 @@ def _dense(gradients, weights):
         tf.zeros_like(weight) if gradient is None else tf.convert_to_tensor(gradient)
         for gradient, weight in zip(gradients, weights, strict=True)
     ]
-
-
-def _float_like(value):
-    """The float type of a value's size: recompute_grad gives no whole numbers, such as a random generator's state."""
-    return value.dtype if value.dtype.is_floating else tf.float64 if value.dtype.size == 8 else tf.float32

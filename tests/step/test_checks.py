@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from mpl_tf import main
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.catalogue import METHODS
 from mpl_tf.step import checks
@@ -162,37 +161,3 @@ def test_networks_of_logits_are_taken():
     checks.logits(functional(layers.Activation("tanh")))
     # Within a network a softmax may be attention.
     checks.logits(functional(layers.Softmax(), layers.Dense(tiny.CLASSES)))
-
-
-# ---- Parts of a pass ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["supervised", "mpl"])
-def test_parts_and_batch_norm_over_replicas_do_not_go_together(name, two_replicas):
-    """TensorFlow's own words on it: merge_call called while defining a new graph or a tf.function."""
-    with two_replicas.scope():
-        message = refusal(tiny.make, name, norm=True, compiled={"accumulate": 2})
-    assert message.startswith("--accumulate: expected 1, as 2 replicas share the statistics of ")
-    assert message.endswith("got 2; give --accumulate=1 with a smaller --labeled_batch or --mu, or --strategy=one")
-
-
-@pytest.mark.parametrize(("norm", "accumulate"), [(True, 1), (False, 2)])
-def test_on_two_replicas_either_goes_alone(norm, accumulate, two_replicas):
-    with two_replicas.scope():
-        method = tiny.make("supervised", norm=norm, compiled={"accumulate": accumulate})
-    batches = two_replicas.experimental_distribute_dataset(tiny.repeated(tiny.batch()))
-    assert np.isfinite(method.fit(batches, steps_per_epoch=2, verbose=0).history["loss"]).all()
-
-
-def test_on_one_replica_they_go_together():
-    method = tiny.make("supervised", norm=True, compiled={"accumulate": 2})
-    assert np.isfinite(fit(method, tiny.batch()).history["loss"]).all()
-
-
-def test_a_run_in_parts_on_two_replicas_is_refused_before_anything_is_written(tmp_path, capsys):
-    given = ["--dataset=digits_50", "--method=supervised", "--strategy=mirrored", "--accumulate=2"]
-    given += ["--labeled_batch=20", "--finetune_steps=0"]
-    assert main.main([*given, f"--workdir={tmp_path / 'run'}"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("mpl_tf: error: --accumulate: expected 1, as 2 replicas share the statistics of small_cnn's")
-    assert not (tmp_path / "run").exists()
