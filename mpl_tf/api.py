@@ -68,7 +68,7 @@ def _finished(folder):
 def train(**given):
     """Train a network and export it, as the command without --mode does; go on with what the workdir holds.
 
-    Keras' global seed is set, and TensorFlow's operations stay deterministic in this process, unless jit_compile.
+    Keras' global seed is set; TensorFlow's operations stay deterministic in this process if `deterministic` says so.
 
     Args:
         **given: flags by their names, as labeled_dir, unlabeled_dir, test_dir, dataset, method, model, scale, workdir;

@@ -35,7 +35,7 @@ def train(config, make=None):
                 _export(config)
             return
 
-        from mpl_tf.devices import choice
+        from mpl_tf.devices import choice, determinism
 
         devices = choice.make_devices(config.strategy, config.mesh, config.remat)
         choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
@@ -45,7 +45,7 @@ def train(config, make=None):
                 raise UsageError(
                     "TF_CONFIG: expected the same flags on all workers, got different ones; start all alike"
                 )
-            with _policy_as_before():
+            with _policy_as_before(), determinism.told():
                 _train(config, devices, make)
             devices.meet()  # No worker leaves while another still needs it.
 
@@ -56,6 +56,7 @@ def _train(config, devices, make):
     import tensorflow as tf
 
     from mpl_tf import data, methods
+    from mpl_tf.devices import determinism
     from mpl_tf.models import saved
     from mpl_tf.run import features, fixed_teacher, longer, outcome
     from mpl_tf.run.phase import Phase, run_phase
@@ -65,7 +66,7 @@ def _train(config, devices, make):
     methods.check_models(config, workdir.FILES)
     dataset = data.load(config)
     methods.check_data(config.method, dataset)
-    if not config.jit_compile:  # XLA lacks deterministic forms of some gradients; its CPU programs are so anyway.
+    if determinism.wanted(config.deterministic, config.jit_compile):
         tf.config.experimental.enable_op_determinism()
     with devices.scope():
         backbone = features.backbone(config, dataset)

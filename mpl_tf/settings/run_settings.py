@@ -167,6 +167,12 @@ class RunSettings:
     jit_compile: bool = flag(
         "compile the step with XLA, where one device trains; on a CPU it is faster for mlp, slower for convolutions"
     )
+    deterministic: str = flag(
+        "TensorFlow's deterministic operations, which give a run that is started again the same bits; XLA has none for "
+        "the gradient of max-pooling; auto: true but with --jit_compile and on a TPU; what it costs a GPU is not known",
+        choices=("auto", "true", "false"),
+        identity=False,
+    )
     strategy: str = flag(
         "tf.distribute: one device, mirrored over a machine's, multi_worker over the machines of TF_CONFIG, tpu; auto "
         "takes what there is; dtensor: --mesh",
