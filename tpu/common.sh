@@ -4,8 +4,9 @@
 # Shared by the scripts of this folder: their options, and `run`, which prints each command before it is run.
 set -euo pipefail
 
-name='' zone='' project='' type=v3-8 version='' run=run bucket='' logs=''
-spot=0 watch=0 stop=0 dry_run=0 hosts=1 flags=()
+name='' zone='' project='' type=v3-8 version='' run=run bucket='' logs='' disk='' disk_size='' disk_mode=read-only
+spot=0 queued=0 watch=0 stop=0 dry_run=0 hosts=1 flags=()
+mounted=/mnt/disks/data # Where the hosts have the data disk.
 
 die() {
     printf '%s: error: %s\n' "$(basename "$0")" "$*" >&2
@@ -29,7 +30,11 @@ parse() {
             --run=*) run=${1#*=} ;;
             --bucket=*) bucket=${1#*=} ;;
             --logs=*) logs=${1#*=} ;;
-            --spot) spot=1 ;;
+            --disk=*) disk=${1#*=} ;;
+            --disk_size=*) disk_size=${1#*=} disk_mode=read-write ;;
+            --disk_write) disk_mode=read-write ;;
+            --spot) spot=1 queued=1 ;;
+            --queued) queued=1 ;;
             --watch) watch=1 ;;
             --stop) stop=1 ;;
             --dry_run) dry_run=1 ;;
@@ -43,21 +48,29 @@ parse() {
     [[ $zone ]] || die "--zone: expected a zone, such as europe-west4-a, got nothing"
     [[ $hosts =~ ^[1-9][0-9]*$ ]] || die "--dry_run: expected a number of hosts, got $hosts"
     [[ $run =~ ^[A-Za-z0-9_.-]+$ ]] || die "--run: expected a name of letters, digits, _ . -, got $run"
+    [[ -z $disk_size || $disk_size =~ ^[1-9][0-9]*$ ]] || die "--disk_size: expected a number of GB, got $disk_size"
+    if [[ $disk_mode == read-write && ! $disk ]]; then die "--disk: expected the name of the data disk, got nothing"; fi
     [[ -z $bucket || $bucket == gs://?* ]] || die "--bucket: expected gs://BUCKET/FOLDER, got $bucket"
     bucket=${bucket%/}
     where=("--zone=$zone")
     if [[ $project ]]; then where+=("--project=$project"); fi
 }
 
-# The system image that goes with the type of TPU; TensorFlow itself comes by pip.
-image() {
-    case ${version:-$type} in
-        "$version") echo "$version" ;;
-        v5litepod-*) echo v2-alpha-tpuv5-lite ;;
-        v5p-*) echo v2-alpha-tpuv5 ;;
-        v6e-*) echo v2-alpha-tpuv6e ;;
-        *) echo tpu-ubuntu2204-base ;;
+# Sets accelerator, gcloud's name of --type, image, the system image that goes with it, and disk_type, of its data disks:
+# https://cloud.google.com/tpu/docs/runtimes and .../storage-options. TensorFlow itself comes by pip.
+of_type() {
+    accelerator=$type disk_type=pd-balanced
+    case $type in
+        v2-[1-9]* | v3-[1-9]* | v4-[1-9]*) image=tpu-ubuntu2204-base ;;
+        v5e-[1-9]*) accelerator=v5litepod-${type#v5e-} image=v2-alpha-tpuv5-lite ;;
+        v5litepod-[1-9]*) image=v2-alpha-tpuv5-lite ;;
+        v5p-[1-9]*) image=v2-alpha-tpuv5 ;;
+        v6e-[1-9]*) image=v2-alpha-tpuv6e disk_type=hyperdisk-balanced ;;
+        tpu7* | v7*) die "--type: TPU7x takes no TensorFlow and is not created by gcloud compute tpus, got $type" ;;
+        *) [[ $version ]] || die "--type: expected v2-, v3-, v4-, v5e-, v5litepod-, v5p- or v6e- and a number, or an image \
+by --version, got $type" ;;
     esac
+    image=${version:-$image}
 }
 
 show() {

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Install the committed code on all hosts of a TPU and start the same command on each, under tpu/supervise.sh.
 #
-#   tpu/launch.sh --name=NAME --zone=ZONE [--run=run] [--bucket=gs://BUCKET/FOLDER] [--watch] [--project=PROJECT]
-#       [--dry_run] -- --dataset=cifar10_4k ...
+#   tpu/launch.sh --name=NAME --zone=ZONE [--run=run] [--bucket=gs://BUCKET/FOLDER] [--disk=DISK] [--watch]
+#       [--project=PROJECT] [--dry_run] -- --dataset=cifar10_4k ...
 #   tpu/launch.sh --name=NAME --zone=ZONE [--run=run] --stop
 #
 # --run: name of the run; its files are in runs/NAME on the hosts (workdir, log, status)
 # --bucket: copy the workdir there every minute, and go on from what is there
-# --watch: stay; when the TPU is pre-empted, create it again (give --type, --spot and --version as for create.sh) and go
-#     on; end with the run. Needs --bucket
+# --disk: the data disk that create.sh attached is to be at /mnt/disks/data; an empty one gets a file system where it was
+#     attached for writing (give --disk_size or --disk_write as for create.sh)
+# --watch: stay; when the TPU is pre-empted, create it again (give --type, --spot and so on as for create.sh) and go on;
+#     end with the run. Needs --bucket
 # --stop: save and stop the run on all hosts
 # --dry_run: print the commands only; --dry_run=N: those for N hosts
 # After --: flags of mpl_tf.main, without --workdir
@@ -30,6 +32,14 @@ for flag in "${flags[@]}"; do
 done
 if ((watch)) && [[ ! $bucket ]]; then die "--watch: expected --bucket too: a pre-empted TPU loses its disks"; fi
 
+# The data disk at its place on all hosts; whatever is on it stays.
+mount_disk() {
+    local device=/dev/disk/by-id/google-persistent-disk-1 how=ro,noload format=true
+    if [[ $disk_mode == read-write ]]; then how=discard format="sudo mkfs.ext4 -q -m 0 $device"; fi
+    everywhere "mountpoint -q $mounted || { sudo mkdir -p $mounted && { sudo blkid $device > /dev/null || $format; } && \
+sudo mount -o $how $device $mounted && { [ $how != discard ] || sudo chmod a+w $mounted; }; }"
+}
+
 start() {
     local workers archive supervise
     if [[ $(git -C "$here" status --porcelain) ]]; then
@@ -40,9 +50,12 @@ start() {
     run git -C "$here/.." archive --format=tar.gz --prefix=mpl_tf/ "--output=$archive" HEAD
     run gcloud compute tpus tpu-vm scp "$archive" "$name:mpl_tf.tar.gz" "${where[@]}" --worker=all
     rm -rf "$(dirname "$archive")"
-    # tpu/tensorflow stands for plain tensorflow, which pip would install over tensorflow-tpu.
+    if [[ $disk ]]; then mount_disk; fi
+    # tpu/tensorflow stands for plain tensorflow, which pip would install over tensorflow-tpu. Ubuntu's Python comes without
+    # venv; its own installer may be at work on a machine that has just started, and is waited for.
     everywhere "mkdir -p runs && { flock -n runs/lock true || { echo 'a run is under way here; --stop ends it' >&2; exit 1; }; } && \
-rm -rf mpl_tf && tar -xzf mpl_tf.tar.gz && python3 -m venv mpl_env && \
+rm -rf mpl_tf && tar -xzf mpl_tf.tar.gz && { python3 -m venv mpl_env || { sudo apt-get -q update && \
+sudo apt-get -q -y -o DPkg::Lock::Timeout=600 install python3-venv && python3 -m venv mpl_env; }; } && \
 mpl_env/bin/pip install --quiet ./mpl_tf/tpu/tensorflow './mpl_tf[tpu]'"
     supervise=$(printf ' %q' mpl_tf/tpu/supervise.sh "--run=$run" "--workers=$workers" "--bucket=$bucket" -- "${flags[@]}")
     everywhere "mkdir -p runs/$run && rm -f runs/$run/status && \

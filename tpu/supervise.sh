@@ -11,7 +11,7 @@
 # SIGTERM: the program saves and ends, and so does this.
 
 set -euo pipefail
-port=8471
+port=20471 # libtpu has 8471 and others from 8431 to 8482 for itself.
 poll=${SUPERVISE_POLL_SECONDS:-60} pause=${SUPERVISE_PAUSE_SECONDS:-10}
 run='' workers='' bucket=''
 while (($#)); do

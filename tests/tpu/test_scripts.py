@@ -141,6 +141,26 @@ def cloud(tmp_path):
             ["--type=v6e-16", "--version=own-image"],
             [f"{TPU_VM} create net --zone=z1 --accelerator-type=v6e-16 --version=own-image"],
         ),
+        (
+            "create",
+            ["--type=v5e-16", "--queued", "--project=p", "--disk=data"],
+            [
+                "gcloud compute tpus queued-resources create net --node-id=net --zone=z1 --project=p "
+                "--accelerator-type=v5litepod-16 --runtime-version=v2-alpha-tpuv5-lite "
+                "--data-disk=source=projects/p/zones/z1/disks/data,mode=read-only",
+                "gcloud compute tpus queued-resources describe net --zone=z1 --project=p --format=value(state.state)",
+            ],
+        ),
+        (
+            "create",
+            ["--type=v6e-8", "--project=p", "--disk=data", "--disk_size=400"],
+            [
+                "gcloud compute disks create data --zone=z1 --project=p --size=400GB --type=hyperdisk-balanced",
+                f"{TPU_VM} create net --zone=z1 --project=p --accelerator-type=v6e-8 --version=v2-alpha-tpuv6e "
+                "--data-disk=source=projects/p/zones/z1/disks/data,mode=read-write",
+            ],
+        ),
+        ("delete", ["--queued"], ["gcloud compute tpus queued-resources delete net --zone=z1 --force --quiet"]),
         ("delete", [], [f"{TPU_VM} delete net --zone=z1 --quiet"]),
         ("delete", ["--spot"], ["gcloud compute tpus queued-resources delete net --zone=z1 --force --quiet"]),
         (
@@ -183,6 +203,7 @@ def test_a_dry_launch_on_a_slice_prints_every_command():
     assert copy.endswith("/mpl_tf.tar.gz net:mpl_tf.tar.gz --zone=z1 --worker=all")
     everywhere = f"{TPU_VM} ssh net --zone=z1 --worker=all --command="
     assert install.startswith(f"{everywhere}mkdir -p runs && {{ flock -n runs/lock true")
+    assert "{ python3 -m venv mpl_env || { sudo apt-get -q update && sudo apt-get" in install
     assert "mpl_env/bin/pip install --quiet ./mpl_tf/tpu/tensorflow './mpl_tf[tpu]'" in install
     assert start == (
         f"{everywhere}mkdir -p runs/run && rm -f runs/run/status && {{ setsid nohup mpl_tf/tpu/supervise.sh --run=run "
@@ -192,11 +213,32 @@ def test_a_dry_launch_on_a_slice_prints_every_command():
 
 
 @pytest.mark.parametrize(
+    ("option", "how", "formatted"),
+    [("--disk=data", "ro,noload", False), ("--disk_size=400", "discard", True), ("--disk_write", "discard", True)],
+)
+def test_a_data_disk_is_mounted_before_anything_else_and_only_one_for_writing_may_be_formatted(option, how, formatted):
+    done = tpu("launch", *WHERE, "--disk=data", option, "--dry_run", "--", "--dataset=imagenet")
+    assert done.returncode == 0, done.stderr
+    mount = printed(done)[3]
+    assert f"sudo mount -o {how} /dev/disk/by-id/google-persistent-disk-1 /mnt/disks/data" in mount
+    assert "--command=mountpoint -q /mnt/disks/data || " in mount
+    assert ("mkfs" in mount) == formatted
+
+
+@pytest.mark.parametrize(
     ("script", "arguments", "told"),
     [
         ("create", ["--zone=z"], "--name: expected the name of the TPU, got nothing"),
         ("create", ["--name=n"], "--zone: expected a zone"),
         ("create", ["--name=n", "--zone=z", "--tyep=v3-8"], "got --tyep=v3-8"),
+        ("create", [*WHERE, "--type=tpu7x-8"], "--type: TPU7x takes no TensorFlow"),
+        (
+            "create",
+            [*WHERE, "--type=h100"],
+            "--type: expected v2-, v3-, v4-, v5e-, v5litepod-, v5p- or v6e- and a number",
+        ),
+        ("create", [*WHERE, "--disk=d", "--disk_size=1TB"], "--disk_size: expected a number of GB, got 1TB"),
+        ("create", [*WHERE, "--disk_write"], "--disk: expected the name of the data disk, got nothing"),
         ("launch", WHERE, "expected -- and the flags of the program, got none"),
         ("launch", [*WHERE, "--bucket=b/f", "--", "--dataset=x"], "--bucket: expected gs://BUCKET/FOLDER, got b/f"),
         ("launch", [*WHERE, "--watch", "--", "--dataset=x"], "--watch: expected --bucket too"),
@@ -225,7 +267,7 @@ def test_a_slice_trains_together_and_again_after_status_75_and_its_logs_are_coll
         assert first == second
         arguments, _, config = first.partition(" TF_CONFIG=")
         assert arguments == "-m mpl_tf.main --strategy=multi_worker --seed=1 2 --workdir=runs/run/workdir"
-        workers = {"worker": ["10.0.0.0:8471", "10.0.0.1:8471"]}
+        workers = {"worker": ["10.0.0.0:20471", "10.0.0.1:20471"]}
         assert json.loads(config) == {"cluster": workers, "task": {"type": "worker", "index": number}}
     assert here.read("bucket/checkpoint") == ["step", "step"]
     assert here.read("calls").count("pip install --quiet ./mpl_tf/tpu/tensorflow ./mpl_tf[tpu]") == 2
