@@ -10,7 +10,7 @@ from PIL import Image
 from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.catalogue import METHODS
 from tools import ablation
-from tools._ablation import studies
+from tools._ablation import long_tail, photographs, studies
 
 
 @pytest.mark.parametrize("study", list(studies.STUDIES))
@@ -18,12 +18,29 @@ def test_rows_are_valid_command_lines(study, tmp_path):
     rows = studies.STUDIES[study]
     # The photographs' weights are a file that whoever runs the study gives.
     (tmp_path / "weights.npz").touch()
-    given = [f"--weights={tmp_path}/weights.npz"] if "photographs" in study else []
+    of_photographs = study in photographs.STUDIES | long_tail.STUDIES
+    given = [f"--weights={tmp_path}/weights.npz"] if of_photographs else []
     for name, arguments in rows.items():
         if not isinstance(arguments, studies.Network):
             own = [argument for argument in arguments if not argument.startswith(studies.CONTROL)]
             program_flags.parse(["--dataset=cifar10_4k" if given else "--dataset=digits_50", *given, *own])
         assert studies.reference(study, name) in rows
+
+
+def test_a_remedy_of_the_long_tail_is_compared_with_its_method_and_feedback_with_none():
+    rows = long_tail.STUDIES["long_tail"]
+    parsed = {
+        name: program_flags.parse(["--dataset=cifar10_4k", f"--weights={__file__}", *flags])
+        for name, flags in rows.items()
+    }
+    for name, config in parsed.items():
+        other = parsed[studies.reference("long_tail", name)]
+        assert config.imbalance == 20 and config.num_labels == 1000
+        remedies = [(one.class_weights, one.balanced_batches, one.balance_weight) for one in (config, other)]
+        if name.startswith("mpl, exact"):
+            assert (config.feedback, other.feedback) == ("exact", "off") and remedies[0] == remedies[1]
+        else:
+            assert remedies[1] == ("none", False, 0) and (config.method == other.method or remedies[0] == remedies[1])
 
 
 @pytest.mark.parametrize("study", studies.FEEDBACK)
