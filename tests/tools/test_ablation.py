@@ -10,7 +10,7 @@ from PIL import Image
 from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.catalogue import METHODS
 from tools import ablation
-from tools._ablation import long_tail, photographs, studies
+from tools._ablation import long_tail, photographs, recipes, studies
 
 
 @pytest.mark.parametrize("study", list(studies.STUDIES))
@@ -18,12 +18,12 @@ def test_rows_are_valid_command_lines(study, tmp_path):
     rows = studies.STUDIES[study]
     # The photographs' weights are a file that whoever runs the study gives.
     (tmp_path / "weights.npz").touch()
-    of_photographs = study in photographs.STUDIES | long_tail.STUDIES
-    given = [f"--weights={tmp_path}/weights.npz"] if of_photographs else []
+    of_photographs = study in photographs.STUDIES | long_tail.STUDIES | recipes.STUDIES
+    given = [f"--weights={tmp_path}/weights.npz"] if of_photographs and study != "recipes_scratch" else []
     for name, arguments in rows.items():
         if not isinstance(arguments, studies.Network):
             own = [argument for argument in arguments if not argument.startswith(studies.CONTROL)]
-            program_flags.parse(["--dataset=cifar10_4k" if given else "--dataset=digits_50", *given, *own])
+            program_flags.parse(["--dataset=cifar10_4k" if of_photographs else "--dataset=digits_50", *given, *own])
         assert studies.reference(study, name) in rows
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from mpl_tf.base.errors import UsageError, did_you_mean
 from mpl_tf.settings.catalogue import METHODS
 
-from . import long_tail, photographs, study_file
+from . import long_tail, photographs, recipes, study_file
 from .control_names import CONTROLS
 from .rows import CONTROL, EXACT, FORMS, MPL, Network
 
@@ -113,6 +113,7 @@ STUDIES = (
     }
     | photographs.STUDIES
     | long_tail.STUDIES
+    | recipes.STUDIES
 )
 # What a row is compared with; the study's first row where none is given. Feedback is compared with no feedback to a
 # teacher that labels in the same way, and each component of the breakdown with the one before it.
@@ -132,6 +133,7 @@ REFERENCES = (
     }
     | photographs.REFERENCES
     | long_tail.REFERENCES
+    | recipes.REFERENCES
 )
 # Quantities of metrics.csv to draw over the steps: legend to row and column. The student of mpl never sees labels: what
 # it is trained to predict are the pseudo labels.
