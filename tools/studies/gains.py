@@ -32,6 +32,7 @@ ASKED = (
 STUDIES = {
     "40 labels": ("photographs/40", ASKED),
     "250 labels": ("photographs/250", ASKED),
+    "4,000 labels": ("photographs/4000", ASKED),
     "40 labels, 60 seeds": (
         "photographs/deciding",
         (("exact feedback beside balance", "exact, balance", "off, balance"),),

@@ -26,10 +26,10 @@ def test_gains_by_hand(tmp_path):
         write(tmp_path / place, asked, exact=[510, 520, 530, 540, 550, 560, 570, 580])
     assert gains.main([f"--results={tmp_path}", f"--output={tmp_path}"]) == 0
     lines = (tmp_path / "gains.md").read_text().splitlines()
-    # Differences 1 to 8 points: mean 4.5, sd 2.449, t(7) 2.365: 4.5 +- 2.05; p = 2 / 2^8, two such rows of 15.
+    # Differences 1 to 8 points: mean 4.5, sd 2.449, t(7) 2.365: 4.5 +- 2.05; p = 2 / 2^8, three such rows of 22.
     number = sum(len(asked) for _, asked in gains.STUDIES.values())
-    assert number == 15
-    expected = "| 40 labels | exact feedback | 8 | 50.00 | 54.50 | +4.50 (+2.45 to +6.55) | 0.0078 | 0.12 |"
+    assert number == 22
+    expected = "| 40 labels | exact feedback | 8 | 50.00 | 54.50 | +4.50 (+2.45 to +6.55) | 0.0078 | 0.17 |"
     assert expected in lines
     assert "| 40 labels | unlabeled images by UDA | 8 | 50.00 | 50.00 | +0.00 (+0.00 to +0.00) | 1 | 1 |" in lines
     assert "for these 15 differences" in lines[-1]
