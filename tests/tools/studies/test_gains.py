@@ -32,7 +32,7 @@ def test_gains_by_hand(tmp_path):
     expected = "| 40 labels | exact feedback | 8 | 50.00 | 54.50 | +4.50 (+2.45 to +6.55) | 0.0078 | 0.17 |"
     assert expected in lines
     assert "| 40 labels | unlabeled images by UDA | 8 | 50.00 | 50.00 | +0.00 (+0.00 to +0.00) | 1 | 1 |" in lines
-    assert "for these 15 differences" in lines[-1]
+    assert "for these 22 differences" in lines[-1]
     assert Image.open(tmp_path / "gains.png").size[0] > 500
 
 
