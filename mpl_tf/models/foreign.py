@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from mpl_tf.base.errors import UsageError, reason
-from mpl_tf.models import keras_cv_presets
+from mpl_tf.models import keras_cv_mends, keras_cv_presets
 from mpl_tf.models.layers import BatchNorm
 from mpl_tf.settings.catalogue import FOREIGN, IMAGENET_MEAN, IMAGENET_STD
 
@@ -82,11 +82,14 @@ def _backbone(name, preset, shape, weights):
     """A preset of KerasCV."""
     import keras_cv
 
+    keras_cv_mends.mend()
     kind, arguments = keras_cv_presets.configuration(preset)
     kind = getattr(keras_cv.models, kind)
     if weights:
         return kind.from_preset(FOREIGN[name].pretrained, load_weights=True, input_shape=tuple(shape))
     try:
+        if kind is keras_cv.models.MiTBackbone and shape[0] != shape[1]:  # It would take rows for others' parts.
+            raise ValueError("its layers take the root of their inputs' length for a side")
         return kind(**arguments, input_shape=tuple(shape))
     except ValueError as error:  # Of images that are not square.
         raise UsageError(f"--model: {name} does not take images of shape {tuple(shape)} ({reason(error)})") from error
@@ -177,6 +180,8 @@ def _copy(operation, name):
         kind = BatchNorm
     elif kind is keras.layers.Lambda:  # KerasCV's only one.
         config, kind = {"activation": "silu", "name": operation.name}, keras.layers.Activation
+    elif kind is keras.layers.Reshape and None not in operation.output.shape[1:]:
+        config["target_shape"] = operation.output.shape[1:]  # MiT's layers before it tell no shape by themselves.
     elif type(config.get("excite_activation")).__name__ == "HardSigmoidActivation":
         config["excite_activation"] = "hard_sigmoid"
     try:

@@ -150,5 +150,6 @@ def _asked(config, counts):
             f"--feature_views: {config.method} learns from {kind} views, expected at least 1, got "
             f"{config.feature_views}; give 2,8, or 0,0 for views made in each step"
         )
-    # A fixed teacher labels each image as it is.
-    return sorted(kinds | {"plain"} if row.fixed_teacher else kinds)
+    # A fixed teacher labels each image as it is, and so does the report look at unlabeled ones.
+    plain = row.fixed_teacher or (config.report and row.unlabeled)
+    return sorted(kinds | {"plain"} if plain else kinds)

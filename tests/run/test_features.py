@@ -28,6 +28,7 @@ from mpl_tf.devices.replicas import Replicas
 from mpl_tf.models import frozen
 from mpl_tf.run import extraction, features
 from mpl_tf.run.phase import Phase, run_phase
+from mpl_tf.run.report.report import Report
 from tests import tiny
 from tests.devices.test_workers import TWO_DEVICES
 from tests.models.test_imagenet_networks import unlike
@@ -297,6 +298,20 @@ def test_with_fixed_views_a_run_on_the_store_equals_one_that_computes_them_in_ea
     assert moved > 1e-2
     for a, b in zip(first, second, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3 * moved)
+
+
+def test_the_report_looks_at_unlabeled_images_as_they_are(config, backbone, capsys):
+    """By features that a method of two views a step does not ask for itself."""
+    given = config(report=True)
+    found = of(given, backbone)
+    assert set(found.unlabeled.views) == {"plain", "strong", "weak"}
+    assert set(of(config(report=False), backbone).unlabeled.views) == {"strong", "weak"}
+    assert set(of(config(report=True, method="supervised"), backbone).labeled.views) == {"weak"}
+    model = keras.Sequential([keras.Input([16]), keras.layers.Dense(3)])
+    Path(given.workdir).mkdir(exist_ok=True)
+    written = Report(given, found)
+    written.write({"student": model}, 1, 1.0)
+    assert capsys.readouterr().err == "" and "Pseudo labels" in written.path.read_text()
 
 
 def test_views_that_the_method_needs_and_streamed_images_are_refused(config, backbone):
