@@ -35,7 +35,9 @@ def main(argv=None, make=None):
         config = flags.parse(argv)
         with _sigterm_ends(config):
             late = config.mode == "train" and cluster.starts_late(config.strategy)
-            if not config.debug:
+            if config.debug:  # TensorFlow's notes are heard, whenever it starts.
+                quiet.grow()
+            else:
                 quiet.import_tensorflow(start=not late)
             _do(config, make)
     except (UsageError, RunError, Interrupted) as error:

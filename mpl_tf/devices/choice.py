@@ -2,9 +2,28 @@
 
 import tensorflow as tf
 
+from mpl_tf.base import gpu
 from mpl_tf.base.errors import Interrupted, UsageError, reason
 from mpl_tf.devices.cluster import wanted
 from mpl_tf.devices.replicas import Replicas
+
+
+def check_accelerator(scale, strategy, allow_cpu):
+    """Whoever asks for a GPU gets one, or has said that the CPU will do: a recipe for a GPU takes days there.
+
+    Args:
+        scale, strategy, allow_cpu: the flags.
+    Raises:
+        UsageError: --scale=gpu or --strategy=mirrored where there is no accelerator, without --allow_cpu.
+    """
+    asked = {"--scale: gpu": scale == "gpu", "--strategy: mirrored": strategy == "mirrored"}
+    if allow_cpu or not any(asked.values()) or any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU")):
+        return
+    why = f" ({gpu.why()}; {gpu.INSTALL})" if gpu.present() else ""
+    raise UsageError(
+        f"{' and '.join(name for name, given in asked.items() if given)}: expected a GPU, TensorFlow finds none{why}; "
+        "give --allow_cpu to train on the CPU all the same, or --scale=laptop --strategy=auto"
+    )
 
 
 def make_devices(name, mesh="", remat=False):

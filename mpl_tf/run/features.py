@@ -133,6 +133,7 @@ def compute(config):
     Raises:
         UsageError, RunError: see `of`.
     """
+    choice.check_accelerator(config.scale, config.strategy, config.allow_cpu)
     devices, dataset = choice.make_devices(config.strategy), data.load(config)
     with devices.peers(), devices.scope():
         of(dataset, backbone(config, dataset), config, devices, KINDS)

@@ -179,6 +179,10 @@ class RunSettings:
         choices=("auto", "one", "mirrored", "multi_worker", "tpu", "dtensor"),
         identity=False,
     )
+    allow_cpu: bool = flag(
+        "train on the CPU where --scale=gpu or --strategy=mirrored finds no GPU; otherwise they ask for this",
+        identity=False,
+    )
     mesh: str = flag(
         "--strategy=dtensor: replica:R,core:S; images are split in width and weights over S cores",
         form=MESH,

@@ -1,10 +1,13 @@
 """Devices by the name of --strategy, on the two logical CPUs of this process, and what their replicas must divide."""
 
+import contextlib
+
 import pytest
 import tensorflow as tf
 
+from mpl_tf.base import gpu
 from mpl_tf.base.errors import UsageError
-from mpl_tf.devices.choice import check_batches, make_devices
+from mpl_tf.devices.choice import check_accelerator, check_batches, make_devices
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
@@ -40,3 +43,29 @@ def test_replicas_divide_the_batches_their_parts_and_the_groups():
         check_batches(two, {"labeled_batch": 12, "finetune_batch": 6}, accumulate=2, groups=1)
     with pytest.raises(UsageError, match=r"^--batch_norm_groups: expected a divisor of the 2 replicas, got 3$"):
         check_batches(two, {}, accumulate=1, groups=3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "strategy", "allow_cpu", "kinds", "asked"),
+    [
+        ("gpu", "auto", False, "", "--scale: gpu: expected a GPU, TensorFlow finds none; give --allow_cpu"),
+        ("paper", "mirrored", False, "", "--strategy: mirrored: expected a GPU"),
+        ("gpu", "mirrored", False, "", "--scale: gpu and --strategy: mirrored: expected a GPU"),
+        ("gpu", "mirrored", True, "", None),
+        ("paper", "auto", False, "", None),
+        ("gpu", "mirrored", False, "GPU", None),
+        ("gpu", "auto", False, "TPU", None),
+    ],
+)
+def test_who_asks_for_a_gpu_has_one_or_allows_the_cpu(scale, strategy, allow_cpu, kinds, asked, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * (kind == kinds))
+    monkeypatch.setattr(gpu, "present", lambda: False)
+    with pytest.raises(UsageError, match=f"^{asked}") if asked else contextlib.nullcontext():
+        check_accelerator(scale, strategy, allow_cpu)
+
+
+def test_why_there_is_no_gpu_is_in_the_refusal(monkeypatch):
+    monkeypatch.setattr(gpu, "present", lambda: True)
+    monkeypatch.setattr(gpu, "why", lambda: "Cannot dlopen some GPU libraries")
+    with pytest.raises(UsageError, match=r"finds none \(Cannot dlopen some GPU libraries; pip install -e '.\[gpu\]'"):
+        check_accelerator("gpu", "auto", allow_cpu=False)

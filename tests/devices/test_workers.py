@@ -141,7 +141,7 @@ def test_two_workers_go_on_after_one_is_killed_and_end_with_the_numbers_of_one_d
 
 def test_two_devices_go_on_after_a_kill_and_end_with_the_numbers_of_one(one_device, tmp_path, capsys):
     workdir = tmp_path / "run"
-    command = ["-c", TWO_DEVICES, *FLAGS, "--strategy=mirrored", f"--workdir={workdir}"]
+    command = ["-c", TWO_DEVICES, *FLAGS, "--strategy=mirrored", "--allow_cpu", f"--workdir={workdir}"]
     process = start(command)
     wait_for_row([process], workdir, 3)
     process.kill()
@@ -153,7 +153,7 @@ def test_two_devices_go_on_after_a_kill_and_end_with_the_numbers_of_one(one_devi
     assert main.main(["--mode=evaluate", f"--workdir={workdir}"]) == 0
     capsys.readouterr()  # What evaluation told of the data.
     for odd in (["--labeled_batch=5"], ["--accumulate=10"], ["--batch_norm_groups=3"]):
-        assert main.main([*FLAGS, "--strategy=mirrored", *odd, f"--workdir={tmp_path / 'odd'}"]) == 2
+        assert main.main([*FLAGS, "--strategy=mirrored", "--allow_cpu", *odd, f"--workdir={tmp_path / 'odd'}"]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert "2 replicas" in line
 

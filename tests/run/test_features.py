@@ -417,7 +417,7 @@ def test_a_killed_process_leaves_a_store_that_goes_on_to_the_same_bytes(pretrain
 @pytest.mark.slow
 def test_the_program_makes_views_anew_on_two_replicas(pretrained, tmp_path, make_config):
     # In a process of its own: two strategies of one process share the keys of their sums.
-    made = ["--method=supervised", "--strategy=mirrored", "--feature_views=0,0"]
+    made = ["--method=supervised", "--strategy=mirrored", "--allow_cpu", "--feature_views=0,0"]
     given = [sys.executable, "-c", TWO_DEVICES, *command(pretrained, tmp_path, "run", *made)]
     done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "features of" not in done.stdout and not (tmp_path / "store").exists()
