@@ -1,10 +1,11 @@
-"""Whether TensorFlow's operations give the same bits each time: --deterministic."""
+"""Whether TensorFlow's operations give the same bits each time (--deterministic), and what XLA has no form of."""
 
 import contextlib
+import re
 
 import tensorflow as tf
 
-from mpl_tf.base.errors import RunError, reason
+from mpl_tf.base.errors import RunError
 from mpl_tf.devices import distribute
 
 
@@ -23,23 +24,32 @@ def wanted(asked, jit_compile):
 
 @contextlib.contextmanager
 def told():
-    """Inside it, a step that has no deterministic form ends the run in a line that names the flag.
+    """Inside it, a step that XLA refuses ends the run in a line that says what is missing and what to do.
 
     Raises:
         RunError: as said.
     """
     try:
         yield
-    except tf.errors.UnimplementedError as error:
-        if "determinis" not in str(error):
+    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
+        missing = told_by_xla(error)
+        if not missing:
             raise
+        if "determinis" in missing:
+            raise RunError(
+                f"--deterministic: an operation has no deterministic form under XLA ({missing}); give "
+                "--deterministic=false, from Python in a process without an earlier deterministic run"
+            ) from error
         raise RunError(
-            f"--deterministic: an operation has no deterministic form under XLA ({_detail(error)}); give "
-            "--deterministic=false, from Python in a process without an earlier deterministic run"
+            f"--jit_compile: {missing}; give --nojit_compile, or, on a TPU too, --precision=float32 or another --model "
+            "or --feedback"
         ) from error
 
 
-def _detail(error):
-    """The line of an error that tells of determinism."""
+def told_by_xla(error):
+    """What XLA lacks for a step, in a few words, from the exception that it ended in; "" where it is another one."""
+    lacking = re.search(r"unsupported operations .*? on (\w+): (\w+)", str(error), re.DOTALL)
+    if lacking:
+        return f"XLA ({lacking[1]}) has no {lacking[2]} for these types of numbers"
     lines = (line.strip() for line in str(error).splitlines() if "determinis" in line)
-    return next(lines, reason(error))
+    return next(lines, "").removeprefix("Failed getting HLO text: '")

@@ -20,8 +20,10 @@ def logits(model, images, batch):
     # of TPUs has no XLA for their hosts.
     model.jit_compile = False
     count, strategy = len(images), model.distribute_strategy
-    if strategy.num_replicas_in_sync > 1 or isinstance(strategy, tf.distribute.TPUStrategy):
+    tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if strategy.num_replicas_in_sync > 1 or tpu:
         # Whole batches that the replicas divide: each has examples to score, and a TPU compiles one program for all.
-        batch = -(-batch // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
+        batch = -(-(batch if tpu else min(batch, count)) // strategy.num_replicas_in_sync)
+        batch *= strategy.num_replicas_in_sync
         images = np.concatenate([images, np.repeat(images[-1:], -count % batch, axis=0)])
     return np.asarray(model.predict(images, batch_size=batch, verbose=0), np.float64)[:count]

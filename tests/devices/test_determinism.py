@@ -6,7 +6,9 @@ import sys
 import pytest
 import tensorflow as tf
 
+from mpl_tf.base.errors import RunError
 from mpl_tf.devices import determinism, distribute
+from tests.tools.studies.test_compiled import without_determinism  # noqa: F401  A fixture.
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,26 @@ def test_who_is_deterministic(asked, jit_compile, xla, tpus, expected, monkeypat
 def test_another_error_stays_what_it_is():
     with pytest.raises(tf.errors.UnimplementedError), determinism.told():
         raise tf.errors.UnimplementedError(None, None, "no such kernel")
+
+
+def test_an_operation_that_xla_lacks_ends_in_a_line():
+    """The second derivative of max-pooling, as exact feedback has it, in bfloat16."""
+
+    @tf.function(jit_compile=True)
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.nn.max_pool2d(x, 2, 2, "SAME") ** 2)
+            first = tf.reduce_sum(inner.gradient(y, x) ** 2)
+        return outer.gradient(first, x)
+
+    line = (
+        r"^--jit_compile: XLA \(XLA_CPU_JIT\) has no MaxPoolGradGrad for these types of numbers; give --nojit_compile"
+    )
+    with pytest.raises(RunError, match=line), determinism.told():
+        second(tf.zeros([1, 4, 4, 1], tf.bfloat16))
 
 
 @pytest.mark.slow
