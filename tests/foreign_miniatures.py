@@ -86,6 +86,19 @@ def _keras_cv(kind, **arguments):
     return make
 
 
+def _mit(shape):
+    """Of images smaller than MiT takes: its last encoder has one part, and would not know its shape."""
+    from keras_cv.layers import HierarchicalTransformerEncoder as Encoder
+
+    def output(layer, inputs):
+        found = keras.layers.Layer.compute_output_spec(layer, inputs)  # Makes the weights too.
+        return keras.KerasTensor(inputs.shape, found.dtype)
+
+    Encoder.compute_output_spec = output
+    # Of few channels TensorFlow 2.21's convolutions in bfloat16 are wrong on CPUs where one kernel covers an image.
+    return _keras_cv("MiTBackbone", depths=[1, 1, 1, 1], embedding_dims=[32, 32, 20, 16])(shape)
+
+
 MINIATURES = {
     "keras:EfficientNetV2B0": _efficientnet_v2,
     "keras:EfficientNetB0": _efficientnet,
@@ -126,8 +139,7 @@ MINIATURES = {
     ),
     "keras_cv:csp_darknet_tiny": _keras_cv("CSPDarkNetBackbone", stackwise_channels=[8, 16], stackwise_depth=[1, 1]),
     "keras_cv:yolo_v8_xs_backbone": _keras_cv("YOLOV8Backbone", stackwise_channels=[8, 16], stackwise_depth=[1, 1]),
-    # Of few channels TensorFlow 2.21's convolutions in bfloat16 are wrong on CPUs where one kernel covers an image.
-    "keras_cv:mit_b0": _keras_cv("MiTBackbone", depths=[1, 1, 1, 1], embedding_dims=[32, 32, 20, 16]),
+    "keras_cv:mit_b0": _mit,
     "keras_cv:vitdet_base": _keras_cv(
         "ViTDetBackbone",
         embed_dim=8,

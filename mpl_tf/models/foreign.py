@@ -180,8 +180,6 @@ def _copy(operation, name):
         kind = BatchNorm
     elif kind is keras.layers.Lambda:  # KerasCV's only one.
         config, kind = {"activation": "silu", "name": operation.name}, keras.layers.Activation
-    elif kind is keras.layers.Reshape and None not in operation.output.shape[1:]:
-        config["target_shape"] = operation.output.shape[1:]  # MiT's layers before it tell no shape by themselves.
     elif type(config.get("excite_activation")).__name__ == "HardSigmoidActivation":
         config["excite_activation"] = "hard_sigmoid"
     try:

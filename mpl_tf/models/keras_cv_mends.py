@@ -7,21 +7,14 @@ import keras
 
 @functools.cache
 def mend():
-    """Give MiT's encoder the configuration that its constructor takes, and its shape; done once, before it is made.
+    """Give MiT's encoder the configuration that its constructor takes; done once, before a backbone is made.
 
-    KerasCV's own configuration leaves out how far the attention shortens its sequence, and names the dropped branches'
-    share as no argument is named. A file with the whole of it opens by KerasCV alone. The shape, which is that of the
-    input, is lost where the batch is of any size.
+    KerasCV's own leaves out how far the attention shortens its sequence, and names the dropped branches' share as no
+    argument is named. A file with the whole of it opens by KerasCV alone.
     """
     from keras_cv.layers import HierarchicalTransformerEncoder as Encoder
 
-    def output(layer, inputs, **options):
-        found = parent.compute_output_spec(layer, inputs, **options)  # Makes the weights too.
-        return keras.KerasTensor(inputs.shape, found.dtype)
-
-    parent = keras.layers.Layer
-    Encoder.compute_output_spec = output
-    Encoder.get_config = lambda layer: parent.get_config(layer) | _arguments(layer)
+    Encoder.get_config = lambda layer: keras.layers.Layer.get_config(layer) | _arguments(layer)
 
 
 def _arguments(encoder):

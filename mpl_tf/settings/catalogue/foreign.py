@@ -35,7 +35,7 @@ KERAS_CV = {
     "efficientnetlite_{b0,b1,b2,b3,b4}": 32,
     "efficientnetv1_{b0,b1,b2,b3,b4,b5,b6,b7}": 32,
     "efficientnetv2_{b0,b1,b2,b3,s,m,l,b0_imagenet,b1_imagenet,b2_imagenet,s_imagenet}": 32,
-    "mit_{b0,b1,b2,b3,b4,b5,b0_imagenet}": 32,
+    "mit_{b0,b1,b2,b3,b4,b5,b0_imagenet}": 64,  # Of 32 its last stage has one part, whose layers lose their shape.
     "mobilenet_v3_{small,large}{,_imagenet}": 32,
     "resnet{18,34,50,101,152,50_imagenet}": 32,
     "resnet{18,34,50,101,152}_v2": 32,
