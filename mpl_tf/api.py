@@ -6,9 +6,8 @@ fails on its way, Interrupted (no Exception, as KeyboardInterrupt is none) where
 """
 
 import functools
-from pathlib import Path
 
-from mpl_tf.base import quiet
+from mpl_tf.base import quiet, storage
 from mpl_tf.devices import cluster
 from mpl_tf.run import modes, results, workdir
 from mpl_tf.settings import arguments
@@ -44,7 +43,7 @@ class Run(Results):
     def __init__(self, workdir):
         with arguments.told():
             super().__init__(_finished(workdir))
-        self.workdir = Path(workdir)
+        self.workdir = storage.path(workdir)
 
     @functools.cached_property
     def student(self):
@@ -96,7 +95,7 @@ def features(feature_store, **given):
         feature_store: folder of the features.
         **given: flags by their names, as for `train`, weights or pretrained among them; freeze is "backbone".
     Returns:
-        pathlib.Path of the folder, for `train`.
+        Path of the folder, or UPath of a URL, for `train`.
     Raises:
         UsageError: an argument that there is none of, or a value that does not do; nothing is written.
         RunError: weights, images or a store that cannot be read or written.
@@ -105,7 +104,7 @@ def features(feature_store, **given):
         config = arguments.parse("features", {"freeze": "backbone"} | given | {"feature_store": feature_store})
         _start(late=cluster.starts_late(config.strategy))
         print(modes.features(config))
-    return Path(feature_store)
+    return storage.path(feature_store)
 
 
 def evaluate(workdir, **given):

@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 
-from mpl_tf.base import console, quiet
+from mpl_tf.base import console, quiet, storage
 from mpl_tf.base.errors import Interrupted, RunError, Stopped, UsageError, reason
 from mpl_tf.devices import cluster
 from mpl_tf.run import modes, workdir
@@ -93,7 +93,7 @@ def _end(error, debug):
     """Tell an error on stderr, in one line; returns its exit status."""
     if debug:
         traceback.print_exception(error)
-    line = " ".join(str(error).split())
+    line = storage.named(" ".join(str(error).split()))
     print(f"mpl_tf: {'' if isinstance(error, Interrupted) else 'error: '}{line}", file=sys.stderr, flush=True)
     return error.status
 

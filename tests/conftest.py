@@ -51,3 +51,16 @@ def imagenet_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imagenet")
     miniature.write(folder)
     return folder
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """memory://bucket, a bucket in this process' memory; what is kept between runs is kept in the test's folder."""
+    pytest.importorskip("upath", reason="universal_pathlib is not installed; mpl-tf[s3] or [gcs] brings it")
+    import fsspec
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    system = fsspec.filesystem("memory")
+    yield "memory://bucket"
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]

@@ -99,7 +99,7 @@ REFUSED = {
     "mode: there is no such argument": {"mode": "evaluate"},
     "seed: expected a whole number, got 'three'": {"seed": "three"},
     "method: expected one of ": {"method": "mlp"},
-    "workdir: expected a folder on a disk": {"workdir": "gs://bucket"},
+    "workdir: nope://bucket: expected a path, gs://": {"workdir": "nope://bucket"},
     "labeled_batch: expected at most the 50 labeled examples, got 51": {"labeled_batch": 51},
     "num_labels: mpl needs unlabeled examples, digits_50 has none left; give fewer labels, unlabeled_source='labeled' "
     "or method='supervised'": {"num_labels": 0, "method": "mpl"},

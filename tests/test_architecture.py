@@ -156,3 +156,54 @@ def test_only_filtering_imports_beam_and_pyarrow():
     for path in PACKAGE:
         for name in ("apache_beam", "pyarrow", "filtering"):
             assert f"import {name}" not in path.read_text() or room(path) == "filtering", path
+
+
+# Where the package speaks to the disk itself, and why no path that a user gave comes there: all these go through
+# mpl_tf/base/storage, which has URLs too.
+ON_DISK = {
+    "base/files.py": "the disk's half of `write`",
+    "base/gpu.py": "of the machine",
+    "base/lock.py": "the disk's half of a lock",
+    "base/memory.py": "of the machine",
+    "base/versions.py": "of the program",
+    "data/contents.py": "of the disk's half",
+    "data/nearby.py": "what a disk has beside a folder that was meant",
+    "data/streamed.py": "of the disk's half",
+    "data/tfds.py": "names below a folder, and other versions on the disk",
+    "data/tfrecord.py": "of the disk's half",
+    "filtering/inputs.py": "a shard on the disk, and a temporary file",
+    "models/saved.py": "a copy on the disk",
+    "run/block_store.py": "a copy on the disk",
+    "run/checkpoints.py": "a copy on the disk",
+    "run/longer.py": "a copy on the disk",
+    "run/metrics_csv.py": "a copy on the disk",
+    "run/predictions.py": "a temporary file",
+    "run/report/charts.py": "a copy on the disk",
+    "run/report/report.py": "of the program",
+    "run/report/tables.py": "of the machine",
+    "settings/flags.py": "of the program",
+}
+DISK = {
+    f"os.{name}" for name in ("listdir", "makedirs", "mkdir", "remove", "rename", "scandir", "stat", "unlink", "walk")
+}
+DISK |= {f"os.path.{name}" for name in ("exists", "getsize", "isdir", "isfile", "realpath")}
+DISK |= {"open", "Path", "pathlib.Path", "io.open", "os.replace", "glob.glob", "shutil.rmtree"}
+
+
+def test_paths_that_users_give_go_through_the_storage_layer():
+    for path in PACKAGE:
+        name = str(path.relative_to(ROOT / "mpl_tf"))
+        if name.startswith("base/storage/"):
+            continue
+        tree = ast.parse(path.read_text())
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} & DISK
+        assert not calls or name in ON_DISK, (
+            f"{name} calls {', '.join(sorted(calls))}; take it from mpl_tf.base.storage"
+        )
+        assert calls or name not in ON_DISK, f"{name} speaks to no disk any more: its line in ON_DISK is old"
+        # Whether a path is a URL is for the layer to say.
+        texts = [
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        library = name == "models/foreign.py"  # KerasCV's own names of presets.
+        assert library or "://" not in texts, f"{name} asks for ://; storage.is_url knows"

@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 
-from mpl_tf.base import console, files
+from mpl_tf.base import console, files, storage
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.settings import fields, flags, help_text
 from mpl_tf.settings.config import Config
@@ -39,6 +39,7 @@ class Command:
         about: what it does and how it is called, the head of --help.
         classes: of its flags, frozen dataclasses of settings.fields.flag.
         others: whose arguments it takes beside its own.
+        buckets: whether its --output may be a URL; else that is refused, as a folder on a disk is what it makes.
         stopped: what the same command does after Ctrl-C, for the user.
     """
 
@@ -47,6 +48,7 @@ class Command:
     classes: tuple
     others: Others = Others.NONE
     stopped: str = ""
+    buckets: bool = False
 
     def run(self, argv, work):
         """Read the flags and work.
@@ -67,6 +69,9 @@ class Command:
         try:
             given, others = self._read(argv)
             debug = given.get("debug", False)
+            for name in ("output", "runs", "work"):
+                if storage.is_url(given.get(name, "")) and not self.buckets:
+                    raise UsageError(f"--{name}: expected a folder on a disk, got {given[name]}; copy it there later")
             settings = [fields.make(cls, given) for cls in self.classes]
             return work(*settings, *([] if self.others is Others.NONE else [others])) or 0
         except (UsageError, RunError) as error:
@@ -100,7 +105,7 @@ class Command:
     def _end(self, error, told, status, debug):
         if debug:
             traceback.print_exception(error)
-        print(f"{self.name}: error: {' '.join(told.split())}", file=sys.stderr)
+        print(f"{self.name}: error: {storage.named(' '.join(told.split()))}", file=sys.stderr)
         return status
 
 

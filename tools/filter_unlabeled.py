@@ -37,6 +37,7 @@ COMMAND = _command.Command(
     __doc__,
     (Places, Scoring, Selection),
     others=_command.Others.BEAM,
+    buckets=True,
     stopped="the same command goes on from the chunks that are done",
 )
 

@@ -2,6 +2,8 @@
 
 import sys
 
+from mpl_tf.base.storage.paths import named
+
 
 def take_any_name():
     """Let stdout and stderr take the name of any file: what they cannot show comes out escaped.
@@ -16,4 +18,4 @@ def take_any_name():
 
 def tell(line):
     """Say on stderr, at once, what went other than it should and was mended or left aside."""
-    print(f"mpl_tf: {line}", file=sys.stderr, flush=True)
+    print(named(f"mpl_tf: {line}"), file=sys.stderr, flush=True)

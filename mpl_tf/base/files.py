@@ -7,9 +7,11 @@ import os
 import secrets
 import shutil
 import socket
+import tempfile
 import zlib
 from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError
 
 CHECKSUM = "crc32"  # Name of a JSON file's own checksum.
@@ -36,12 +38,15 @@ def write(path, save):
     the old file or the whole new one.
 
     Args:
-        path: where to; its folder is made.
+        path: where to; its folder is made. To a bucket it is written to the disk first.
         save: function of a path; it writes the file there.
     Raises:
         RunError: the file cannot be written; what was at `path` before is still there.
     """
-    path = Path(path)
+    path = storage.path(path)
+    if storage.is_url(path):
+        _write_object(path, save)
+        return
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +58,16 @@ def write(path, save):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _write_object(path, save):
+    """`write` to a URL."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            save(Path(folder, path.name))
+            storage.put(Path(folder, path.name), path)
+        except OSError as error:
+            raise RunError(f"{path}: expected to write it, got: {error.strerror or error}") from error
 
 
 def write_folder(path, save):
@@ -109,7 +124,7 @@ def read_json(path, intact=True):
     Raises:
         ValueError: it is no JSON object, or was changed since; OSError: it cannot be read.
     """
-    values = json.loads(Path(path).read_text("utf-8", "surrogateescape"))
+    values = json.loads(storage.read_bytes(path).decode("utf-8", "surrogateescape"))
     if not isinstance(values, dict):
         raise ValueError(f"expected a JSON object, found {type(values).__name__}")
     found = values.pop(CHECKSUM, None)
@@ -137,7 +152,7 @@ def sweep(folder):
     Args:
         folder: Path; it may be absent.
     """
-    for left in Path(folder).glob(f"{PARTIAL}*"):
+    for left in () if storage.is_url(folder) else Path(folder).glob(f"{PARTIAL}*"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
         else:

@@ -11,8 +11,9 @@ import socket
 import time
 from pathlib import Path
 
-from mpl_tf.base import console, files
+from mpl_tf.base import console, files, storage
 from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.base.storage import claim
 
 try:
     import fcntl
@@ -34,6 +35,10 @@ def held(folder, flag, name=NAME):
         UsageError: another process holds it: named by host, number and start.
         RunError: the folder cannot be made or written.
     """
+    if storage.is_url(folder):
+        with claim.held(folder, flag, name):
+            yield
+        return
     path = Path(folder) / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +63,9 @@ def refuse_held(folder, flag, name=NAME):
     Raises:
         UsageError: another process holds it: named by host, number and start.
     """
+    if storage.is_url(folder):
+        claim.refuse_held(folder, flag, name)
+        return
     path = Path(folder) / name
     with contextlib.suppress(FileNotFoundError, PermissionError), open(path, encoding="utf-8") as file:
         try:

@@ -12,7 +12,8 @@ import os
 
 import numpy as np
 
-from mpl_tf.data import tfrecord
+from mpl_tf.base import storage
+from mpl_tf.data import ahead, tfrecord
 
 SAMPLED = 1000  # Files whose bytes are looked at.
 END = 2**17  # Bytes at each end of a larger file.
@@ -28,19 +29,27 @@ def digest(images):
         str, hexadecimal.
     """
     hashed = hashlib.sha256(sizes(images).tobytes())
-    for number in np.unique(np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).round().astype(np.int64)):
-        hashed.update(_ends(images.source(int(number))))
+    numbers = np.unique(np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).round().astype(np.int64))
+    for ends in ahead.each(_ends, [images.source(int(number)) for number in numbers]):
+        hashed.update(ends)
     return hashed.hexdigest()
 
 
 def sizes(images):
     """Sizes of the files of OwnImages, of shards those of the records, bytes: int64 [N]; GONE where there is none."""
-    return np.fromiter((_size(*images.place(number)) for number in range(len(images))), np.int64, len(images))
+    listed = {}  # Of folders in buckets, whose lists have the sizes: dict of name to size.
+    places = (images.place(number) for number in range(len(images)))
+    return np.fromiter((_size(*place, listed) for place in places), np.int64, len(images))
 
 
-def _size(pool, place):
+def _size(pool, place, listed):
     if isinstance(pool, tfrecord.Records):
         return pool[place].length
+    folder = pool.folder(place)
+    if storage.is_url(folder):
+        if folder not in listed:
+            listed[folder] = storage.sizes(folder)
+        return listed[folder].get(pool.text(place).rpartition("/")[2], GONE)
     try:
         return os.stat(pool.text(place)).st_size
     except OSError:
@@ -51,13 +60,11 @@ def _ends(source):
     """The bytes at both ends of a Path or a Record; what cannot be read is told when it is met."""
     is_record = isinstance(source, tfrecord.Record)
     try:
-        with open(source.path if is_record else source, "rb") as file:
-            start, length = (source.offset, source.length) if is_record else (0, os.fstat(file.fileno()).st_size)
-            file.seek(start)
-            if length <= 2 * END:
-                return file.read(length)
-            first = file.read(END)
-            file.seek(start + length - END)
-            return first + file.read(END)
+        path = source.path if is_record else source
+        start, length = (source.offset, source.length) if is_record else (0, storage.size(path))
+        if length <= 2 * END:
+            return storage.read_bytes(path, start, start + length)
+        ends = ((start, start + END), (start + length - END, start + length))
+        return b"".join(storage.read_bytes(path, *end) for end in ends)
     except OSError:
         return b""

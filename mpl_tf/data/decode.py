@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import reason
-from mpl_tf.data import sixteen_bit, tfrecord
+from mpl_tf.data import ahead, sixteen_bit, tfrecord
 from mpl_tf.data.file_kinds import FORMATS
 from mpl_tf.data.unreadable import Unreadable
 from mpl_tf.settings.forms import BACKGROUND
@@ -101,7 +102,7 @@ def decode_all(sources, size, background=WHITE, resize="crop"):
         except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
             faults[index] = fault(error)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(ahead.workers(sources)) as pool:
         for _ in pool.map(read, range(len(sources))):
             pass
     return images, collections.Counter(filter(None, conversions)), faults
@@ -135,10 +136,17 @@ def decode(path, size, background=WHITE, resize="crop"):
 
 
 def _read(source, size, background, resize):
-    with open_image(source.open() if isinstance(source, tfrecord.Record) else source) as image:
+    with open_image(_file(source)) as image:
         image.draft("RGB", (size, size))  # Lets the JPEG decoder shrink while it reads.
         rgb, conversion = upright(image, background)
         return fit(rgb, size, resize, background), conversion
+
+
+def _file(source):
+    """What open_image takes of a path, a URL's path, a tfrecord.Record or a binary file."""
+    if isinstance(source, tfrecord.Record):
+        return source.open()
+    return source if hasattr(source, "read") else storage.readable(source)
 
 
 def open_image(file):

@@ -17,6 +17,7 @@ class FromFiles:
     and note in the list `failures`, in a line, why an image could not be had.
     """
 
+    ahead = None  # ahead.Ahead of the examples by their numbers, where their files are in a bucket.
     advice = "mend this file, then run the same command again"
 
     @property
@@ -63,6 +64,8 @@ class FromFiles:
             return Examples(images, labels if self.labeled else None, targets, numbers)
 
         examples = draws.flat_map(lambda *draw: tf.data.Dataset.from_tensor_slices(draw))
+        if self.ahead:
+            examples = self.ahead.over(examples, lambda index, _: index if order is None else order[index])
         examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return examples.batch(size, drop_remainder=True).map(whole)
 
@@ -75,6 +78,8 @@ class FromFiles:
             RunError: a file that cannot be read or decoded.
         """
         numbers = tf.data.Dataset.range(start, len(self))
+        if self.ahead:
+            numbers = self.ahead.over(numbers)
         examples = numbers.map(self.plain_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         try:
             batches = examples.batch(size).prefetch(1).with_options(PIPELINE_OPTIONS)

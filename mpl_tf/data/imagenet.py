@@ -15,13 +15,14 @@ Where imagenet2012_real is there, ImageNet-ReaL is scored too (Beyer et al. 2020
 """
 
 import dataclasses
-from pathlib import Path
+import fnmatch
 
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, UsageError, reason
-from mpl_tf.data import decode, listing, nearby, shards, streamed, tfrecord
+from mpl_tf.data import ahead, decode, listing, nearby, shards, streamed, tfrecord
 from mpl_tf.data.source import Dataset
 from mpl_tf.data.splits import hold_out
 from mpl_tf.data.tfds import TfdsData
@@ -113,7 +114,7 @@ def unlabeled_files(folder, size, background=decode.WHITE, passed=None):
         example = shards.parse(record)
         return example["image/encoded"], example["image/class/label"]
 
-    copies = np.concatenate([shards.copies(tfrecord.records(path)) for path in found.shards])
+    copies = np.concatenate(ahead.each(lambda path: shards.copies(tfrecord.records(path)), found.shards))
     return streamed.index(found.shards, parse, size, order=shards.order(copies), **options)
 
 
@@ -125,12 +126,12 @@ def _files(config, split="train"):
         )
 
     def usual(folder):
-        return any(folder.glob(f"{split}-*-of-*"))
+        return any(fnmatch.fnmatch(name, f"{split}-*-of-*") for name in storage.names(folder))
 
-    folder = Path(config.data_dir) if config.data_dir else None
+    folder = storage.path(config.data_dir) if config.data_dir else None
     if folder and usual(folder):
         return folder
-    if folder and not (folder / "imagenet2012").is_dir():
+    if folder and not (storage.is_url(folder) or (folder / "imagenet2012").is_dir()):
         nearby.refuse_misplaced("ImageNet's usual shards", folder, usual)
     return TfdsData("imagenet2012", config.data_dir)
 

@@ -3,6 +3,7 @@
 import csv
 import os
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
 
 COLUMNS = ("path", "class")
@@ -22,7 +23,7 @@ def read(path, folder):
     """
     found = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with storage.open_file(path, "r", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = csv.DictReader(file, strict=True)
             if not set(COLUMNS) <= set(rows.fieldnames or ()):
                 given = ",".join(rows.fieldnames or ()) or "nothing"
@@ -48,11 +49,18 @@ def _add(found, row, place, line, folder):
             f"--labels: {place}: expected a path and its class, got {name or 'nothing'},{label or 'nothing'}; leave "
             "unlabeled images out"
         )
-    below = os.path.relpath(name, folder) if os.path.isabs(name) else os.path.normpath(name)
+    below = _below(name, str(folder))
     key = os.fsencode(below)
     before, at = found.setdefault(key, (label, line))
     if before != label:
         raise UsageError(f"--labels: {place}: {name} is of class {label} here and of class {before} in line {at}")
+
+
+def _below(name, folder):
+    """A path as it is below the folder of the images."""
+    if storage.is_url(name):
+        return name.removeprefix(folder.rstrip("/") + "/")
+    return os.path.relpath(name, folder) if os.path.isabs(name) else os.path.normpath(name)
 
 
 def check_found(rows, seen, path, folder):
@@ -70,7 +78,7 @@ def check_found(rows, seen, path, folder):
         return
     line, key = min(absent)
     place = os.path.join(os.fsencode(folder), key)
-    why = "which is no image by its name, or hidden" if os.path.isfile(place) else "which is not there"
+    why = "which is no image by its name, or hidden" if storage.is_file(place) else "which is not there"
     more = f", and of {len(absent) - 1} more rows" if len(absent) > 1 else ""
     raise UsageError(
         f"--labels: {path}, line {line}: expected the path of an image in --labeled_dir {folder}, got "

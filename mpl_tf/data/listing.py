@@ -10,8 +10,8 @@ import collections
 import dataclasses
 import os
 import re
-from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import walking
 from mpl_tf.data.file_kinds import BARE, CLASSLESS, HIDDEN, KINDS, PassedOver, is_hidden, is_image, is_shard, suffix
@@ -56,13 +56,13 @@ def find(folder, flag, images=True, shards=False, may_lack=False):
     """
     passed, root = PassedOver(), str(folder)
     of_images, of_shards = Paths(), []
-    alone = [(*os.path.split(root), False)] if os.path.isfile(folder) else None
+    alone = [(*os.path.split(root), False)] if storage.is_file(folder) else None
     for parent, name, is_link in alone or walking.scan(root, flag, passed):
         of_shard = is_shard(name)
         if not (shards if of_shard else images):
             passed[suffix(name)] += 1
         elif of_shard:
-            of_shards.append(Path(parent, name))
+            of_shards.append(storage.join(parent, name))
         else:
             of_images.add(parent if alone else root, parent, name, is_link)
     if not (of_images or of_shards or may_lack):

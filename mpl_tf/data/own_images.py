@@ -16,8 +16,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.base import console
-from mpl_tf.data import contents, decode, shards, tfrecord
+from mpl_tf.base import console, storage
+from mpl_tf.data import ahead, contents, decode, shards, tfrecord
 from mpl_tf.data.file_kinds import KINDS
 from mpl_tf.data.from_files import FromFiles
 from mpl_tf.data.source import digest
@@ -70,6 +70,12 @@ class OwnImages(FromFiles):
     def order(self):
         """As in Source: an example of c copies c times."""
         return None if self.copies is None else shards.order(self.copies)
+
+    @functools.cached_property
+    def ahead(self):
+        """Ahead of the examples' files, where one of them is in a bucket, else None."""
+        remote = any(storage.is_url(folder) for pool in self.pools for folder in pool.folders())
+        return ahead.Ahead(lambda number: _bytes(self.source(number))) if remote else None
 
     @property
     def nbytes(self):
@@ -206,7 +212,7 @@ class OwnImages(FromFiles):
             return None
         source = self.source(number)
         try:
-            file = _record(source) if isinstance(source, tfrecord.Record) else source
+            file = io.BytesIO(self.ahead.get(int(number))) if self.ahead else _file(source)
             return decode.decode(file, self.size, self.background, self.resize)
         except Exception as error:  # Damaged files raise whatever a plugin stumbles over.
             wrong = tfrecord.WRONG if isinstance(error, tf.errors.DataLossError) else decode.fault(error)
@@ -218,6 +224,14 @@ class OwnImages(FromFiles):
             more = "; of others results.json will have the names" if len(self.bad) == TOLD else ""
             console.tell(f"{line}; left out{more}")
         return None
+
+
+def _bytes(source):
+    return source.open().read() if isinstance(source, tfrecord.Record) else storage.read_bytes(source)
+
+
+def _file(source):
+    return _record(source) if isinstance(source, tfrecord.Record) else source
 
 
 def _record(record):

@@ -1,13 +1,13 @@
 """What the user's folders hold, by part, before any image is read; refused where it is not what it seems."""
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import decode, labels_csv, listing, plausible, shards, tfrecord
+from mpl_tf.data import ahead, decode, labels_csv, listing, plausible, shards, tfrecord
 from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.paths import Paths
 from mpl_tf.settings.catalogue import METHODS
@@ -100,11 +100,11 @@ def _of_classes(folder, names, flag, passed, present):
     paths, labels, empty = Paths(), [], []
     for label, name in enumerate(names):
         if name in present:
-            found = listing.find(Path(folder) / name, flag, may_lack=True)
+            found = listing.find(storage.join(folder, name), flag, may_lack=True)
             paths.extend(found.images)
             labels.append(np.full([len(found.images)], label, np.int32))
             passed.update(found.passed)
-            empty += [] if found.images else [str(Path(folder) / name)]
+            empty += [] if found.images else [str(storage.join(folder, name))]
     if empty:
         raise listing.nothing(flag, ", ".join(empty), passed, shards=False)
     return paths, np.concatenate(labels)
@@ -139,19 +139,24 @@ def _by_csv(config, given):
 
 def _in_folders(paths, folders):
     """bool [N]: which of N Paths lie in one of some folders."""
-    roots = [os.path.join(os.path.realpath(folder), "") for folder in folders]
-    inside = {one: os.path.join(os.path.realpath(one), "").startswith(tuple(roots)) for one in paths.folders()}
+    roots = [os.path.join(storage.real(folder), "") for folder in folders]
+    inside = {one: os.path.join(storage.real(one), "").startswith(tuple(roots)) for one in paths.folders()}
     return np.array([inside[paths.folder(place)] for place in range(len(paths))], bool)
+
+
+def _shard(path):
+    """(list of Record, int32 [N] image/copies) of a shard."""
+    found = tfrecord.records(path)
+    return found, shards.copies(found)
 
 
 def _unlabeled(config):
     """(OwnImages, notes) of the images and shards in --unlabeled_dir."""
     found = listing.find(config.unlabeled_dir, "--unlabeled_dir", shards=True)
     records, copies = tfrecord.Records(), [np.ones([len(found.images)], np.int32)]
-    for path in found.shards:
-        of_shard = tfrecord.records(path)
+    for of_shard, counts in ahead.each(_shard, found.shards):
         records.add(of_shard)
-        copies.append(shards.copies(of_shard))
+        copies.append(counts)
     copies = np.concatenate(copies)
     images = _images(config, (found.images, records), copies=copies if (copies > 1).any() else None)
     return images, found.passed.told("--unlabeled_dir")

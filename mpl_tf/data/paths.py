@@ -3,9 +3,10 @@
 import array
 import collections.abc
 import os
-from pathlib import Path
 
 import numpy as np
+
+from mpl_tf.base import storage
 
 
 class Paths(collections.abc.Sequence):
@@ -60,7 +61,7 @@ class Paths(collections.abc.Sequence):
         """The Path at a place, int."""
         if not -len(self) <= place < len(self):
             raise IndexError(place)
-        return Path(self.folder(place), os.fsdecode(self._name(place)))
+        return storage.join(self.folder(place), os.fsdecode(self._name(place)))
 
     def __eq__(self, other):
         return list(self) == list(other)

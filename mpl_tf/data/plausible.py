@@ -4,11 +4,12 @@ is refused before training; what may be meant is told."""
 import collections
 import hashlib
 import os
-from pathlib import Path
 
 import numpy as np
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
+from mpl_tf.data import ahead
 
 SPLITS = {
     "train",
@@ -38,11 +39,11 @@ def check_classes(names, folder):
     splits = [name for name in names if name.lower() in SPLITS]
     if len(splits) < len(names):  # Beside classes, `train` may be a vehicle, unless it holds the classes again.
         others = set(names) - set(splits)
-        splits = [name for name in splits if others & {path.name for path in (Path(folder) / name).iterdir()}]
+        splits = [name for name in splits if others & storage.names(storage.join(folder, name))]
     if splits:
         raise UsageError(
             f"--labeled_dir: expected one folder a class in {folder}, found {', '.join(splits)}, which are splits of a "
-            f"data set; give --labeled_dir={Path(folder) / splits[0]} and the like"
+            f"data set; give --labeled_dir={storage.join(folder, splits[0])} and the like"
         )
     if len(names) == 1:
         raise UsageError(
@@ -60,7 +61,7 @@ def check_apart(folders):
     """
     seen = {}
     for flag, folder in folders.items():
-        other = seen.setdefault(os.path.realpath(folder), flag)
+        other = seen.setdefault(storage.real(folder), flag)
         if other != flag:
             unseen = "no training sees" if other == "labeled_dir" else "choose nothing"
             raise UsageError(
@@ -79,12 +80,12 @@ def check_one_class_each(paths, labels, names):
     Raises:
         UsageError: naming the file and both classes.
     """
-    parents, seen = {folder: os.path.realpath(folder) for folder in paths.folders()}, {}
+    parents, seen = {folder: storage.real(folder) for folder in paths.folders()}, {}
     if not paths.links and len(set(parents.values())) == len(parents):
         return
     for place, (path, label) in enumerate(zip(paths, labels, strict=True)):
         parent = parents[paths.folder(place)]
-        real = os.path.realpath(path) if place in paths.links else os.path.join(parent, path.name)
+        real = storage.real(path) if place in paths.links else os.path.join(parent, path.name)
         other, before = seen.setdefault(real, (label, path))
         if other != label:
             raise UsageError(
@@ -120,15 +121,17 @@ def shared(flag, paths, seen):
 def _copies(paths, others):
     """Those of some files that have the bytes of one of the others; reads only those of a size that both have."""
     by_size = collections.defaultdict(list)
-    for path in others:
-        by_size[os.path.getsize(path)].append(path)
-    suspects = [path for path in paths if os.path.getsize(path) and os.path.getsize(path) in by_size]
-    known = {_digest(other) for size in {os.path.getsize(path) for path in suspects} for other in by_size[size]}
-    return [path for path in suspects if _digest(path) in known]
+    for path, size in zip(others, ahead.each(storage.size, others), strict=True):
+        by_size[size].append(path)
+    sizes = dict(zip(paths, ahead.each(storage.size, paths), strict=True))
+    suspects = [path for path in paths if sizes[path] and sizes[path] in by_size]
+    known = set(ahead.each(_digest, [other for size in {sizes[path] for path in suspects} for other in by_size[size]]))
+    digests = ahead.each(_digest, suspects)
+    return [path for path, found in zip(suspects, digests, strict=True) if found in known]
 
 
 def _digest(path):
-    return hashlib.sha256(path.read_bytes()).digest()
+    return hashlib.sha256(storage.read_bytes(path)).digest()
 
 
 def class_counts(dataset):

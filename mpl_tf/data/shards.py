@@ -16,6 +16,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError
 
 SPEC = {
@@ -39,18 +40,24 @@ def copies(found):
     Raises:
         RunError: naming a record with another number than 1 to MOST_COPIES.
     """
-    counts = []
+    counts = [np.zeros([0], np.int32)]
     for path, group in itertools.groupby(found, lambda record: record.path):
         of_shard = list(group)
-        with open(path, "rb", buffering=0) as file:
-            has = _copies(file, of_shard[0]) is not None
-            for record in of_shard:
-                given = _copies(file, record) if has else None
-                if given is not None and not (isinstance(given, int) and 1 <= given <= MOST_COPIES):
-                    raise RunError(
-                        f"{record}: expected image/copies of 1 to {MOST_COPIES}, got {given!r}; mend the shard"
-                    )
-                counts.append(given or 1)
+        what = f"copies {of_shard[0].number} {of_shard[-1].number}"
+        counts.append(storage.remembered(path, what, lambda of_shard=of_shard: _copies_of(of_shard)))
+    return np.concatenate(counts)
+
+
+def _copies_of(of_shard):
+    """`copies` of records of one shard."""
+    counts = []
+    with storage.open_file(of_shard[0].path, "rb", buffering=0) as file:
+        has = _copies(file, of_shard[0]) is not None
+        for record in of_shard:
+            given = _copies(file, record) if has else None
+            if given is not None and not (isinstance(given, int) and 1 <= given <= MOST_COPIES):
+                raise RunError(f"{record}: expected image/copies of 1 to {MOST_COPIES}, got {given!r}; mend the shard")
+            counts.append(given or 1)
     return np.array(counts, np.int32)
 
 

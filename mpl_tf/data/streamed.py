@@ -7,18 +7,19 @@ checksum is verified whenever it is read. mpl_tf/data/crops.py cuts the crops ou
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError
-from mpl_tf.data import decode, tfrecord
+from mpl_tf.data import ahead, decode, tfrecord
 from mpl_tf.data.crops import centre_crop, random_crop
 from mpl_tf.data.from_files import FromFiles
 
@@ -73,7 +74,9 @@ class Streamed(FromFiles):
     def fingerprint(self):
         """SHA-256 of which examples these are and in what order, without reading them."""
         digest = hashlib.sha256(
-            "\n".join([str(self.size), *(Path(file).name for file in self.files)]).encode(errors="surrogateescape")
+            "\n".join([str(self.size), *(os.path.basename(str(file)) for file in self.files)]).encode(
+                errors="surrogateescape"
+            )
         )
         digest.update(np.ascontiguousarray(self.places))
         digest.update(b"" if self.order is None else np.ascontiguousarray(self.order))
@@ -91,13 +94,39 @@ class Streamed(FromFiles):
 
     def example(self, number):
         """Encoded image and label of an example, read now; raises RunError or tf.errors.OpError."""
+        if self.ahead:
+            return self.parse(tf.constant(self.ahead.get(int(number))))
         path, offset, length = self._place(number)
         return self.parse(tfrecord.verified(path, offset, length) if self.framed else tf.io.read_file(path))
 
     def _example(self, index):
+        if self.ahead:
+            data = tf.numpy_function(self._fetched, [index], tf.string, stateful=False)
+            return self.parse(tf.ensure_shape(data, []))
         place = tf.numpy_function(self._place, [index], [tf.string, tf.int64, tf.int64], stateful=False)
         path, offset, length = (tf.ensure_shape(part, []) for part in place)
         return self.parse(tfrecord.verified(path, offset, length) if self.framed else tf.io.read_file(path))
+
+    @functools.cached_property
+    def ahead(self):
+        """Ahead of the examples' bytes, where one of the files is in a bucket, else None."""
+        files = self.files.folders() if hasattr(self.files, "folders") else self.files
+        return ahead.Ahead(self._bytes) if any(map(storage.is_url, files)) else None
+
+    def _bytes(self, index):
+        """The bytes that `parse` takes of an example."""
+        file, offset, length = self.places[index].tolist()
+        place = self.files[file]
+        return tfrecord.checked(place, offset, length) if self.framed else storage.read_bytes(place)
+
+    def _fetched(self, index):
+        """The same, read ahead; RunError where they cannot be had."""
+        try:
+            data = self.ahead.get(int(index))
+        except (OSError, ValueError) as error:
+            raise self.note(f"{self.files[self.places[index][0]]}: cannot be read ({error})") from error
+        self.recent.append(index)
+        return data
 
     def _place(self, index):
         """Path (bytes), offset and length (int64) of an example; RunError where they are not in the file any more."""
@@ -147,8 +176,7 @@ def index(files, parse, size, counts=None, **options):
         RunError: naming a file that ends within a record or has another number of records.
     """
     places = []
-    for number, path in enumerate(files):
-        found = tfrecord.records(path)
+    for number, (path, found) in enumerate(zip(files, ahead.each(tfrecord.records, files), strict=True)):
         if counts is not None and len(found) != counts[number]:
             raise RunError(f"{path}: expected {counts[number]} records, found {len(found)}; copy it again")
         places.append(np.array([(number, record.offset, record.length) for record in found], np.int64).reshape(-1, 3))

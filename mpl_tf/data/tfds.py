@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.base import kept
+from mpl_tf.base import kept, storage
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.data import decode, nearby, streamed
+from mpl_tf.data import bucket_sets, decode, nearby, streamed
 from mpl_tf.data.source import Source
 
 READ_BATCH = 256  # Images decoded before they are copied to their place.
@@ -36,10 +36,12 @@ class TfdsData:
     def __init__(self, name, data_dir, wanted=True, label="label"):
         import tensorflow_datasets as tfds
 
-        self._label, self._builder = label, None
+        self._label, self._builder, self._bucket = label, None, None
         tfds.disable_progress_bar()
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its retries; the last failure is told below.
         try:
+            if storage.is_url(data_dir) and storage.is_dir(storage.path(data_dir) / name):
+                self._bucket, data_dir = data_dir, bucket_sets.described(name, data_dir)
             self._builder = tfds.builder(name, data_dir=data_dir or None)
             self.there = self._builder.data_path.exists()
             if wanted and not self.there:
@@ -54,7 +56,7 @@ class TfdsData:
 
     def _download(self, name, data_dir):
         """Download and prepare the data set, unless it lies where the user did not mean to point."""
-        place, local = self._place(), "://" not in data_dir
+        place, local = self._place(), not storage.is_url(data_dir)
         if data_dir and local:
             nearby.refuse_misplaced(name, data_dir, lambda folder: (folder / place).is_dir(), len(place.parts))
         print(f"{name} is not in {self._builder.data_path.parent}; downloading it", flush=True)
@@ -106,9 +108,13 @@ class TfdsData:
         if info.file_format.value != "tfrecord":
             raise UsageError(f"{flag}: expected {info.name} prepared as TFRecord, got {info.file_format.value}")
         return [
-            (os.fspath(part.filename), part.skip, part.examples_in_shard if part.take < 0 else part.take)
+            (self._where(os.fspath(part.filename)), part.skip, part.examples_in_shard if part.take < 0 else part.take)
             for part in parts
         ]
+
+    def _where(self, file):
+        """A shard of the folder that was brought as the bucket has it; another one as it is."""
+        return file if self._bucket is None else bucket_sets.url(file, self._bucket)
 
     def streamed(self, split, size, label="label"):
         """A split whose images stay in their files.
@@ -168,6 +174,8 @@ class TfdsData:
         if size:
             how["decoders"] = {"image": tfds.decode.SkipDecoding()}  # Images of different sizes make no batch.
         try:
+            if self._bucket is not None:
+                bucket_sets.bring([path for path, _, _ in self.shards(split, "--data_dir")], self._bucket)
             count = info.splits[split].num_examples
             height, width = (size, size) if size else info.features["image"].shape[:2]
             images = np.empty([first + count, height, width, 3], np.uint8)

@@ -10,11 +10,11 @@ import dataclasses
 import io
 import itertools
 import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError
 
 HEADER, FOOTER = 12, 4  # Bytes before and after a record's data.
@@ -54,10 +54,14 @@ class Record:
         Raises:
             ValueError: no tf.train.Example, or one without an image.
         """
-        if file is None:
+        if storage.is_url(self.path):
+            data = checked(self.path, self.offset, self.length)
+        elif file is None:
             with open(self.path, "rb", buffering=0) as own:
                 return self.example(own)
-        values = parse_bytes(os.pread(file.fileno(), self.length, self.offset))
+        else:
+            data = os.pread(file.fileno(), self.length, self.offset)
+        values = parse_bytes(data)
         if not isinstance(values.get(self.feature), bytes):
             raise ValueError(f"a record without {self.feature}")
         return values
@@ -89,6 +93,10 @@ class Records(collections.abc.Sequence):
         shard, *about = self._places[4 * place : 4 * place + 4]
         return Record(self._shards[shard], *about)
 
+    def folders(self):
+        """The shards' paths: list of str."""
+        return self._shards
+
     def relative(self, place):
         """A name of the record that does not depend on where its shard lies: bytes."""
         record = self[place]
@@ -106,8 +114,14 @@ def records(path, offset=0, first=0, stop=None, feature="image/encoded"):
     Raises:
         RunError: a length whose checksum is wrong, a file that ends within a record or is no TFRecord file.
     """
-    found, headers, size, number, start = [], bytearray(), Path(path).stat().st_size, first, offset
-    with open(path, "rb") as file:
+    places = storage.remembered(path, f"records {offset} {first} {stop}", lambda: _places(path, offset, first, stop))
+    return [Record(str(path), first + number, *place, feature) for number, place in enumerate(places.tolist())]
+
+
+def _places(path, offset, first, stop):
+    """int64 [N, 2]: offset and length of the data of the records; arguments and errors as in `records`."""
+    found, headers, size, number, start = [], bytearray(), storage.size(path), first, offset
+    with storage.open_file(path) as file:
         while start < size and number != stop:
             file.seek(start)
             header = file.read(HEADER)
@@ -115,19 +129,19 @@ def records(path, offset=0, first=0, stop=None, feature="image/encoded"):
             if len(header) < HEADER or start + HEADER + length + FOOTER > size:
                 break
             headers += header
-            found.append(Record(str(path), number, start + HEADER, length, feature))
+            found.append((start + HEADER, length))
             number += 1
             start += HEADER + length + FOOTER
     # A wrong length leads astray: the first one is to blame, wherever the walk ended.
     wrong = np.flatnonzero(~_lengths_hold(headers))
     if len(wrong):
-        raise RunError(f"{found[wrong[0]]}: the checksum of this record's length is wrong; copy the file again")
+        raise RunError(f"{path}#{first + wrong[0]}: the checksum of this record's length is wrong; copy the file again")
     if start < size and number != stop:
         raise RunError(
             f"{path}: expected an uncompressed TFRecord file, it ends within record {number}; "
             "copy it again, or remove it"
         )
-    return found
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def _lengths_hold(headers):
@@ -142,6 +156,19 @@ def _lengths_hold(headers):
     crc = ~crc
     masked = ((crc >> 15) | (crc << 17)) + np.uint32(MASK)  # Wraps around.
     return masked == np.ascontiguousarray(parts[:, 8:]).view("<u4")[:, 0]
+
+
+def checked(path, offset, length):
+    """The data of one record of a URL, bytes, fetched by one request; raises ValueError where a checksum is wrong."""
+    import google_crc32c  # Deferred: it comes with mpl-tf[gcs] and mpl-tf[s3].
+
+    data = storage.read_bytes(path, offset - HEADER, offset + length + FOOTER)
+    for start, stop in ((0, 8), (HEADER, HEADER + length)):
+        crc = google_crc32c.value(data[start:stop])
+        masked = ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF
+        if int.from_bytes(data[stop : stop + 4], "little") != masked:
+            raise ValueError(WRONG)
+    return data[HEADER : HEADER + length]
 
 
 def verified(path, offset, length):
@@ -172,6 +199,7 @@ def damaged(found):
     Each run of neighbours is read once from its begin to its end by TensorFlow's reader, at the disk's speed.
     """
     faults = {}
+    found = (record for record in found if not storage.is_url(record.path))  # Of those, each is checked as it is read.
     runs = itertools.groupby(enumerate(found), lambda numbered: (numbered[1].path, numbered[1].number - numbered[0]))
     for _, run in runs:
         faults |= dict.fromkeys(_faulty([record for _, record in run]), WRONG)

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import decode, listing
 from mpl_tf.data.unreadable import Unreadable
@@ -85,7 +86,7 @@ class ToLabel:
 
 def is_list(path):
     """Whether a path is that of a CSV file, by its ending."""
-    return path.lower().endswith(".csv") and os.path.isfile(path)
+    return path.lower().endswith(".csv") and storage.is_file(path)
 
 
 class _Listed:
@@ -109,7 +110,7 @@ class _Listed:
     def __iter__(self):
         folder = os.path.dirname(self._path)
         try:
-            with open(self._path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            with storage.open_file(self._path, "r", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 rows = csv.DictReader(file, strict=True)
                 if COLUMN not in (rows.fieldnames or ()):
                     given = ",".join(rows.fieldnames or ()) or "nothing"
@@ -120,7 +121,7 @@ class _Listed:
                     name = (row[COLUMN] or "").strip()
                     if not name:
                         raise UsageError(f"--images: {self._path}, line {rows.line_num}: expected a path, got nothing")
-                    yield os.path.join(folder, name)
+                    yield name if storage.is_url(name) else os.path.join(folder, name)
         except (OSError, csv.Error) as error:
             raise UsageError(
                 f"--images: expected a CSV file with a column {COLUMN}, cannot read {self._path} ({error})"

@@ -6,10 +6,9 @@ A million files take some seconds, and how many names there are so far is told m
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from mpl_tf.base import console
+from mpl_tf.base import console, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data.file_kinds import AGAIN, BARE, BROKEN, HIDDEN, SPECIAL, is_hidden, is_image, is_shard, suffix
 
@@ -33,8 +32,8 @@ def walk(folder, flag, passed):
 
 def scan(root, flag, passed):
     """The same as tuples of a file's folder (str), its name (str) and whether it is a link; `root` is a str."""
-    progress, real = _Progress(flag, root), os.path.realpath(root)
-    listed = {real, *map(str, Path(real).parents)}
+    progress, real = _Progress(flag, root), storage.real(root)
+    listed = {real, *storage.above(real)}
     waiting = [(root, real, _contents(root, flag, passed, progress))]  # Folders that are not gone through to their end.
     while waiting:
         parent, real, contents = waiting[-1]
@@ -45,7 +44,7 @@ def scan(root, flag, passed):
             yield parent, name, name in contents.links
         else:
             path, is_link = os.path.join(parent, name), contents.folders[name]
-            place = os.path.realpath(path) if is_link else os.path.join(real, name)
+            place = storage.real(path) if is_link else os.path.join(real, name)
             if place not in listed:
                 listed.add(place)
                 waiting.append((path, place, _contents(path, flag, passed, progress)))
@@ -64,7 +63,7 @@ class _Contents(NamedTuple):
 def _contents(folder, flag, passed, progress):
     names, folders, links = [], {}, set()
     try:
-        with os.scandir(folder) as found:
+        with storage.scandir(folder) as found:
             for entry in found:  # An entry takes several times the memory of its name.
                 progress.add()
                 if is_hidden(entry.name):
@@ -98,7 +97,7 @@ class _Progress:
 def entries(folder, flag):
     """os.DirEntry of all names in a folder, sorted; UsageError that names `flag` where it cannot be listed."""
     try:
-        with os.scandir(folder) as found:
+        with storage.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise _cannot_be_listed(folder, flag, error) from error

@@ -13,11 +13,10 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError, UsageError, reason
-from mpl_tf.data import decode, listing, tfrecord, walking
+from mpl_tf.data import ahead, decode, listing, tfrecord, walking
 from mpl_tf.data.tfds import TfdsData
 from mpl_tf.filtering import patterns
 
@@ -74,17 +73,21 @@ class Item:
 
 
 def items(chunk):
-    """The Items of a chunk, in order; images are read when they are loaded."""
-    return _records_of(chunk) if chunk.feature else _files_of(chunk)
+    """The Items of a chunk, in order; images are read when they are loaded, those in a bucket some Items ahead."""
+    return ahead.loaded(_listed(chunk))
 
 
 def pick(chunk, rows):
     """The Items of a chunk at `rows` (a set or dict of int), in order."""
-    return (item for item in items(chunk) if item.row in rows)
+    return ahead.loaded(item for item in _listed(chunk) if item.row in rows)
+
+
+def _listed(chunk):
+    return _records_of(chunk) if chunk.feature else _files_of(chunk)
 
 
 def _files_of(chunk):
-    with open(chunk.place, "rb") as lines:
+    with storage.open_file(chunk.place) as lines:
         lines.seek(chunk.offset)
         for row in range(len(chunk)):
             name, path = json.loads(lines.readline())
@@ -92,13 +95,14 @@ def _files_of(chunk):
 
 
 def _load_file(name, path):
-    return name, Path(path).read_bytes()
+    return name, storage.read_bytes(path)
 
 
 def _records_of(chunk):
     found = tfrecord.records(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
     damaged = tfrecord.damaged(found)
-    file = open(chunk.place, "rb", buffering=0)  # noqa: SIM115 - closed with the last Item, wherever that is loaded.
+    # Closed with the last Item, wherever that is loaded; of a bucket each record is a request of its own.
+    file = None if storage.is_url(chunk.place) else open(chunk.place, "rb", buffering=0)  # noqa: SIM115
     for row, record in enumerate(found):
         name = f"{chunk.name}#{chunk.shift + record.number}"
         load = functools.partial(_load_record, name, record, file, damaged.get(record))
@@ -137,7 +141,7 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
         RunError: a data set, a shard or the plan that cannot be read.
     """
     record = folder / "chunks.jsonl"
-    if not record.exists():
+    if not storage.exists(record):
         chunks, passed = [], listing.PassedOver()
 
         def write(temporary):
@@ -159,13 +163,13 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print):
             f"{record}: expected the plan of a run, cannot read it ({reason(error)}); score again into another --output"
         ) from error
     # The list of files lies beside the plan, wherever both were moved since.
-    listed = str(folder.absolute() / "images.jsonl")
+    listed = storage.absolute(folder / "images.jsonl")
     return [chunk if chunk.feature else dataclasses.replace(chunk, place=listed) for chunk in planned]
 
 
 def _planned(record):
     """The Chunks of a plan; raises OSError, ValueError or TypeError where it, or its list of files, is damaged."""
-    lines = record.read_text().splitlines(keepends=True)
+    lines = storage.read_bytes(record).decode().splitlines(keepends=True)
     # The last line has the checksums; plans of earlier versions have none.
     last = json.loads(lines[-1]) if lines else None
     if isinstance(last, dict) and last.keys() == {"chunks_crc32", "images_crc32"}:
@@ -178,7 +182,7 @@ def _planned(record):
 def _checksums(text, folder):
     """CRC-32 of the lines of the chunks and of the list of files."""
     crc = 0
-    with open(folder / "images.jsonl", "rb") as lines:
+    with storage.open_file(folder / "images.jsonl") as lines:
         while part := lines.read(2**20):
             crc = zlib.crc32(part, crc)
     return {"chunks_crc32": zlib.crc32(text.encode()), "images_crc32": crc}
@@ -195,13 +199,13 @@ def _chunks_of(spec, flag, data_dir, size, lines, path, passed):
             records = tfrecord.records(name)
             yield from _shard_chunks(records, size, "image/encoded", printable(name), 0)
             continue
-        lines.write(json.dumps([name, os.path.abspath(name)]).encode() + b"\n")
+        lines.write(json.dumps([name, storage.absolute(name)]).encode() + b"\n")
         count += 1
         if count - start == size:
-            yield Chunk(0, str(path.absolute()), start, count, offset)
+            yield Chunk(0, storage.absolute(path), start, count, offset)
             start, offset = count, lines.tell()
     if count > start:
-        yield Chunk(0, str(path.absolute()), start, count, offset)
+        yield Chunk(0, storage.absolute(path), start, count, offset)
     if not found:
         raise listing.nothing(flag, spec, passed)
 
@@ -210,7 +214,7 @@ def _shard_chunks(records, size, feature, name, shift):
     for start in range(0, len(records), size):
         first, last = records[start], records[min(start + size, len(records)) - 1]
         offset = first.offset - tfrecord.HEADER
-        yield Chunk(0, os.path.abspath(first.path), first.number, last.number + 1, offset, feature, name, shift)
+        yield Chunk(0, storage.absolute(first.path), first.number, last.number + 1, offset, feature, name, shift)
 
 
 def _tfds_chunks(spec, flag, data_dir, size):
@@ -226,14 +230,14 @@ def _tfds_chunks(spec, flag, data_dir, size):
 
 def _paths(spec, flag, passed):
     """Paths of image files and shards that a spec other than tfds: names; `passed` counts the others."""
-    if os.path.isdir(spec):
+    if storage.is_dir(spec):
         yield from walking.walk(spec, flag, passed)
-    elif os.path.isfile(spec):
+    elif storage.is_file(spec):
         if not spec.endswith(".txt"):
             yield spec
             return
         # A name that is not UTF-8 keeps its bytes.
-        with open(spec, encoding="utf-8", errors="surrogateescape") as lines:
+        with storage.open_file(spec, "r", encoding="utf-8", errors="surrogateescape") as lines:
             parent = os.path.dirname(spec)
             yield from (os.path.join(parent, line.rstrip("\r\n")) for line in lines if line.strip())
     elif glob.has_magic(spec):

@@ -3,8 +3,8 @@
 import fnmatch
 import glob
 import os
-from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.data import file_kinds, walking
 
 
@@ -25,12 +25,12 @@ def expand(pattern, flag, passed):
     root = os.sep.join(parts[:fixed]) or os.sep * pattern.startswith(os.sep)
     parts = [part for part in parts[fixed:] if part]
     parts += ["*"] if parts[-1] == "**" else []
-    above = {str(parent) for parent in Path(root or os.curdir).resolve().parents}
+    above = {*storage.above(storage.real(root or os.curdir))}
     found, seen, waiting = [], set(), [(root, 0)]  # A folder, and the part that names in it are to match.
     while waiting:
         folder, at = waiting.pop()
-        place = os.path.realpath(folder or os.curdir), at
-        if place in seen or not os.path.isdir(folder or os.curdir):
+        place = storage.real(folder or os.curdir), at
+        if place in seen or not storage.is_dir(folder or os.curdir):
             continue
         seen.add(place)
         part, last = parts[at], at == len(parts) - 1
@@ -42,7 +42,7 @@ def expand(pattern, flag, passed):
             continue
         for entry in reversed(matching):
             path = os.path.join(folder, entry.name)
-            back = part == "**" and entry.is_symlink() and os.path.realpath(path) in above
+            back = part == "**" and entry.is_symlink() and storage.real(path) in above
             waiting += [(path, deeper)] if walking.is_folder(entry) and not back else []
         waiting += [(folder, at + 1)] if part == "**" else []
     return sorted(found)

@@ -8,13 +8,12 @@ reads its images itself. Workers and the launching program see the same files (a
 import functools
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import shards
 from mpl_tf.filtering import images, inputs, overlap, runner, score, select, tables
@@ -25,22 +24,22 @@ _lock = threading.Lock()
 
 def scores_path(folder, chunk):
     """Where the scores of a chunk are."""
-    return Path(folder) / f"scores-{chunk.number:05d}.parquet"
+    return storage.path(folder) / f"scores-{chunk.number:05d}.parquet"
 
 
 def evaluation_path(folder, chunk):
     """Where the fingerprints of a chunk of evaluation images are."""
-    return Path(folder) / f"fingerprints-{chunk.number:05d}.parquet"
+    return storage.path(folder) / f"fingerprints-{chunk.number:05d}.parquet"
 
 
 def overlaps_path(folder, chunk):
     """Where the overlaps of a chunk with the evaluation images are."""
-    return Path(folder) / f"overlaps-{chunk.number:05d}.parquet"
+    return storage.path(folder) / f"overlaps-{chunk.number:05d}.parquet"
 
 
 def shard_path(folder, number, count):
     """Where a shard of kept images is."""
-    return Path(folder) / f"kept-{number:05d}-of-{count:05d}.tfrecord"
+    return storage.path(folder) / f"kept-{number:05d}-of-{count:05d}.tfrecord"
 
 
 @functools.lru_cache(maxsize=1)
@@ -69,7 +68,7 @@ class Score(runner.Told):
     def work(self, chunk):
         """Chunk -> the same chunk."""
         path = scores_path(self.folder, chunk)
-        if not path.exists():
+        if not storage.exists(path):
             own = self.scoring
             table = score.score(chunk, scorer(own), own.top_classes, own.fingerprints)
             tables.write(path, table)
@@ -86,7 +85,7 @@ class Fingerprint(runner.Told):
     def work(self, chunk):
         """Chunk -> the same chunk."""
         path = evaluation_path(self.folder, chunk)
-        if not path.exists():
+        if not storage.exists(path):
             tables.write(path, score.fingerprint(chunk))
         yield chunk
 
@@ -121,7 +120,7 @@ def overlapping(folder, evaluation, distance, chunk, table):
     barred = np.zeros([len(table)], bool)
     if evaluation:
         path = overlaps_path(folder, chunk)
-        if not path.exists():
+        if not storage.exists(path):
             # Threads of a worker share one index of the evaluation images.
             with _lock:
                 known = _evaluation(folder, evaluation, distance)
@@ -171,7 +170,7 @@ class Write(runner.Told):
         """(number, [(Chunk, {row: (id, class, probability, copies)})]) -> number."""
         number, parts = element
         path = shard_path(self.folder, number, self.count)
-        if not path.exists():
+        if not storage.exists(path):
             files.write(path, lambda temporary: self._write(temporary, parts))
         yield number
 

@@ -6,13 +6,11 @@ that was cut off goes on, and summary.json, written last, says that it is done.
 
 import contextlib
 import json
-import shutil
 import time
-from pathlib import Path
 
 import pyarrow.compute as pc
 
-from mpl_tf.base import files, lock, versions
+from mpl_tf.base import files, lock, storage, versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.filtering import choice, inputs, outputs, pipeline, progress, report, runner, settings, tables
 from mpl_tf.filtering.job import Job
@@ -36,12 +34,13 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     """
     # All that can be refused is refused before a folder is made.
     runner.check_arguments(beam_arguments)
+    _check_places(scoring, selection, output, scores)
     settings.check(scoring, selection)
     scoring = scoring and settings.resolved(scoring)
-    output = Path(output)
+    output = storage.path(output)
     record = _scored(scores, selection) if scores else _described(scoring, output)
     limits = settings.limits(selection.per_class, record["classes"], record["class_names"])
-    place = Path(scores) if scores else output / "scores"
+    place = storage.path(scores) if scores else output / "scores"
     job = Job(scoring, selection, record, limits, output, place, tuple(beam_arguments), echo)
     # One process writes in a folder. Scores that are only read may be shared, but not with the one that writes them.
     settings.check_folder(output, "output")
@@ -51,19 +50,30 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
         return _claimed(job)
 
 
+def _check_places(scoring, selection, output, scores):
+    """Refuse URLs of buckets that cannot be reached, by their flags."""
+    given = [("output", output), ("scores", scores or ""), *(("exclude", spec) for spec in selection.exclude)]
+    if scoring:
+        given += [("model", scoring.model), *(("images", spec) for spec in scoring.images)]
+    for flag, place in given:
+        storage.check(place, flag)
+
+
 def _claimed(job):
     """`run`, nobody else working in the folder."""
     new = settings.claim(job.output, job.identity, "output")
-    if (job.output / "summary.json").exists() and not _lost(job):
-        summary = json.loads((job.output / "summary.json").read_text())
+    if storage.exists(job.output / "summary.json") and not _lost(job):
+        summary = json.loads(storage.read_bytes(job.output / "summary.json"))
         job.echo(f"{job.output} holds the finished run: {headline(summary)}")
         return summary
     try:
         with lock.held(job.scores, "output") if job.scoring else contextlib.nullcontext():
             return _steps(job)
     except UsageError:
-        if new and not any(job.output.glob("scores/scores-*")):  # So that the mended command finds an empty folder.
-            shutil.rmtree(job.output, ignore_errors=True)
+        if new and not any(
+            name.startswith("scores-") for name in storage.names(job.output / "scores")
+        ):  # So that the mended command finds an empty folder.
+            storage.remove_tree(job.output)
         raise
 
 
@@ -71,9 +81,11 @@ def _lost(job):
     """Whether scores that the finished run had made are gone since; those of another run are its own."""
     if not job.scoring:
         return False
-    if not (job.scores / "chunks.jsonl").exists():  # Somebody cleared the whole folder: the results stand without it.
+    if not storage.exists(
+        job.scores / "chunks.jsonl"
+    ):  # Somebody cleared the whole folder: the results stand without it.
         return False
-    return not all(pipeline.scores_path(job.scores, chunk).exists() for chunk in _plan(job))
+    return len(_scored_chunks(job, chunks := _plan(job))) < len(chunks)
 
 
 def _steps(job):
@@ -81,7 +93,7 @@ def _steps(job):
     started = time.perf_counter()
     # Plan: which images there are, and what an earlier start has done.
     chunks = _plan(job)
-    done = sum(len(chunk) for chunk in chunks if pipeline.scores_path(job.scores, chunk).exists())
+    done = sum(map(len, _scored_chunks(job, chunks)))
     total = sum(map(len, chunks))
     _refuse_nothing(job, total, done)
     job.echo(f"{total} images in {len(chunks)} chunks, {done} scored before; files in {job.output}")
@@ -104,9 +116,15 @@ def _steps(job):
         **versions.versions(),
     }
     files.write_text(job.output / "summary.json", json.dumps(summary, indent=2) + "\n")
-    shutil.rmtree(job.work, ignore_errors=True)
+    storage.remove_tree(job.work)
     job.echo(f"{headline(summary)}; everything is in {job.output}")
     return summary
+
+
+def _scored_chunks(job, chunks):
+    """Those of some chunks whose scores are there."""
+    there = storage.names(job.scores)
+    return [chunk for chunk in chunks if pipeline.scores_path(job.scores, chunk).name in there]
 
 
 def _plan(job):
@@ -127,7 +145,9 @@ def headline(summary):
 def _described(scoring, output):
     """settings.of_model; the model is opened only where the folder does not have its record yet."""
     path = output / "scores" / "settings.json"
-    classes = settings.read(path, "output")["classes"] if path.is_file() and Path(scoring.model).is_file() else None
+    classes = (
+        settings.read(path, "output")["classes"] if storage.is_file(path) and storage.is_file(scoring.model) else None
+    )
     record = settings.of_model(scoring, classes or pipeline.scorer(scoring).classes)
     if scoring.top_classes > record["classes"]:
         raise UsageError(f"--top_classes: expected at most the model's {record['classes']}, got {scoring.top_classes}")
@@ -136,7 +156,7 @@ def _described(scoring, output):
 
 def _scored(scores, selection):
     """The record of an earlier run's scores, which must hold what this selection needs."""
-    record = settings.read(Path(scores) / "settings.json", "scores")
+    record = settings.read(storage.path(scores) / "settings.json", "scores")
     before = record["scoring"]
     if selection.top_classes > before["top_classes"]:
         raise UsageError(
@@ -145,7 +165,7 @@ def _scored(scores, selection):
         )
     if selection.hashed and not before["fingerprints"]:
         raise UsageError(f"--scores: {scores} holds no fingerprints, which --exclude and --dedup need; score again")
-    if not (Path(scores) / "chunks.jsonl").is_file():
+    if not storage.is_file(storage.path(scores) / "chunks.jsonl"):
         raise UsageError(f"--scores: expected the scores of a run, found no chunks.jsonl in {scores}")
     return record
 

@@ -4,11 +4,10 @@ import dataclasses
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 
-from mpl_tf.base import files, lock
+from mpl_tf.base import files, lock, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
@@ -96,7 +95,7 @@ def resolved(scoring):
     Raises:
         UsageError: another one is asked for than the network was trained with.
     """
-    path = Path(scoring.model).parent / "config.json"
+    path = storage.path(scoring.model).parent / "config.json"
     try:
         trained = files.read_json(path)["flags"]["resize"]
     except (OSError, ValueError, KeyError, TypeError):  # A model of elsewhere, or of before there was a choice.
@@ -122,7 +121,7 @@ def limits(per_class, classes, class_names=None):
         UsageError: no number, none above 0, a class that the model does not have.
     """
     # A number: the same for every class.
-    if not Path(per_class).is_file():
+    if not storage.is_file(per_class):
         if not re.fullmatch("[+-]?[0-9]+", per_class):
             raise UsageError(f"--per_class: expected a number or a file of class,number, got {per_class or 'nothing'}")
         if int(per_class) < 1:
@@ -134,7 +133,7 @@ def limits(per_class, classes, class_names=None):
     numbers = {name: number for number, name in enumerate(class_names or ())}
     numbers |= {str(number): number for number in range(classes)}
     result = np.zeros([classes], np.int64)
-    for line, text in enumerate(Path(per_class).read_text("utf-8", "surrogateescape").splitlines(), 1):
+    for line, text in enumerate(storage.read_bytes(per_class).decode("utf-8", "surrogateescape").splitlines(), 1):
         if not text.strip():
             continue
         name, _, count = (part.strip() for part in text.rpartition(","))
@@ -160,14 +159,14 @@ def of_model(scoring, classes):
     """
     from mpl_tf.models import saved  # Deferred: it brings Keras.
 
-    path = Path(scoring.model)
+    path = storage.path(scoring.model)
     found, results = saved.class_names(path), path.parent / "results.json"
     names = None if found is None else list(found)
-    if names is None and results.is_file():
+    if names is None and storage.is_file(results):
         names = read(results, "model").get("class_names")
     if names is not None and len(names) != classes:
         raise UsageError(f"--model: {path} gives {classes} classes, {results} beside it names {len(names)}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(storage.read_bytes(path)).hexdigest()
     plain = json.loads(json.dumps(dataclasses.asdict(scoring)))
     return {"scoring": plain, "model_sha256": digest, "classes": classes, "class_names": names}
 
@@ -186,7 +185,7 @@ def claim(folder, record, flag):
     """
     # The same settings: the run goes on. Others: no folder holds a mixture of two runs.
     path = folder / "settings.json"
-    if path.is_file():
+    if storage.is_file(path):
         before = read(path, flag)
         differing = sorted(_differences(before, record))
         if differing:
@@ -196,7 +195,7 @@ def claim(folder, record, flag):
             )
         return False
     own = (files.PARTIAL, lock.NAME)
-    if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.startswith(own)):
+    if any(not name.startswith(own) for name in storage.names(folder)):
         raise UsageError(f"--{flag}: expected an empty or new folder, {folder} holds files of something else")
     files.write_text(path, json.dumps(record, indent=2) + "\n")
     return True
@@ -204,7 +203,7 @@ def claim(folder, record, flag):
 
 def check_folder(folder, flag):
     """Raise UsageError where what is to be a folder is a file."""
-    if folder.exists() and not folder.is_dir():
+    if storage.is_file(folder):
         raise UsageError(f"--{flag}: expected a folder, {folder} is a file")
 
 

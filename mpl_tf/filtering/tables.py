@@ -11,7 +11,7 @@ problems.parquet, a row an odd image: id, source, problem, detail, usable (false
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError, reason
 
 HOW = {"compression": "zstd", "write_page_checksum": True}  # `read` looks at the checksums.
@@ -84,7 +84,7 @@ def read(path, schema):
         RunError: it cannot be read, or is damaged.
     """
     try:
-        with open(path, "rb") as file:
+        with storage.open_whole(path) as file:
             found = pq.ParquetFile(file, page_checksum_verification=True).read()
         absent = next((field.name for field in schema if field not in list(found.schema)), None)
         if absent:

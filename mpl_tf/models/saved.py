@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError, reason
 
 METADATA, NAMES = "metadata.json", "class_names"
@@ -29,11 +29,11 @@ def load(path, flag="workdir", missing="expected a finished run with {path}, fou
     Raises:
         UsageError: there is none, or it cannot be read or is damaged.
     """
-    if not Path(path).is_file():
+    if not storage.is_file(path):
         raise UsageError(f"--{flag}: " + missing.format(path=path))
     check(path, flag)
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(storage.fetched(path), compile=False)
     except Exception as error:  # Keras passes on whatever the file's parts lead it to.
         raise _unreadable(path, flag, f"{type(error).__name__}: {reason(error)}") from error
 
@@ -101,10 +101,11 @@ def damaged(path):
 
     Of other files, whether their bytes can be read.
     """
-    if not Path(path).exists():
+    if not storage.exists(path):
         return "it is gone"
     try:
-        if Path(path).suffix != ".keras":
+        path = storage.fetched(path)
+        if path.suffix != ".keras":
             with open(path, "rb") as file:
                 while file.read(1 << 20):
                     pass

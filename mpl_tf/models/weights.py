@@ -9,13 +9,13 @@ library makes it, without classifier; a .h5 file is one of keras.applications' o
 
 import re
 import warnings
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
 from mpl_tf import models
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError, reason
 from mpl_tf.models import foreign, saved
 from mpl_tf.settings import catalogue
@@ -35,9 +35,10 @@ def load(network, name, path):
     Raises:
         UsageError: a file that cannot be read or does not fit; it names the first weight that does not.
     """
-    if Path(path).suffix == ".npz":
+    path = storage.fetched(path)
+    if path.suffix == ".npz":
         _from_torch(network, name, path)
-    elif Path(path).suffix == ".h5":
+    elif path.suffix == ".h5":
         _from_h5(network, name, path)
     else:
         saved.start_from(network, path, "weights")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpl_tf.base import console, files, lock
+from mpl_tf.base import console, files, lock, storage
 from mpl_tf.base.errors import RunError, UsageError
 
 
@@ -51,6 +51,8 @@ class BlockStore:
             UsageError: the store belongs to something else, is no store, or another process is computing it.
             RunError: it cannot be written.
         """
+        if storage.is_url(self.path):
+            return self._by_copy()
         if self.path.is_dir():
             raise UsageError(f"--{self.flag}: expected a file, {self.path} is a folder; remove it")
         # A whole store is only read, so that any number of runs may share it.
@@ -60,6 +62,15 @@ class BlockStore:
                 self._complete()
             array = self._opened(self.path)
         return array
+
+    def _by_copy(self):
+        """The same of a store in a bucket, by a copy on the disk; who computes it holds a lock in the bucket too."""
+        with storage.shared(self.path, self.record) as copy:
+            store = dataclasses.replace(self, path=copy)
+            if not copy.exists():
+                with lock.held(self.path.parent, self.flag, f".{self.path.stem}.lock"):
+                    return store.open_or_compute()
+            return store.open_or_compute()
 
     def rows(self, block):
         """Where a block lies in the array: slice."""

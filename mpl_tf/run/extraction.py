@@ -10,12 +10,11 @@ import dataclasses
 import hashlib
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.base import kept
+from mpl_tf.base import kept, storage
 from mpl_tf.data import pipeline
 from mpl_tf.data.pool import Pool
 from mpl_tf.data.source import PIPELINE_OPTIONS
@@ -59,7 +58,7 @@ class Extraction:
         """The features of `count` views of a kind: float16 [P, count, F], mapped, computed first if need be."""
         belongs = self._belongs(kind, count)
         digest = hashlib.sha256(json.dumps(belongs, sort_keys=True).encode()).hexdigest()[:12]
-        folder = Path(self.config.feature_store or Path(self.config.workdir) / "features")
+        folder = storage.path(self.config.feature_store or storage.path(self.config.workdir) / "features")
         network = self.config.model.replace(":", "_")  # A library's name has a colon, which not all disks take.
         path = folder / f"{self.dataset.name}-{network}-{kind}-{digest}.npy"
         shape = (len(self.pool), count, self.backbone.output_shape[-1])

@@ -11,6 +11,7 @@ from mpl_tf.data.stored import Stored
 from mpl_tf.devices import choice
 from mpl_tf.models import frozen
 from mpl_tf.run.extraction import KINDS, Extraction
+from mpl_tf.run.publisher import meet
 from mpl_tf.settings.catalogue import METHODS
 
 
@@ -80,7 +81,7 @@ def of(dataset, backbone, config, devices, kinds=None):
 
     # Of several hosts one computes; the others come here when it is done, and open what it has computed.
     if not devices.writes:
-        devices.meet()
+        meet(devices, config.workdir)
     training = Extraction(dataset, parts, backbone, config, devices)
     views = {kind: training.view(kind, counts[kind]) for kind in kinds}
     shown = []
@@ -88,7 +89,7 @@ def of(dataset, backbone, config, devices, kinds=None):
         own = training if _among(part, parts) else Extraction(dataset, [part], backbone, config, devices)
         shown.append(own.stored(part, {"plain": own.view("plain", 1)}))
     if devices.writes:
-        devices.meet()
+        meet(devices, config.workdir)
     changed = {
         name: training.stored(getattr(dataset, name), views)
         for name in ("labeled", "unlabeled", "held_out")

@@ -2,16 +2,16 @@
 
 import dataclasses
 import gc
-from pathlib import Path
 
 import keras
 
 from mpl_tf import methods
-from mpl_tf.base import console
+from mpl_tf.base import console, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.models import saved
 from mpl_tf.run import export, teacher_labels
 from mpl_tf.run.phase import Phase, run_phase
+from mpl_tf.run.publisher import meet
 from mpl_tf.settings.catalogue import METHODS
 
 SEED_STEP = 1_000_003  # Between phases, so that no two networks of a run start from the same weights.
@@ -31,7 +31,7 @@ def label(config, dataset, devices):
         UsageError: a --teacher of other examples or classes, a --store that belongs to something else.
         RunError, Interrupted: see phase.run_phase.
     """
-    row, workdir = METHODS[config.method], Path(config.workdir)
+    row, workdir = METHODS[config.method], storage.path(config.workdir)
 
     # The teacher is trained by another method; stochastic depth is the student's noise alone.
     teacher_config = config.replace(
@@ -42,7 +42,7 @@ def label(config, dataset, devices):
         init_from=config.init_teacher_from,
         weights=config.weights if config.teacher_model in ("", config.model) else "",  # Those of --model's network.
     )
-    teacher_files = {"teacher": Path(config.teacher) if config.teacher else workdir / "teacher.keras"}
+    teacher_files = {"teacher": storage.path(config.teacher) if config.teacher else workdir / "teacher.keras"}
     if not config.teacher:
         flag = "teacher_steps" if config.teacher_steps else "train_steps"
         phase = Phase("teacher", teacher_config.train_steps, config.labeled_batch, flag)
@@ -68,7 +68,7 @@ def _train(phase, number, config, dataset, devices):
         dataset: Dataset.
         devices: Devices of the run.
     """
-    path = Path(config.workdir) / f"{phase.name}.keras"
+    path = storage.path(config.workdir) / f"{phase.name}.keras"
     damage = saved.damaged(path)
     if damage is None:
         return
@@ -81,7 +81,7 @@ def _train(phase, number, config, dataset, devices):
     run_phase(phase, method, dataset, config)
     if devices.writes:
         export.save(export.deployable(devices.whole(method.deployed()), dataset), path, dataset.class_names)
-    devices.meet()  # The others read the file.
+    meet(devices, config.workdir)  # The others read the file.
 
     # The next phase's networks take the memory of these, which Keras holds in circles of references.
     del method
@@ -92,7 +92,7 @@ def _with_targets(config, dataset, teacher_file, devices):
     """The Dataset whose unlabeled examples have the distributions of the teacher in that file."""
     # Beside the data other runs find what this one computes: its name says whose it is.
     belongs = teacher_labels.identity(dataset, teacher_file)
-    folder = Path(config.data_dir) / "teacher_labels" if config.data_dir else Path(config.workdir)
+    folder = storage.path(config.data_dir) / "teacher_labels" if config.data_dir else storage.path(config.workdir)
     path = config.store or teacher_labels.default_path(folder, belongs)
 
     def load():
@@ -109,8 +109,8 @@ def _with_targets(config, dataset, teacher_file, devices):
     # Of several hosts one computes the labels; the others come here when it is done, and open them.
     classes = dataset.num_classes
     if not devices.writes:
-        devices.meet()
+        meet(devices, config.workdir)
     targets = teacher_labels.open_or_compute(path, belongs, load, dataset.unlabeled, classes, config.eval_batch)
     if devices.writes:
-        devices.meet()
+        meet(devices, config.workdir)
     return dataclasses.replace(dataset, unlabeled=dataclasses.replace(dataset.unlabeled, targets=targets))

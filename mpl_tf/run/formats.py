@@ -10,12 +10,11 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mpl_tf.base import console, files, quiet
+from mpl_tf.base import console, files, quiet, storage
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.run import evaluate, workdir
 
@@ -98,7 +97,7 @@ def missing(config):
 
     Others that are there and are not of it are told.
     """
-    folder, known = Path(config.workdir), workdir.finished(config.workdir).get("exports", {})
+    folder, known = storage.path(config.workdir), workdir.finished(config.workdir).get("exports", {})
     there = {kind: folder / about.file for kind, about in FORMATS.items() if (folder / about.file).exists()}
     for kind, path in there.items():
         if kind not in known and kind not in config.exports():
@@ -123,7 +122,7 @@ def write(config, kinds, dataset=None):
     from mpl_tf.models import saved  # Deferred: they bring Keras.
     from mpl_tf.run.logits import logits
 
-    folder = Path(config.workdir)
+    folder = storage.path(config.workdir)
     found = workdir.finished(folder)
     exports = found.setdefault("exports", {})
     model = saved.load(folder / "student.keras")
@@ -140,7 +139,11 @@ def write(config, kinds, dataset=None):
             continue
         exports[kind] = {"file": path.name, "max_difference": difference, "n": len(checked)}
         files.write_json(folder / "results.json", found)  # At once: it stays known where the next one is cut off.
-        print(f"{path}: probabilities within {difference:.1e} of student.keras on {len(checked)} examples", flush=True)
+        shown = storage.named(str(path))
+        print(
+            f"{shown}: probabilities within {difference:.1e} of student.keras on {len(checked)} examples",
+            flush=True,
+        )
     if failures:
         raise RunError("; ".join(failures))
     return {kind: exports[kind] for kind in kinds}
@@ -190,7 +193,7 @@ def _examples(config, model, names):
     from mpl_tf.data.to_label import ToLabel
 
     folders = (config.images, config.test_dir, config.validation_dir, config.labeled_dir)
-    there = [folder for folder in folders if folder and Path(folder).exists()]
+    there = [folder for folder in folders if folder and storage.exists(folder)]
     if there and (config.images or config.dataset == "folder"):
         images = ToLabel(config.replace(images=there[0]), model.input_shape[1]).some(CHECKED)
         if not len(images):

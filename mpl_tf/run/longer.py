@@ -10,9 +10,8 @@ from the newest checkpoint that there was. identity.json and config.json hold th
 """
 
 import shutil
-from pathlib import Path
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.run.checkpoint_files import listed, newest
 
@@ -25,7 +24,7 @@ def recorded(folder):
     found = []
     for name in RECORDS:
         try:
-            found.append(files.read_json(Path(folder) / name))
+            found.append(files.read_json(storage.path(folder) / name))
         except (OSError, ValueError):
             continue
     # Records of earlier versions have none: their runs were never made longer.
@@ -68,7 +67,7 @@ def stretches(config):
 
 def _trained(config):
     """Steps of the main phase's newest checkpoint, 0 without one."""
-    return next(iter(listed(Path(config.workdir) / "checkpoints" / "train")), 0)
+    return next(iter(listed(storage.path(config.workdir) / "checkpoints" / "train")), 0)
 
 
 def first(config, stretches):
@@ -85,5 +84,5 @@ def told(config, stretches):
 def clear(folder):
     """Remove the finetuning of a run's earlier end; its student and results stay until the new ones replace them."""
     for name in AGAIN:
-        shutil.rmtree(Path(folder) / name, ignore_errors=True)
-    (Path(folder) / "finetune.csv").unlink(missing_ok=True)
+        shutil.rmtree(storage.path(folder) / name, ignore_errors=True)
+    (storage.path(folder) / "finetune.csv").unlink(missing_ok=True)

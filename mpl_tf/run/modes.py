@@ -5,10 +5,10 @@ mpl_tf/main.py comes here from a command line, mpl_tf/api.py from Python. No Ten
 
 import contextlib
 import sys
-from pathlib import Path
 
-from mpl_tf.base import files, lock
+from mpl_tf.base import files, lock, storage
 from mpl_tf.base.errors import UsageError
+from mpl_tf.base.storage import mirror
 from mpl_tf.devices import cluster
 from mpl_tf.run import results, workdir
 from mpl_tf.settings import catalogue, config_json
@@ -26,7 +26,8 @@ def train(config, make=None):
     """
     # Of several workers, which share the folder, the first one holds it.
     joined = cluster.wanted(config.strategy)
-    with workdir.claimed(config, writes=not (joined and joined.index)):
+    writes = not (joined and joined.index)
+    with mirror.worked_in(config.workdir, "workdir", writes), workdir.claimed(config, writes):
         # The same command again changes nothing, unless the outcome was lost since.
         found = workdir.results(config.workdir)
         if workdir.reached(found, config.train_steps) and results.intact(config):
@@ -105,6 +106,7 @@ def _train(config, devices, make):
         told, confusion = results.write(config, dataset, student, others, trained, kept, extended)
         if report:
             outcome.report(report, student, others, trained, told, confusion)
+        mirror.publish(config.workdir, wait=True)
         print(f"{results.headline(told)}; everything is in {config.workdir}", flush=True)
         _export(config, shown)
 
@@ -138,6 +140,12 @@ def score(config):
     Raises:
         UsageError: no finished run in the workdir, or test data of other classes.
     """
+    with mirror.worked_in(config.workdir, "workdir", writes=False, whole=False):
+        return _score(config)
+
+
+def _score(config):
+    """`score`, the workdir being on the disk."""
     from mpl_tf import data
     from mpl_tf.run import evaluate
 
@@ -157,7 +165,7 @@ def _student(config):
     from mpl_tf.models import saved
 
     with choice.for_scoring(config.strategy).scoring():
-        return saved.load(Path(config.workdir) / "student.keras")
+        return saved.load(storage.path(config.workdir) / "student.keras")
 
 
 def predict(config, told=None):
@@ -172,11 +180,17 @@ def predict(config, told=None):
         UsageError: no finished run in the workdir, a model of points, no image, more --top_k than classes.
         RunError: images that cannot be read, unless --skip_bad_images.
     """
+    with mirror.worked_in(config.workdir, "workdir", whole=False):
+        return _predict(config, told)
+
+
+def _predict(config, told):
+    """`predict`, the workdir being on the disk."""
     from mpl_tf.data.to_label import ToLabel
     from mpl_tf.models import saved
     from mpl_tf.run import predictions
 
-    folder_of_run = Path(config.workdir)
+    folder_of_run = storage.path(config.workdir)
     model, student = _student(config), folder_of_run / "student.keras"
     if len(model.input_shape) != 4:
         raise UsageError(f"--images: {student} takes examples of shape {model.input_shape[1:]}, no images")
@@ -185,7 +199,7 @@ def predict(config, told=None):
     names = saved.class_names(student) or workdir.finished(folder_of_run)["class_names"]  # Of earlier versions.
     output, shown = folder_of_run / "predictions.csv", predictions.Shown(config.top_k, config.all_probabilities)
     count = predictions.write(model, given, names, output, config.eval_batch, shown, told)
-    line = f"{output}: {count} images labeled, {given.unreadable.count} unreadable ones left out"
+    line = f"{storage.named(str(output))}: {count} images labeled, {given.unreadable.count} unreadable ones left out"
     return "\n".join([*given.notes(), line])
 
 
@@ -200,11 +214,12 @@ def export(config):
     """
     from mpl_tf.run import formats
 
-    folder = Path(config.workdir)
-    workdir.finished(folder)  # First: a lock makes its folder.
-    with lock.held(folder, "workdir"):
-        files.sweep(folder)
-        return formats.write(config, config.exports())
+    workdir.finished(config.workdir)  # First: a lock makes its folder.
+    with mirror.worked_in(config.workdir, "workdir", whole=False, claims=True):
+        folder = storage.path(config.workdir)
+        with lock.held(folder, "workdir"):
+            files.sweep(folder)
+            return formats.write(config, config.exports())
 
 
 def features(config):

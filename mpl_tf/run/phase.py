@@ -2,17 +2,18 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import Interrupted
 from mpl_tf.data import pipeline
 from mpl_tf.run.callbacks import Progress, Saver
 from mpl_tf.run.checkpoints import Checkpoints
 from mpl_tf.run.copies import Copies
 from mpl_tf.run.metrics_csv import MetricsCsv
+from mpl_tf.run.publisher import Publisher, meet
 from mpl_tf.run.report.reporter import Reporter
 from mpl_tf.run.tensorboard import TensorBoard
 from mpl_tf.run.validation import Validation, over
@@ -82,7 +83,7 @@ def run_phase(phase, method, dataset, config, report=None):
             streamed images that cannot be read, after saving the steps before it.
     """
     # Where the phase stands: at its newest checkpoint, the same on all hosts; maybe in the middle of an epoch.
-    workdir, devices = Path(config.workdir), method.devices
+    workdir, devices = storage.path(config.workdir), method.devices
     keep_best = phase.chooses and config.keep == "best"
     checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints, keep_best)
     start = _restore(checkpoints, devices)
@@ -109,7 +110,7 @@ def run_phase(phase, method, dataset, config, report=None):
                     steps_per_epoch=length,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[*told, saver, *after],
+                    callbacks=[*told, saver, *after, Publisher(checkpoints, config.workdir)],
                 )
             except tf.errors.OpError as error:
                 # An image that cannot be read ends the run, but not what was learned before it.
@@ -121,6 +122,8 @@ def run_phase(phase, method, dataset, config, report=None):
     # Before the method gets the best step's variables, as the counts are among them.
     result = _result(phase, method, dataset, config, checkpoints, images_per_step) if devices.writes else None
     if keep_best:
+        if storage.is_url(config.workdir):
+            meet(devices, config.workdir)
         checkpoints.restore_best()
     return result
 
@@ -128,7 +131,7 @@ def run_phase(phase, method, dataset, config, report=None):
 def _tellers(phase, method, dataset, config, checkpoints, progress, report):
     """(callbacks, MetricsCsv or None, callbacks after the saver): who scores an epoch and tells of it, in the order in
     which they are called."""
-    told, metrics, workdir = [progress], None, Path(config.workdir)
+    told, metrics, workdir = [progress], None, storage.path(config.workdir)
 
     # A person at the terminal, the table and TensorBoard; of several hosts, one.
     if method.devices.writes:

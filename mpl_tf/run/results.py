@@ -1,8 +1,6 @@
 """What a finished run leaves behind beside its checkpoints: the student, its scores, the picture of its confusions."""
 
-from pathlib import Path
-
-from mpl_tf.base import console, files
+from mpl_tf.base import console, files, storage
 from mpl_tf.run import workdir
 from mpl_tf.settings.catalogue import METHODS
 
@@ -27,7 +25,7 @@ def write(config, dataset, student, others, trained, models, extended=()):
     from mpl_tf.run import evaluate, export  # Deferred: they bring Keras.
 
     # The networks first: what follows takes time, and may be done again from the checkpoints if it is cut off.
-    workdir = Path(config.workdir)
+    workdir = storage.path(config.workdir)
     for name, model in models.items():
         export.save(model, workdir / name, dataset.class_names)
     # Where there are no test images, the validation images stand for them in all but the name.
@@ -91,7 +89,7 @@ def intact(config):
     from mpl_tf.models import saved  # Deferred: it brings Keras.
 
     for name in kept(config):
-        path = Path(config.workdir) / name
+        path = storage.path(config.workdir) / name
         damage = saved.damaged(path)
         if damage:
             known = workdir.newest(config.workdir)

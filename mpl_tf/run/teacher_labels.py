@@ -6,10 +6,10 @@ set, the SHA-256 of its unlabeled examples in order and that of the teacher's fi
 
 import hashlib
 import itertools
-from pathlib import Path
 
 import numpy as np
 
+from mpl_tf.base import storage
 from mpl_tf.run import evaluate
 from mpl_tf.run.block_store import BlockStore
 from mpl_tf.run.logits import logits
@@ -28,8 +28,8 @@ def teacher_file(config):
     # Of Noisy Student's generations the last but one labels for the last, which is the main phase.
     earlier = config.generations - 1 if METHODS[config.method].generations else 0
     if earlier:
-        return Path(config.workdir) / f"generation{earlier}.keras"
-    return Path(config.teacher) if config.teacher else Path(config.workdir) / "teacher.keras"
+        return storage.path(config.workdir) / f"generation{earlier}.keras"
+    return storage.path(config.teacher) if config.teacher else storage.path(config.workdir) / "teacher.keras"
 
 
 def identity(dataset, teacher):
@@ -42,13 +42,13 @@ def identity(dataset, teacher):
     return {
         "dataset": dataset.name,
         "order": dataset.unlabeled.fingerprint(),
-        "checkpoint": hashlib.sha256(Path(teacher).read_bytes()).hexdigest(),
+        "checkpoint": hashlib.sha256(storage.read_bytes(teacher)).hexdigest(),
     }
 
 
 def default_path(folder, belongs):
     """The store's own name in a folder: data set, and the first digits of order and teacher."""
-    return Path(folder) / f"{belongs['dataset']}-{belongs['order'][:12]}-{belongs['checkpoint'][:12]}.npy"
+    return storage.path(folder) / f"{belongs['dataset']}-{belongs['order'][:12]}-{belongs['checkpoint'][:12]}.npy"
 
 
 def open_or_compute(path, belongs, load_model, source, classes, batch):
@@ -77,7 +77,7 @@ def open_or_compute(path, belongs, load_model, source, classes, batch):
             print(f"teacher's distributions {min((block + 1) * CHUNK, len(source))}/{len(source)}", flush=True)
 
     shape = (len(source), classes)
-    return BlockStore(Path(path), belongs, shape, np.float32, CHUNK, compute, "store", WORDS).open_or_compute()
+    return BlockStore(storage.path(path), belongs, shape, np.float32, CHUNK, compute, "store", WORDS).open_or_compute()
 
 
 def _images(source, blocks):

@@ -12,10 +12,10 @@ Each of the JSON files has a checksum. One that is damaged or gone is made again
 
 import contextlib
 import hashlib
-from pathlib import Path
 
-from mpl_tf.base import console, files, lock
+from mpl_tf.base import console, files, lock, storage
 from mpl_tf.base.errors import UsageError
+from mpl_tf.base.storage import mirror
 from mpl_tf.run import longer
 from mpl_tf.run.checkpoint_files import newest
 from mpl_tf.settings import config_json
@@ -36,7 +36,7 @@ def claimed(config, writes):
         RunError: it cannot be made or written.
     """
     # A lock makes its folder: what cannot be one is told first.
-    folder = Path(config.workdir)
+    folder = storage.path(config.workdir)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--workdir: expected a folder, {folder} is a file")
     if not writes:
@@ -120,7 +120,7 @@ def record(config, dataset, devices):
         raise UsageError("--data_dir: expected the same data on all workers, this one and another have different ones")
 
     # Training data must be what they were; test data may change, as nothing was learned from them.
-    path, known = Path(config.workdir) / IDENTITY, longer.recorded(config.workdir)
+    path, known = storage.path(config.workdir) / IDENTITY, longer.recorded(config.workdir)
     before = _read(path)
     if before is None:
         if path.exists() or newest(config.workdir):
@@ -143,7 +143,8 @@ def record(config, dataset, devices):
     if devices.writes:
         if known and stretches != known:
             longer.clear(config.workdir)
-        files.write_text(Path(config.workdir) / "config.json", config_json.to_json(config, stretches))
+            mirror.publish(config.workdir, wait=True)  # Before it is known to be longer, there as well.
+        files.write_text(storage.path(config.workdir) / "config.json", config_json.to_json(config, stretches))
         files.write_json(path, found)
     return stretches
 
@@ -152,7 +153,7 @@ def _identity(config, dataset):
     from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
 
     given = {name: getattr(config, name) for name in FILES}
-    digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in given.items() if path}
+    digests = {name: hashlib.sha256(storage.read_bytes(path)).hexdigest() for name, path in given.items() if path}
     return {"flags": config_json.fingerprint(config), "data": fingerprint.of(dataset), "files": digests}
 
 
@@ -162,7 +163,7 @@ def class_names(folder):
     Raises:
         UsageError: identity.json is damaged or gone, and results.json is damaged.
     """
-    known = _read(Path(folder) / IDENTITY)
+    known = _read(storage.path(folder) / IDENTITY)
     found = known["data"]["classes"] if known else (results(folder) or {}).get("class_names")
     return None if found is None else tuple(found)
 
@@ -178,7 +179,7 @@ def compare(folder, dataset):
     """
     from mpl_tf.data import fingerprint  # Deferred: it brings TensorFlow.
 
-    before = _read(Path(folder) / IDENTITY)
+    before = _read(storage.path(folder) / IDENTITY)
     if before is None:
         return
     # Other classes make the score meaningless; other examples make it another score, which is told.
@@ -196,7 +197,7 @@ def results(folder):
     Raises:
         UsageError: the file is damaged.
     """
-    path = Path(folder) / "results.json"
+    path = storage.path(folder) / "results.json"
     if not path.exists():
         return None
     try:

@@ -3,12 +3,12 @@
 CHECKS says which flags each one reads: where one of these is wrong by itself, the check is left out.
 """
 
-from pathlib import Path
-
+from mpl_tf.base import storage
 from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.imbalance_settings import THINNED
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
+from mpl_tf.settings.storage_checks import unreachable
 from mpl_tf.settings.use_checks import exported, predicted
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
 
@@ -76,15 +76,6 @@ def batches(config):
         )
 
 
-def workdir(config):
-    """The workdir is on a disk: most of what is written there cannot be written to a bucket."""
-    if "://" in config.workdir:
-        yield (
-            f"--workdir: expected a folder on a disk, got {config.workdir}; tpu/launch.sh --bucket keeps a copy in a "
-            "bucket and goes on from it"
-        )
-
-
 def networks(config):
     """The networks take the examples of the data set, whose shape is known before it is read."""
     shape = DATASETS[config.dataset].example_shape(config.image_size)
@@ -122,7 +113,7 @@ def labels(config):
     """--labels is a file, and says which images of a folder are labeled."""
     if config.labels and config.dataset != "folder":
         yield f"--labels: goes with --dataset=folder, got --dataset={config.dataset}; leave it out"
-    elif config.labels and not Path(config.labels).is_file():
+    elif config.labels and not storage.is_file(config.labels):
         yield f"--labels: expected a CSV file of columns path,class, found no file {config.labels}"
 
 
@@ -150,13 +141,12 @@ def imbalance(config):
 
 def folder(name, given, more=""):
     """A flag names an existing folder of images."""
-    if not given or not Path(given).is_dir():
+    if not given or not storage.is_dir(given):
         yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}{more}"
 
 
 # A check, and the flags that it reads.
 CHECKS = (
-    (workdir, ("workdir",)),
     (steps, ("steps_per_epoch", "train_steps", "teacher_steps", "steps_per_execution")),
     (accumulation, ("labeled_batch", "finetune_batch", "finetune_steps", "accumulate")),
     (batches, ("labeled_batch", "mu")),
@@ -230,8 +220,8 @@ def problems(config, wrong=()):
     Returns:
         list of str.
     """
-    told = []
-    for check, names in CHECKS + MODE_CHECKS.get(config.mode, ()):
+    told = list(unreachable(config))
+    for check, names in () if told else CHECKS + MODE_CHECKS.get(config.mode, ()):
         if not set(names) & set(wrong):
             told.extend(check(config))
     return told

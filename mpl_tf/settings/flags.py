@@ -1,10 +1,9 @@
 """Command line to values: the only module that touches absl.flags.
 
 `read` serves every program; its flags are classes of fields (settings/fields.py). `parse` makes the trainer's Config.
-Its values are read in this order, each over the one before: flags/defaults.flags, flags/DATASET.flags,
-flags/DATASET.MODEL.flags where there is one, flags/scale_SCALE.flags, flags/DATASET.SCALE.flags and
-flags/method_METHOD.flags where there are, the command line. `--config=RUN/config.json` stands in for the files; so does
-WORKDIR/config.json with the modes of a finished run, evaluate, predict and export.
+Its values, each over the one before: flags/defaults.flags, DATASET.flags, DATASET.MODEL.flags, scale_SCALE.flags,
+DATASET.SCALE.flags, method_METHOD.flags, those that there are, the command line. `--config=RUN/config.json` stands in
+for the files; so does WORKDIR/config.json with the modes of a finished run.
 """
 
 import dataclasses
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError, did_you_mean, together
 from mpl_tf.settings import config_json, fields, help_text
 from mpl_tf.settings.config import Config
@@ -44,9 +44,7 @@ them: DATASET.flags, scale_SCALE.flags, method_METHOD.flags; config.json in the 
 class Stored:
     """What stands in for the flagfiles."""
 
-    config: str = flag(
-        "config.json of an earlier run: its values instead of the flagfiles'", "", topic="Values of an earlier run"
-    )
+    config: str = flag("config.json of a run: its values, not the flagfiles'", "", topic="Values of an earlier run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,9 +215,10 @@ def _base(given):
             raise UsageError(
                 f"--workdir: expected the folder of a finished run for --mode={given['mode']}, got nothing"
             )
+        storage.check(given["workdir"], "workdir")
         # A run's own copy is not edited: what is scored must be what was trained.
-        stored = Path(given["workdir"]) / "config.json"
-        if not stored.is_file():
+        stored = storage.path(given["workdir"]) / "config.json"
+        if not storage.is_file(stored):
             raise UsageError(
                 f"--workdir: expected the folder of a finished run, found no {stored}; give that of one; where the "
                 f"file was lost {AGAIN}"

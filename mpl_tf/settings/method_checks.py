@@ -1,7 +1,6 @@
 """Checks of what single methods, and meshes, need of their flags; as those of checks.py, which lists them."""
 
-from pathlib import Path
-
+from mpl_tf.base import storage
 from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.forms import MESH
@@ -28,9 +27,9 @@ def models(config):
     student = "the student.keras of a finished run"
     for name in ("init_from", "init_teacher_from", "teacher"):
         given = getattr(config, name)
-        if given and not Path(given).is_file():
+        if given and not storage.is_file(given):
             yield f"--{name}: expected {'' if name == 'teacher' else 'a Keras model, such as '}{student}, got {given}"
-    if config.weights and not Path(config.weights).is_file():
+    if config.weights and not storage.is_file(config.weights):
         yield f"--weights: expected a .keras, .weights.h5, .h5 or .npz file, got {config.weights}"
 
 
@@ -83,7 +82,7 @@ def frozen(config):
     weak, strong = config.view_counts()
     if strong and not weak:
         yield f"--feature_views: expected at least one weak view, got {config.feature_views}; give 1,{strong}"
-    if config.feature_store and Path(config.feature_store).exists() and not Path(config.feature_store).is_dir():
+    if config.feature_store and storage.is_file(config.feature_store):
         yield f"--feature_store: expected a folder, {config.feature_store} is a file"
     if config.mode == "features" and not (config.feature_store and weak):
         yield (

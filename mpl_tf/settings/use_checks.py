@@ -1,8 +1,8 @@
 """Checks of the flags of what is done with a trained network; see settings/checks.py, which runs them."""
 
 import importlib.util
-from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.settings.forms import EXPORTS
 
 # What a format needs beside TensorFlow: the extra [export] of setup.cfg.
@@ -11,7 +11,7 @@ PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
 def predicted(config):
     """--mode=predict has images to label."""
-    if not config.images or not Path(config.images).exists():
+    if not config.images or not storage.exists(config.images):
         found = f"found no {config.images}" if config.images else "got nothing"
         yield f"--images: expected a folder of images, an image or a CSV file of their paths, {found}"
 

@@ -1,10 +1,8 @@
 """Pseudo labels in the report: how many each class gets over time, how sure they are, and whether they collapse."""
 
-from pathlib import Path
-
 import numpy as np
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.run.report import charts, tables
 from mpl_tf.settings.catalogue import METHODS
 
@@ -88,7 +86,7 @@ class History:
     """
 
     def __init__(self, workdir):
-        self.path = Path(workdir) / NAME
+        self.path = storage.path(workdir) / NAME
         try:
             self.records = files.read_json(self.path)["records"]
         except (OSError, ValueError, KeyError):  # There is none, or it was damaged: it is about the past alone.

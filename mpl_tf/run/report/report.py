@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from mpl_tf.base import console, files
+from mpl_tf.base import console, files, storage
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.models import saved
 from mpl_tf.run import evaluate, teacher_labels
@@ -31,7 +31,7 @@ class Report:
 
     def __init__(self, config, dataset):
         self.config, self.dataset = config, dataset
-        self.path = Path(config.workdir) / NAME
+        self.path = storage.path(config.workdir) / NAME
         self.failed, self.answers = False, sample.Answers(config.eval_batch)
 
     def write(self, networks, step, seconds, results=None, confusion=None):
@@ -70,7 +70,7 @@ class Report:
     def _content(self, networks, step, seconds, results, confusion):
         """What the template shows, a dict."""
         config, dataset = self.config, self.dataset
-        rows = charts.table(Path(config.workdir) / "metrics.csv")
+        rows = charts.table(storage.path(config.workdir) / "metrics.csv")
         state = "finished" if results else f"step {step:,} of {config.train_steps:,}"
         about = [tables.shown(config.workdir), config.model, f"seed {config.seed}", tables.examples(dataset)]
         return {
