@@ -32,6 +32,7 @@ FIELDS = {
     "q_u": ("unlabeled", "targets"),
     "i_u": ("unlabeled", "numbers"),
 }
+COUNTER = "counter"  # Of a batch whose views are made on the device: step * replicas + replica.
 LABELED_KEYS = {key for key, (source, *_) in (VIEWS | FIELDS).items() if source == "labeled"}
 
 
@@ -83,22 +84,60 @@ def training_batches(dataset, config, keys, batch, start, steps, devices):
         steps: step to stop before.
         devices: Devices (mpl_tf/devices); each replica gets its own part of the step's examples.
     Returns:
-        What devices.distribute makes of Datasets of dicts (per replica), with B = batch / replicas: x_l, x_l_strong
-        float32 [B, ...], views of the same examples; y_l int32 [B], their labels; i_l int32 [B], their numbers in
-        dataset.labeled; x_u_weak, x_u_weak_2 and x_u_strong float32 [mu * B, ...], views of the same examples; q_u
-        float32 [mu * B, C], the fixed teacher's distributions on them; i_u int32 [mu * B], their numbers in
-        dataset.unlabeled, from 0 on: an example that counts several times in an epoch has one number.
+        What devices.distribute makes of Datasets of dicts (per replica), of which `arrival` makes, with B = batch /
+        replicas: x_l, x_l_strong float32 [B, ...], views of the same examples; y_l int32 [B], their labels; i_l int32
+        [B], their numbers in dataset.labeled; x_u_weak, x_u_weak_2 and x_u_strong float32 [mu * B, ...], views of the
+        same examples; q_u float32 [mu * B, C], the fixed teacher's distributions on them; i_u int32 [mu * B], their
+        numbers in dataset.unlabeled, from 0 on: an example that counts several times in an epoch has one number.
+        Images travel as uint8, a quarter of the bytes: with --views=host as these views, not normalised yet; with
+        --views=device as images_labeled uint8 [B, ...] and images_unlabeled uint8 [mu * B, ...], once for all views,
+        beside counter int64 scalar, from which the views have their seeds.
     """
     replicas = devices.replicas
     even = config.balanced_batches
+    raw = config.views == "device" and not isinstance(dataset.labeled, Stored)  # Stored views are read, not made.
     draws = {"labeled": Draw(dataset.labeled, config.seed, LABELED, LABELED_CROP, batch, replicas, even)}
     if not set(keys) <= LABELED_KEYS:
         draws["unlabeled"] = Draw(dataset.unlabeled, config.seed, WEAK, CROP, config.mu * batch, replicas)
     in_memory = {name: _InMemory(draw) for name, draw in draws.items() if isinstance(draw.source, Source)}
     streamed = {name: draw for name, draw in draws.items() if name not in in_memory}
-    batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed)
+    batches = _Batches(tuple(keys), make_views(dataset, config), config.seed, in_memory, streamed, raw)
     of_host = functools.partial(batches.of_host, replicas=replicas, start=start, steps=steps)
     return devices.distribute(of_host)
+
+
+def arrival(dataset, config, keys):
+    """What a step does first with a replica's batch of `training_batches`, where it has arrived on its device.
+
+    Args:
+        dataset, config, keys: as `training_batches` got them.
+    Returns:
+        Function of the dict that travelled -> the dict of `keys`, its images float32 and normalised. It makes views
+        where they have not been made, by the functions and seeds that make them on the host: with the same bits on a
+        CPU.
+    """
+    views, wanted = make_views(dataset, config), [key for key in keys if key in VIEWS]
+
+    def arrived(batch):
+        batch = dict(batch)
+        if COUNTER in batch:
+            images = {name: batch.pop(f"images_{name}") for name in {VIEWS[key][0] for key in wanted}}
+            batch |= _viewed(views, wanted, images, config.seed, batch.pop(COUNTER))
+        return batch | {key: views.normalise(batch[key]) for key in wanted}
+
+    return arrived
+
+
+def _viewed(views, keys, images, seed, counter):
+    """The views of images: dict of those of `keys` that are views to uint8 [b, ...].
+
+    images: dict of source name to what Source.images has of a batch.
+    """
+    made = {}
+    for key in (key for key in keys if key in VIEWS):
+        source, view, stream = VIEWS[key]
+        made[key] = getattr(views, view)(images[source], seed_of(seed, stream, counter))
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +150,7 @@ class _Batches:
         seed: of the run.
         in_memory: dict of source name ("labeled", "unlabeled") to _InMemory.
         streamed: dict of source name to the Draw from a Streamed.
+        raw: whether images travel as they are, for their views to be made on the device.
     """
 
     keys: tuple
@@ -118,6 +158,7 @@ class _Batches:
     seed: int
     in_memory: dict
     streamed: dict
+    raw: bool
 
     def of_host(self, own, replicas, start, steps):
         """The tf.data.Dataset of a host: the batches of its replicas in turn, of steps start..steps - 1.
@@ -142,16 +183,11 @@ class _Batches:
     def of_replica(self, counter, read):
         """A replica's batch, dict of the keys to tensors; `read`: the streamed sources' Examples by name."""
         examples = {name: source.examples(counter) for name, source in self.in_memory.items()} | read
-        return {key: self._value(key, examples, counter) for key in self.keys}
-
-    def _value(self, key, examples, counter):
-        """What the batch holds at a key."""
-        if key in FIELDS:
-            source, field = FIELDS[key]
-            return getattr(examples[source], field)
-        source, view, stream = VIEWS[key]
-        seed = seed_of(self.seed, stream, counter)
-        return self.views.normalise(getattr(self.views, view)(examples[source].images, seed))
+        batch = {key: getattr(examples[FIELDS[key][0]], FIELDS[key][1]) for key in self.keys if key in FIELDS}
+        images = {VIEWS[key][0]: examples[VIEWS[key][0]].images for key in self.keys if key in VIEWS}
+        if self.raw:
+            return batch | {f"images_{name}": x for name, x in images.items()} | {COUNTER: counter}
+        return batch | _viewed(self.views, self.keys, images, self.seed, counter)
 
 
 def _counters(own, replicas, start, steps):

@@ -26,6 +26,18 @@ def check_accelerator(scale, strategy, allow_cpu):
     )
 
 
+def check_views(where):
+    """Views are made where there are the operations that make them: a TPU, which auto takes too, has some of them not.
+
+    Args:
+        where: --views.
+    Raises:
+        UsageError: "device" on a TPU.
+    """
+    if where == "device" and tf.config.list_physical_devices("TPU"):
+        raise UsageError("--views: device makes views by operations that a TPU lacks, expected host, got device")
+
+
 def make_devices(name, mesh="", remat=False):
     """The devices of that name; TensorFlow must not have started its own yet where `cluster.starts_late` says so.
 

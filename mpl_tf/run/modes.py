@@ -39,6 +39,7 @@ def train(config, make=None):
         from mpl_tf.devices import choice, determinism
 
         choice.check_accelerator(config.scale, config.strategy, config.allow_cpu)
+        choice.check_views(config.views)
         devices = choice.make_devices(config.strategy, config.mesh, config.remat)
         choice.check_batches(devices, config.labeled_batches(), config.accumulate, config.batch_norm_groups)
         with devices.peers():

@@ -88,7 +88,7 @@ def run_phase(phase, method, dataset, config, report=None):
     checkpoints = Checkpoints(method, workdir / "checkpoints" / phase.name, config.keep_checkpoints, keep_best)
     start = _restore(checkpoints, devices)
     method.within_epoch = start % config.steps_per_epoch > 0
-    method.features = dataset.backbone and functools.partial(dataset.backbone, training=False)
+    _take(method, dataset, config)
 
     images_per_step = phase.batch * (1 + (config.mu if set(method.batch_keys) - pipeline.LABELED_KEYS else 0))
     progress = Progress(phase, start, images_per_step, shown=devices.writes)
@@ -126,6 +126,12 @@ def run_phase(phase, method, dataset, config, report=None):
             meet(devices, config.workdir)
         checkpoints.restore_best()
     return result
+
+
+def _take(method, dataset, config):
+    """Have the method's steps make of a batch that travelled what they read."""
+    method.arrival = pipeline.arrival(dataset, config, method.batch_keys)
+    method.features = dataset.backbone and functools.partial(dataset.backbone, training=False)
 
 
 def _tellers(phase, method, dataset, config, checkpoints, progress, report):

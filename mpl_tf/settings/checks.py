@@ -7,7 +7,7 @@ from mpl_tf.base import storage
 from mpl_tf.settings import catalogue
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.imbalance_settings import THINNED
-from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts
+from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts, views
 from mpl_tf.settings.storage_checks import unreachable
 from mpl_tf.settings.use_checks import exported, predicted
 from mpl_tf.settings.validation_checks import INSTEAD, choosing, spared_test, validation
@@ -157,6 +157,7 @@ CHECKS = (
         + ("teacher_warmup_steps", "student_wait_steps", "student_warmup_steps"),
     ),
     (resized, ("dataset", "resize")),
+    (views, ("views", "jit_compile", "strategy")),
     (imbalance, ("dataset", "imbalance", "class_weights", "balanced_batches")),
     (networks, ("dataset", "image_size", "model", "teacher_model", "freeze", "backbone_size")),
     (validation, ("dataset", "validation_fraction", "validate_on", "scored_on")),
@@ -191,7 +192,7 @@ CHECKS = (
     ),
     (
         mesh,
-        ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback"),
+        ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "feedback", "views"),
     ),
 )
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.

@@ -117,7 +117,7 @@ def mesh(config):
     if not METHODS[config.method].mesh:
         able = ", ".join(row.name for row in METHODS.values() if row.mesh)
         yield f"--method: expected one of {able} with --strategy=dtensor, got {config.method}"
-    for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False)):
+    for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False), ("views", "host")):
         given = getattr(config, name)
         if given != expected:
             yield f"--{name}: expected {expected} with --strategy=dtensor, got {given}"
@@ -126,6 +126,13 @@ def mesh(config):
             "--remat: a second derivative does not go through what is computed again, expected false with "
             "--feedback=exact, got true; leave it out or give --feedback=taylor"
         )
+
+
+def views(config):
+    """Where views are made, there are the operations that make them."""
+    compiled = "--jit_compile" if config.jit_compile else "--strategy=tpu" if config.strategy == "tpu" else ""
+    if config.views == "device" and compiled:
+        yield f"--views: device makes views by operations that XLA has not, expected host with {compiled}, got device"
 
 
 def methods(config):

@@ -14,9 +14,14 @@ LARGEST = 1e3  # Of rates, weights and noise; float32 overflows in the squares o
 class ViewSettings(ValidationSettings):
     """ValidationSettings and the views; Config adds what a run learns by."""
 
-    randaugment_ops: int = flag(
-        "RandAugment operations an image", low=0, limit=100, source=f"{RELEASED}: 2", topic="Views"
+    views: str = flag(
+        "where views are made: host: by the input pipeline on the CPU, beside the steps; device: in the step, by what "
+        "trains, with the same bits on a CPU; which is quicker on a GPU is not known",
+        choices=("host", "device"),
+        topic="Views",
+        identity=False,
     )
+    randaugment_ops: int = flag("RandAugment operations an image", low=0, limit=100, source=f"{RELEASED}: 2")
     randaugment_magnitude: float = flag(
         "RandAugment magnitude, 10 = full range", low=0, high=30, source=f"{RELEASED}: 16"
     )

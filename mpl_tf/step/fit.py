@@ -45,6 +45,8 @@ class SteppedModel(ScoredModel):
 
     Attributes:
         devices: Devices (mpl_tf/devices) whose scope was open when the model was made; it trains there.
+        arrival: function of a batch as it comes to the device -> the batch that `step` reads, as pipeline.arrival makes
+            it; None: it comes so.
         features: function of images [b, H, W, 3] -> features [b, F] that a batch's views go through before `step`, as
             a frozen network's; None: `step` takes them as they are.
     """
@@ -55,7 +57,7 @@ class SteppedModel(ScoredModel):
     def __init__(self, seed, float16, **kwargs):
         super().__init__(**kwargs)
         self.devices = distribute.current()
-        self.features = None
+        self.arrival = self.features = None
         self.within_epoch = False  # Set after restoring a checkpoint from the middle of an epoch.
 
         # The model's own variables, which checkpoints hold beside those of its networks, in this order.
@@ -106,7 +108,7 @@ class SteppedModel(ScoredModel):
             UsageError: a part of the batch is missing, or its labels are no classes (step/checks.py).
         """
         # A notebook makes its own batches; the pipeline's hold what `batch_keys` names.
-        batch = checks.batch(batch, self.batch_keys)
+        batch = checks.batch(self.arrival(batch) if self.arrival else batch, self.batch_keys)
         batch |= {"y_l": checks.labels(batch["y_l"], self.num_classes)}
         if self.features is not None:
             batch |= {key: self.features(x) for key, x in batch.items() if key.startswith("x_")}

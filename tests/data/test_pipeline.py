@@ -45,8 +45,9 @@ def points(labeled, unlabeled):
 
 def batches(dataset, config, keys=KEYS, *, batch=4, start=0, steps=3):
     """The batches of steps start..steps - 1 on one device, as dicts of arrays."""
-    devices = make_devices("one")
-    return list(pipeline.training_batches(dataset, config, keys, batch, start, steps, devices).as_numpy_iterator())
+    devices, arrival = make_devices("one"), pipeline.arrival(dataset, config, keys)
+    made = pipeline.training_batches(dataset, config, keys, batch, start, steps, devices)
+    return [{key: value.numpy() for key, value in arrival(one).items()} for one in made]
 
 
 def replica_batches(dataset, config, keys=KEYS, *, batch=4, steps=3):
@@ -55,8 +56,10 @@ def replica_batches(dataset, config, keys=KEYS, *, batch=4, steps=3):
     assert devices.replicas == 2
     made = pipeline.training_batches(dataset, config, keys, batch, 0, steps, devices)
     local = devices.strategy.experimental_local_results
-    by_key = [{key: [part.numpy() for part in local(value)] for key, value in one.items()} for one in made]
-    return [[{key: parts[replica] for key, parts in one.items()} for replica in range(2)] for one in by_key]
+    by_key = [{key: local(value) for key, value in one.items()} for one in made]
+    each = [[{key: parts[replica] for key, parts in one.items()} for replica in range(2)] for one in by_key]
+    arrival = pipeline.arrival(dataset, config, keys)
+    return [[{key: x.numpy() for key, x in arrival(one).items()} for one in replicas] for replicas in each]
 
 
 def numbers(x):
@@ -277,3 +280,49 @@ def test_replicas_draw_noise_of_their_own(make_config):
 
 def test_two_logical_devices_are_there_for_the_tests():
     assert len(tf.config.list_logical_devices("CPU")) == 2
+
+
+# ---- What travels, and where views are made ------------------------------------------------------------------------
+
+
+def test_images_travel_as_whole_numbers_and_once_where_their_views_are_made_on_the_device(make_config):
+    keys, devices = (*KEYS, "x_l_strong", "x_u_weak_2", "i_u"), make_devices("one")
+
+    def spec(**values):
+        made = pipeline.training_batches(noisy(), make_config(mu=2, **NO_CHANGE, **values), keys, 4, 0, 1, devices)
+        return {key: (value.dtype.name, tuple(value.shape)) for key, value in made.element_spec.items()}
+
+    labeled, unlabeled = ("uint8", (4, 8, 8, 3)), ("uint8", (8, 8, 8, 3))
+    numbers_of = {"y_l": ("int32", (4,)), "i_u": ("int32", (8,))}
+    views = {key: labeled if key in pipeline.LABELED_KEYS else unlabeled for key in keys if key.startswith("x_")}
+    assert spec() == views | numbers_of
+    once = {"images_labeled": labeled, "images_unlabeled": unlabeled, "counter": ("int64", ())}
+    assert spec(views="device") == once | numbers_of
+    drawn = pipeline.training_batches(
+        noisy(), make_config(views="device", **NO_CHANGE), ("x_l", "y_l"), 4, 0, 1, devices
+    )
+    assert set(drawn.element_spec) == {"images_labeled", "y_l", "counter"}
+
+
+def test_views_of_the_device_have_the_bits_of_the_hosts(make_config):
+    """In a graph, as a step has them; and on the second of two replicas, whose seeds are its own."""
+    keys = ("x_l", "y_l", "i_l", "x_u_weak", "x_u_weak_2", "x_u_strong", "i_u")
+    host, device = (make_config(mu=2, seed=3, randaugment_ops=1, views=where) for where in ("host", "device"))
+    arrival = tf.function(pipeline.arrival(noisy(), device, keys), autograph=False)
+    travelled = pipeline.training_batches(noisy(), device, keys, 4, 2, 3, make_devices("one"))
+    (one,), (made,) = batches(noisy(), host, keys, start=2), map(arrival, travelled)
+    assert set(one) == set(made) == set(keys)
+    for key in keys:
+        assert made[key].dtype == one[key].dtype
+        np.testing.assert_array_equal(made[key], one[key], err_msg=key)
+
+    keys = ("x_l", "y_l")
+    ((_, one),), ((_, other),) = (replica_batches(noisy(), config, keys, steps=1) for config in (host, device))
+    np.testing.assert_array_equal(one["x_l"], other["x_l"])
+
+
+def test_points_have_the_same_views_on_the_device(make_config):
+    host, device = (make_config("two_moons", views=where, jit_compile=False) for where in ("host", "device"))
+    (one,), (other,) = (batches(points(6, 12), config, KEYS, steps=1) for config in (host, device))
+    for key in KEYS:
+        np.testing.assert_array_equal(one[key], other[key], err_msg=key)

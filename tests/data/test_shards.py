@@ -104,7 +104,8 @@ def test_training_reads_shards_and_honours_copies(folders):
     assert (len(unlabeled), unlabeled.epoch, len(unlabeled.order)) == (5, 8, 8)
     scale, offset = dataset.normalisation()
     batches = pipeline.training_batches(dataset, config, ["x_u_weak"], 2, 0, 4, distribute.current())
-    for batch in batches:  # 16 images a step: two epochs.
+    arrival = pipeline.arrival(dataset, config, ["x_u_weak"])
+    for batch in map(arrival, batches):  # 16 images a step: two epochs.
         levels = np.round((batch["x_u_weak"].numpy()[:, 4, 4, 0] - offset[0]) / scale[0]).astype(int)
         counts = dict(zip(*(part.tolist() for part in np.unique(levels, return_counts=True)), strict=True))
         assert counts == {10: 2, 20: 6, 30: 4, 40: 2, 50: 2}

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mpl_tf.base import gpu
 from mpl_tf.base.errors import UsageError
-from mpl_tf.devices.choice import check_accelerator, check_batches, make_devices
+from mpl_tf.devices.choice import check_accelerator, check_batches, check_views, make_devices
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("one", 1), ("auto", 1), ("mirrored", 2)])
@@ -69,3 +69,11 @@ def test_why_there_is_no_gpu_is_in_the_refusal(monkeypatch):
     monkeypatch.setattr(gpu, "why", lambda: "Cannot dlopen some GPU libraries")
     with pytest.raises(UsageError, match=r"finds none \(Cannot dlopen some GPU libraries; pip install -e '.\[gpu\]'"):
         check_accelerator("gpu", "auto", allow_cpu=False)
+
+
+def test_views_are_not_made_on_a_tpu(monkeypatch):
+    check_views("device")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["TPU:0"] * (kind == "TPU"))
+    check_views("host")
+    with pytest.raises(UsageError, match="^--views: device makes views by operations that a TPU lacks, expected host"):
+        check_views("device")

@@ -18,7 +18,7 @@ from mpl_tf.devices import distribute
 from mpl_tf.devices.interface import LOST, Devices
 from mpl_tf.devices.mesh.devices import MeshDevices
 from mpl_tf.devices.mesh.grid import Grid
-from mpl_tf.devices.replicas import Replicas
+from mpl_tf.devices.replicas import Replicas, ahead
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.models import layers as plain
 from mpl_tf.run.checkpoints import Checkpoints
@@ -214,3 +214,34 @@ def test_a_failure_is_the_loss_of_another_host_only_where_there_is_one(devices, 
         raise failure
     with pytest.raises(KeyError), devices.peers():
         raise KeyError
+
+
+# ---- What travels ---------------------------------------------------------------------------------------------------
+
+
+def test_batches_for_a_gpu_are_on_it_before_they_are_asked_for(one):
+    """A CPU plays the GPU: the second of this process."""
+    gpus = tf.config.list_logical_devices("CPU")[1:]
+    made = tf.data.Dataset.range(5).map(lambda number: {"x": tf.cast(number, tf.uint8), "y": tf.cast(number, tf.int32)})
+    assert ahead(made, []) is made
+    found = list(ahead(made, gpus))
+    assert [(int(batch["x"]), int(batch["y"])) for batch in found] == [(number, number) for number in range(5)]
+    assert {value.device[-6:] for batch in found for value in batch.values()} == {gpus[0].name[-6:]}
+
+
+def test_images_travel_to_the_step_as_whole_numbers(devices, one):
+    """They are normalised there, on tiles of a mesh too: with the numbers of images that came normalised."""
+    images = np.random.default_rng(0).integers(0, 256, (4, *SHAPE)).astype("uint8")
+    scale, offset = [0.01, 0.02, 0.03], [-1.0, 0.5, 0.0]
+
+    def of_host(own):
+        parts = [np.split(images, devices.replicas)[replica] for replica in own]
+        return tf.data.Dataset.from_tensor_slices({"x": np.stack(parts), "y": np.zeros([len(own), 1], "int32")})
+
+    def step(batch):
+        x = tf.cast(batch["x"], tf.float32) * scale + offset
+        return {"sum": distribute.mean(tf.reduce_mean(tf.square(x)))}
+
+    call = devices.train_function(step, ("sum",), 1) or tf.function(lambda iterator: step(next(iterator)))
+    found = float(call(iter(devices.distribute(of_host)))["sum"])
+    assert found == pytest.approx(np.mean(np.square(images * scale + offset)), rel=1e-6)

@@ -214,6 +214,7 @@ def prepare(config, dataset=None):
     method = methods.make(config, dataset.shape, dataset.num_classes, **dataset.facts)
     devices, steps = distribute.current(), 10**6
     keys = method.batch_keys
+    method.arrival = pipeline.arrival(dataset, config, keys)
     return method, pipeline.training_batches(dataset, config, keys, config.labeled_batch, 0, steps, devices)
 
 

@@ -76,6 +76,7 @@ def test_a_network_without_a_namespace_of_layers():
         ("--accumulate=2", "--accumulate: expected 1 with --strategy=dtensor, got 2"),
         ("--batch_norm_groups=2", "--batch_norm_groups: expected 1"),
         ("--jit_compile", "--jit_compile: expected False"),
+        ("--views=device", "--views: expected host with --strategy=dtensor, got device"),
         ("--remat", "--remat: a second derivative"),
         ("--mesh=4", "--mesh: expected replica:R,core:S"),
         ("--strategy=one", "--mesh: goes with --strategy=dtensor, got --strategy=one"),
