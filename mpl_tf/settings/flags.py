@@ -17,6 +17,7 @@ from mpl_tf.base.errors import UsageError, did_you_mean, together
 from mpl_tf.settings import config_json, fields, help_text
 from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag
+from mpl_tf.settings.frozen_settings import own_start
 
 DEFINE = {
     str: absl_flags.DEFINE_string,
@@ -182,12 +183,11 @@ def resolve(given, problems=()):
     told, wrong = fields.problems(Config, {name: given[name] for name in set(given) - {"dataset", "scale"}})
     problems = [*problems, *told]
     given = {name: value for name, value in given.items() if name not in wrong}
-    # The values that the command line stands over, where it says whose they are.
     try:
         base = _base(given)
     except UsageError as error:
         raise together([*problems, str(error)]) from error
-    values = base | {name: value for name, value in given.items() if name != "config"}
+    values = own_start(base, given) | {name: value for name, value in given.items() if name != "config"}
     missing = [field.name for field in dataclasses.fields(Config) if field.name not in values]
     problems += [f"--{name}: no flagfile gives it a value; give it on the command line" for name in missing]
     if missing:

@@ -8,6 +8,23 @@ from mpl_tf.settings.imbalance_settings import ImbalanceSettings
 from mpl_tf.settings.view_settings import LARGEST
 
 
+# What says which weights a network starts from.
+STARTS = ("pretrained", "weights", "init_from")
+
+
+def own_start(values, given):
+    """Values of flagfiles where the command line gives other weights to start from: these take their place.
+
+    Args:
+        values: dict of flag name to value, the flagfiles'.
+        given: dict of flag name to value, the command line's.
+    Returns:
+        dict like `values`.
+    """
+    replaced = any(given.get(name) for name in STARTS) and "pretrained" not in given
+    return values | {"pretrained": "none"} if replaced else values
+
+
 @dataclasses.dataclass(frozen=True)
 class FrozenSettings(ImbalanceSettings):
     """What a run has that trains a head on the features of --model; Config adds to these fields."""

@@ -263,6 +263,16 @@ def test_a_models_and_a_scales_flagfile_of_a_data_set_are_read_over_it(folders):
     assert flags.parse(["--dataset=folder", *folders, "--model=efficientnet_l2"]).stochastic_depth == 0
 
 
+def test_weights_of_ones_own_take_the_place_of_those_that_a_flagfile_names(folders, tmp_path):
+    own, laptop = tmp_path / "own.npz", ["--scale=laptop", *folders]
+    own.touch()
+    assert flags.parse(laptop).pretrained == "imagenet"
+    config = flags.parse([*laptop, f"--weights={own}"])
+    assert (config.pretrained, config.weights, config.freeze) == ("none", str(own), "backbone")
+    with pytest.raises(UsageError, match="^--weights: goes without --pretrained, got --pretrained=imagenet; leave one"):
+        flags.parse([*laptop, f"--weights={own}", "--pretrained=imagenet"])
+
+
 def test_there_is_a_flagfile_for_each_data_set_and_each_scale():
     assert set(flags.known()) == set(catalogue.DATASETS)
     assert set(flags.known("scale_")) == set(SCALES)
