@@ -7,7 +7,6 @@ from mpl_tf.settings.forms import VIEWS
 from mpl_tf.settings.imbalance_settings import ImbalanceSettings
 from mpl_tf.settings.view_settings import LARGEST
 
-
 # What says which weights a network starts from.
 STARTS = ("pretrained", "weights", "init_from")
 
