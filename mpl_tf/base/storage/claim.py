@@ -41,7 +41,10 @@ class Claim:
             UsageError: another process holds it.
             OSError: the bucket cannot be written.
         """
+        # Where two come at once the server decides; those that cannot, as some that speak its language, are looked at.
         try:
+            if _read(self.url) is not None:
+                raise FileExistsError
             put(self._text(), self.url, new=True)
         except FileExistsError:
             self._take_over()

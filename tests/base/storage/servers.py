@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -62,6 +63,9 @@ def s3(every=0, seconds=0.0):
         with given(environment):
             import fsspec
 
+            urllib.request.urlopen(
+                urllib.request.Request(f"{environment['AWS_ENDPOINT_URL']}/moto-api/reset", method="POST")
+            )
             fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket1")
             between.every, between.seconds = every, seconds
             yield environment, between
