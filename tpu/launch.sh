@@ -6,7 +6,7 @@
 #   tpu/launch.sh --name=NAME --zone=ZONE [--run=run] --stop
 #
 # --run: name of the run; its files are in runs/NAME on the hosts (workdir, log, status)
-# --bucket: copy the workdir there every minute, and go on from what is there
+# --bucket: the workdir; the program uploads what it leaves there, and goes on from it
 # --disk: the data disk that create.sh attached is to be at /mnt/disks/data; an empty one gets a file system where it was
 #     attached for writing (give --disk_size or --disk_write as for create.sh)
 # --watch: stay; when the TPU is pre-empted, create it again (give --type, --spot and so on as for create.sh) and go on;
@@ -56,7 +56,7 @@ start() {
     everywhere "mkdir -p runs && { flock -n runs/lock true || { echo 'a run is under way here; --stop ends it' >&2; exit 1; }; } && \
 rm -rf mpl_tf && tar -xzf mpl_tf.tar.gz && { python3 -m venv mpl_env || { sudo apt-get -q update && \
 sudo apt-get -q -y -o DPkg::Lock::Timeout=600 install python3-venv && python3 -m venv mpl_env; }; } && \
-mpl_env/bin/pip install --quiet ./mpl_tf/tpu/tensorflow './mpl_tf[tpu]'"
+mpl_env/bin/pip install --quiet ./mpl_tf/tpu/tensorflow './mpl_tf[tpu,gcs]'"
     supervise=$(printf ' %q' mpl_tf/tpu/supervise.sh "--run=$run" "--workers=$workers" "--bucket=$bucket" -- "${flags[@]}")
     everywhere "mkdir -p runs/$run && rm -f runs/$run/status && \
 { setsid nohup$supervise > runs/$run/log 2>&1 < /dev/null & }"

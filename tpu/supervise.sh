@@ -4,15 +4,15 @@
 #
 #   mpl_tf/tpu/supervise.sh --run=NAME [--workers=ADDRESS,ADDRESS] [--bucket=gs://BUCKET/FOLDER] -- FLAGS
 #
-# Files in runs/NAME: workdir/, pid, and at the end status, the program's exit status.
+# Files in runs/NAME: workdir/ (without --bucket), pid, and at the end status, the program's exit status.
 # --workers: addresses of all hosts; where there are several, TF_CONFIG tells the program, and this host is the one
 #     whose address it has. The first writes the run's files.
-# --bucket: the first host copies workdir/ there every minute and at each end; all copy it from there before each start
+# --bucket: the workdir instead of runs/NAME/workdir; the program uploads what it leaves, and goes on from what is there
 # SIGTERM: the program saves and ends, and so does this.
 
 set -euo pipefail
 port=20471 # libtpu has 8471 and others from 8431 to 8482 for itself.
-poll=${SUPERVISE_POLL_SECONDS:-60} pause=${SUPERVISE_PAUSE_SECONDS:-10}
+pause=${SUPERVISE_PAUSE_SECONDS:-10}
 run='' workers='' bucket=''
 while (($#)); do
     case $1 in
@@ -24,7 +24,7 @@ while (($#)); do
     esac
     shift
 done
-folder=runs/$run workdir=runs/$run/workdir
+folder=runs/$run workdir=${bucket:-runs/$run/workdir}
 mkdir -p "$folder"
 exec 9> runs/lock
 flock -n 9 || { echo "supervise.sh: error: a run is under way here; tpu/launch.sh --stop ends it" >&2; exit 2; }
@@ -45,28 +45,7 @@ if ((${#addresses[@]} > 1)); then
     export TF_CONFIG="{\"cluster\": {\"worker\": [${list:1}]}, \"task\": {\"type\": \"worker\", \"index\": $index}}"
 fi
 
-# Copy from the bucket; where nothing is there yet, that is a new run. Nothing may be copied to it before.
-pull() {
-    local error
-    if error=$(gcloud storage ls "$bucket/" 2>&1 > /dev/null); then
-        mkdir -p "$workdir"
-        gcloud storage rsync --recursive "$bucket" "$workdir"
-    elif [[ $error != *"matched no objects"* ]]; then
-        echo "supervise.sh: cannot read $bucket: $error" >&2
-        return 1
-    fi
-}
-
-# Only the first host copies, and only where there is something: an empty folder would empty the bucket.
-push() {
-    if [[ $bucket && $index == 0 && -e $workdir/config.json ]]; then
-        gcloud storage rsync --recursive --delete-unmatched-destination-objects "$workdir" "$bucket" ||
-            echo "supervise.sh: could not copy to $bucket; tried again later" >&2
-    fi
-}
-
 finish() {
-    push
     echo "$1" > "$folder/status"
     exit "$1"
 }
@@ -82,20 +61,11 @@ wait_or_stop() { # Seconds; a signal ends it early.
 again=$pause
 while :; do
     if ((stopped)); then finish 75; fi
-    # What the first host has is the newest; all others take what it has copied.
-    if [[ $bucket && ! ($index == 0 && -e $workdir/config.json) ]] && ! pull; then
-        wait_or_stop "$again"
-        continue
-    fi
-    began=$SECONDS copied=$SECONDS
+    began=$SECONDS
     mpl_env/bin/python -m mpl_tf.main "$@" "--workdir=$workdir" 9>&- &
     child=$!
     while kill -0 "$child" 2> /dev/null && ((!stopped)); do
         wait_or_stop 1
-        if ((SECONDS - copied >= poll)); then
-            push
-            copied=$SECONDS
-        fi
     done
     until # A signal ends `wait` early.
         status=0
@@ -105,7 +75,6 @@ while :; do
     child=''
     if ((stopped)); then finish 75; fi
     if ((status != 75 && status < 128)); then finish "$status"; fi
-    push
     if ((SECONDS - began > 60)); then again=$pause; fi
     echo "supervise.sh: the program ended with $status; again in $again s" >&2
     wait_or_stop "$again"

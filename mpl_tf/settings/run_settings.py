@@ -56,7 +56,9 @@ class RunSettings:
         choices=MODES,
         identity=False,
     )
-    workdir: str = flag("folder of the run's files; empty: runs/DATASET-METHOD-seedSEED", identity=False)
+    workdir: str = flag(
+        "folder of the run's files, or a URL (gs://, s3://); empty: runs/DATASET-METHOD-seedSEED", identity=False
+    )
     seed: int = flag(
         "seed of the splits, the weights, the data order, the views and the sampling", low=0, high=2**31 - 1
     )

@@ -20,7 +20,7 @@ from mpl_tf.base.storage.listing import stamp, tree
 from mpl_tf.base.storage.objects import fetch, put, remove
 from mpl_tf.base.storage.paths import _NAMED, _WORKED_IN, check, is_url, remote
 
-THREADS, TRIES = 8, 5
+THREADS, TRIES = 8, 8  # What a server refuses for two minutes it refuses for good.
 LOCAL = re.compile(r"(.*/)?(\.partial-.*|\..*lock|[^/]*\.partial|[^/]*\.tmp\d*.*)")  # Never uploaded.
 WRITTEN_ONCE = re.compile(r"checkpoints/.*|.*\.keras|.*\.npy")  # Replaced by others, never changed: links will do.
 CHECKPOINT = re.compile(r"(.*ckpt-\d+)\.(index|data-.*)")
