@@ -8,6 +8,7 @@ import tensorflow as tf
 from mpl_tf.devices.interface import Devices
 from mpl_tf.devices.mesh import layers, variables
 from mpl_tf.devices.mesh.grid import CORE, REPLICA
+from mpl_tf.devices.mesh.packing import Packed
 
 
 class MeshDevices(Devices):
@@ -76,19 +77,24 @@ class MeshDevices(Devices):
         return batches.map(lambda batch: {key: tf.reshape(x, [-1, *x.shape[2:]]) for key, x in batch.items()})
 
     def train_function(self, step, names, count):
-        """A step at a time: its batch is laid out on the mesh from the host between steps."""
+        """A step at a time, its batch laid out on the mesh from the host while the devices are at the one before."""
 
         @tf.function(autograph=False)
         def on_mesh(batch):
             # Labels and the like are pinned as the logits are, which they meet in the losses.
-            return step({key: x if len(x.shape) == 5 else self.grid.pin(x) for key, x in batch.items()})
+            logs = step({key: x if len(x.shape) == 5 else self.grid.pin(x) for key, x in batch.items()})
+            return self.grid.pin(tf.stack([logs[name] for name in names]))  # One row, to be read at once.
+
+        packed = Packed(self._laid_out)
 
         def steps(iterator):
             # The first call traces the step, which asks for the present devices.
             with self.scope():
                 for _ in range(count):
-                    logs = on_mesh(self._laid_out(next(iterator)))
-            return {name: logs[name].numpy() for name in names}
+                    row = on_mesh(packed.take(iterator))
+                    packed.prepare(iterator)
+            # Only here the program waits for the devices, which need nothing of it but the call of the next step.
+            return dict(zip(names, row.numpy(), strict=True))
 
         return steps
 

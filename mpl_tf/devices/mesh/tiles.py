@@ -96,8 +96,8 @@ def _shifted(grid, columns, distance, fill):
     """At tile s the columns of tile s - distance."""
     cores, dtype = columns.shape[1], columns.dtype
     columns = grid.lay(columns, REPLICA, back=[REPLICA, CORE])
-    # DTensor has no exchange of neighbours: all cores get everyone's columns, which are few, and keep those shifted to
-    # them, by a product with a shifted identity over the cores.
+    # DTensor has no exchange of neighbours off the TPU (docs/devices.md): all cores get everyone's columns, which are
+    # few, and keep those shifted to them, by a product with a shifted identity over the cores.
     moved = tf.einsum("bshwc,st->bthwc", columns, tf.constant(np.eye(cores, k=distance), dtype))
     # The first and the last tiles got zeros from beyond the image; max pooling must not see them.
     if fill:
