@@ -1,7 +1,7 @@
 """The study of classes of different size: CIFAR-10 thinned to 20 : 1, as a frozen network shows it.
 
-Labeled and unlabeled images alike: 100 labeled images of the largest class, 5 of the smallest, 360 in all, beside some
-16,000 unlabeled ones. The test images stay balanced, so that top-1 is the mean of the classes' recalls. All settings
+Labeled and unlabeled images alike: 100 labeled images of the largest class, 5 of the smallest, 341 in all, beside some
+15,000 unlabeled ones. The test images stay balanced, so that top-1 is the mean of the classes' recalls. All settings
 are those of photographs.py for 250 labels; none was chosen here.
 """
 
