@@ -142,7 +142,7 @@ def write_tables(chunks, scores, work, chosen, min_probability, output):
     tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected)
     tables.write_parts(output / "problems.parquet", tables.PROBLEMS, read.problems)
     kept = chosen.kept
-    columns = [kept["id"], pa.array(read.sources, pa.string()), kept["class"], kept["probability"]]
+    columns = [kept["id"], pa.array(read.sources, tables.TEXT), kept["class"], kept["probability"]]
     columns += [select.ranks(kept["class"].to_numpy()), chosen.copies]
     tables.write(output / "kept.parquet", pa.table(columns, schema=tables.KEPT))
     return read.counts
@@ -224,7 +224,7 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     counts.reasons.update(reason[rows].tolist())
     taken = table.take(pa.array(rows))
     columns = [taken["id"], taken["source"], taken["class_1"], taken["probability_1"], pa.nulls(len(rows), pa.int32())]
-    columns += [pa.array(values[rows], kind) for values, kind in ((reason, pa.string()), (other, pa.string()))]
+    columns += [pa.array(values[rows], kind) for values, kind in ((reason, tables.TEXT), (other, tables.TEXT))]
     return pa.table([*columns, pa.array(distance[rows], pa.int32()), taken["detail"]], schema=tables.REJECTED)
 
 

@@ -78,7 +78,7 @@ class Evaluation:
 
     def __init__(self, table, distance):
         table = table.filter(table["usable"])
-        self._table = table.select(PLACE)
+        self._table = table.select(PLACE).combine_chunks()  # Once: `overlaps` takes rows of it.
         self._exact = {}
         for position, digest in enumerate(table["sha256"].to_pylist()):
             self._exact.setdefault(digest, position)
@@ -114,8 +114,9 @@ class Evaluation:
 
 
 def unpacked(hashes):
-    """uint8 [N, HASH_BYTES] of an Arrow array of hashes."""
-    return np.frombuffer(b"".join(hashes.to_pylist()), np.uint8).reshape(-1, HASH_BYTES)
+    """uint8 [N, HASH_BYTES] of an Arrow array of hashes, none of which is null."""
+    data = hashes.cast(pa.binary(HASH_BYTES)).buffers()[1]
+    return np.frombuffer(data or b"", np.uint8)[: len(hashes) * HASH_BYTES].reshape(-1, HASH_BYTES)
 
 
 def without_duplicates(pool, limits, distance):
@@ -148,7 +149,9 @@ def without_duplicates(pool, limits, distance):
         else:
             kept.add(place)
             room[classes[place]] -= 1
-    return pool.take(pa.array(sorted(kept), pa.int64())), dropped
+    left = np.zeros([len(pool)], bool)
+    left[sorted(kept)] = True
+    return pool.filter(pa.array(left)), dropped
 
 
 def _neighbours(pool, distance):

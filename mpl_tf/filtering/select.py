@@ -36,7 +36,7 @@ def candidates(scores, chunk, top_classes, min_probability, barred, with_hashes)
         probability = scores[f"probability_{place}"].fill_null(-1.0).to_numpy()
         rows = np.flatnonzero(usable & (probability >= np.float32(min_probability)))
         taken = scores.take(pa.array(rows))
-        hashes = [taken[name] if with_hashes else pa.nulls(len(rows), pa.binary()) for name in ("sha256", "hash")]
+        hashes = [taken[name] if with_hashes else pa.nulls(len(rows), tables.BYTES) for name in ("sha256", "hash")]
         columns = [taken["id"], taken[f"class_{place}"], taken[f"probability_{place}"]]
         columns += [np.full(len(rows), chunk, np.int32), taken["row"], *hashes]
         parts.append(pa.table(columns, schema=tables.CANDIDATES))
@@ -52,9 +52,13 @@ def best(table, limits):
     Returns:
         Table in ORDER.
     """
-    table = table.take(pc.sort_indices(table, sort_keys=ORDER))
-    classes = table["class"].to_numpy()
-    return table.filter(pa.array(ranks(classes) < np.asarray(limits)[classes]))
+    order = pc.sort_indices(table, sort_keys=ORDER).to_numpy()
+    classes = table["class"].to_numpy()[order]
+    order = order[ranks(classes) < np.asarray(limits)[classes]]
+    # `take` copies all chunks into one, `filter` none: only what is left is put in order.
+    left = np.zeros([len(table)], bool)
+    left[order] = True
+    return table.filter(pa.array(left)).take(pa.array((np.cumsum(left) - 1)[order]))
 
 
 def ranks(classes):

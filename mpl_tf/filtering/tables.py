@@ -6,6 +6,8 @@ kept.parquet, a row an image and class, by class and rank: id, source, class, pr
 rejected.parquet, a row an image: id, source, class, probability, rank (null), reason (unreadable, overlaps,
     below_threshold or beyond_top_k), overlaps (the id that it overlaps), distance (bits), detail.
 problems.parquet, a row an odd image: id, source, problem, detail, usable (false: it was left out).
+
+Texts and bytes have offsets of 64 bits: those of 32 end at 2 GiB a column, 27 million ids of 80 bytes.
 """
 
 import pyarrow as pa
@@ -15,15 +17,19 @@ from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError, reason
 
 HOW = {"compression": "zstd", "write_page_checksum": True}  # `read` looks at the checksums.
-IMAGE = [("id", pa.string()), ("source", pa.string())]
-PROBLEM = [("problem", pa.string()), ("detail", pa.string()), ("usable", pa.bool_())]
-HASHES = [("sha256", pa.binary()), ("hash", pa.binary())]
+TEXT, BYTES = pa.large_string(), pa.large_binary()
+MANY_BYTES = pa.large_list(BYTES)
+# What they were in files of earlier versions, which are read.
+NARROW = {TEXT: pa.string(), BYTES: pa.binary(), MANY_BYTES: pa.list_(pa.binary())}
+IMAGE = [("id", TEXT), ("source", TEXT)]
+PROBLEM = [("problem", TEXT), ("detail", TEXT), ("usable", pa.bool_())]
+HASHES = [("sha256", BYTES), ("hash", BYTES)]
 PROBLEMS = pa.schema(IMAGE + PROBLEM)
 PLACE = [("chunk", pa.int32()), ("row", pa.int32())]
-EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", pa.binary()), ("hashes", pa.list_(pa.binary()))])
+EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", BYTES), ("hashes", MANY_BYTES)])
 CANDIDATES = pa.schema(
     [
-        ("id", pa.string()),
+        ("id", TEXT),
         ("class", pa.int32()),
         ("probability", pa.float32()),
         *PLACE,
@@ -33,12 +39,11 @@ CANDIDATES = pa.schema(
 PLACED = [("class", pa.int32()), ("probability", pa.float32()), ("rank", pa.int32())]
 KEPT = pa.schema([*IMAGE, *PLACED, ("copies", pa.int32())])
 REJECTED = pa.schema(
-    [*IMAGE, *PLACED, ("reason", pa.string()), ("overlaps", pa.string()), ("distance", pa.int32())]
-    + [("detail", pa.string())]
+    [*IMAGE, *PLACED, ("reason", TEXT), ("overlaps", TEXT), ("distance", pa.int32())] + [("detail", TEXT)]
 )
 # An image's row in its chunk; id, chunk and row of the evaluation image that it overlaps.
 OVERLAPS = pa.schema(
-    [("row", pa.int32()), ("overlaps", pa.string()), ("other_chunk", pa.int32()), ("other_row", pa.int32())]
+    [("row", pa.int32()), ("overlaps", TEXT), ("other_chunk", pa.int32()), ("other_row", pa.int32())]
     + [("distance", pa.int32())]
 )
 
@@ -80,15 +85,19 @@ def read(path, schema):
     Args:
         path: of the file.
         schema: the columns that it has, among others.
+    Returns:
+        Table of all its columns, those of the schema in the schema's types.
     Raises:
         RunError: it cannot be read, or is damaged.
     """
     try:
         with storage.open_whole(path) as file:
             found = pq.ParquetFile(file, page_checksum_verification=True).read()
-        absent = next((field.name for field in schema if field not in list(found.schema)), None)
-        if absent:
-            raise pa.ArrowInvalid(f"there is no column {absent} as there should be")
+        for field in schema:
+            at = found.schema.get_field_index(field.name)
+            if at < 0 or found.schema.field(at).type not in (field.type, NARROW.get(field.type)):
+                raise pa.ArrowInvalid(f"there is no column {field.name} as there should be")
+            found = found.set_column(at, field, found.column(at).cast(field.type))
         return found
     except (OSError, pa.ArrowException) as error:
         raise RunError(

@@ -66,7 +66,7 @@ def scores_of(files):
     decoded = images.decode_all(files, 0, True)
     columns = {"usable": [one.usable for one in decoded], "sha256": [one.sha256 for one in decoded]}
     return pa.table(
-        columns | {"hash": pa.array([one.hashes[0] if one.hashes else None for one in decoded], pa.binary())}
+        columns | {"hash": pa.array([one.hashes[0] if one.hashes else None for one in decoded], tables.BYTES)}
     )
 
 

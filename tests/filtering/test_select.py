@@ -1,4 +1,6 @@
-"""Top-k per class against a sort by Python, over random cuts into chunks; copies by hand."""
+"""Top-k per class against a sort by Python, over random cuts into chunks; copies by hand; texts beyond 2 GiB."""
+
+import mmap
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +24,7 @@ def table_of(names, classes, probabilities, usable):
     """The same as a table of scores."""
     count, top = classes.shape
     columns = [names, names, np.arange(count, dtype=np.int32), [""] * count, [""] * count, usable]
-    columns += [pa.nulls(count, pa.binary())] * 2
+    columns += [pa.nulls(count, tables.BYTES)] * 2
     columns += [pa.array(values, mask=~usable) for values in (*classes.T, *probabilities.T)]
     return pa.table(columns, schema=tables.scores_schema(top))
 
@@ -81,3 +83,48 @@ def test_copies_fill_every_class_to_its_number():
     assert select.copies(classes, [7, 5, 2, 4]).tolist() == [3, 2, 2, 1, 1, 4]
     assert select.ranks(classes).tolist() == [0, 1, 2, 0, 1, 0]
     assert select.ranks(np.array([], int)).tolist() == []
+
+
+def far_ids(names, start):
+    """Ids whose offsets lie beyond `start`, as they do in a column of so many bytes."""
+    # Pages that nobody touches take no memory.
+    text = "".join(names).encode()
+    data = mmap.mmap(-1, start + len(text))
+    data[start:] = text
+    offsets = start + np.cumsum([0, *map(len, names)], dtype=np.int64)
+    return pa.Array.from_buffers(tables.TEXT, len(names), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def candidates_of(ids):
+    """Candidates of one class with these ids, each better than the one before."""
+    count = len(ids)
+    places = [np.zeros(count, np.int32), np.linspace(0.5, 1, count, dtype=np.float32)]
+    places += [np.zeros(count, np.int32), np.arange(count, dtype=np.int32)]
+    return pa.table([ids, *places, *[pa.nulls(count, tables.BYTES)] * 2], schema=tables.CANDIDATES)
+
+
+def test_ids_of_more_bytes_than_32_bits_count(tmp_path):
+    pool = select.Pool([3])
+    for names in (["a", "bc", "d"], ["e", "f", "gh"]):
+        pool.add(candidates_of(far_ids(names, 2**31 + 8)))
+    tables.write(tmp_path / "best.parquet", pool.best())
+    best = tables.read(tmp_path / "best.parquet", tables.CANDIDATES)
+    assert best["id"].to_pylist() == ["d", "gh", "bc"] and best.schema == tables.CANDIDATES
+    with pytest.raises(pa.ArrowInvalid):  # As the offsets of 32 bits do not reach them.
+        far_ids(["a"], 2**31).cast(pa.string())
+
+
+def test_no_column_has_offsets_of_32_bits():
+    schemas = [value for value in vars(tables).values() if isinstance(value, pa.Schema)] + [tables.scores_schema(2)]
+    assert len(schemas) == 6 + 1
+    kinds = {field.type for schema in schemas for field in schema}
+    wide = {pa.large_string(), pa.large_binary(), pa.large_list(pa.large_binary())}
+    assert kinds == wide | {pa.bool_(), pa.int32(), pa.float32()}
+
+
+def test_tables_of_earlier_versions_are_read(tmp_path):
+    old = pa.schema([(field.name, tables.NARROW.get(field.type, field.type)) for field in tables.EVALUATION])
+    row = ["a", "a.png", "", "", True, 0, 1, b"sum", [b"x", b"y"]]
+    tables.write(tmp_path / "old.parquet", pa.table([[value] for value in row], schema=old))
+    found = tables.read(tmp_path / "old.parquet", tables.EVALUATION)
+    assert found.schema == tables.EVALUATION and list(found.to_pylist()[0].values()) == row
