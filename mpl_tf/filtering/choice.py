@@ -1,6 +1,7 @@
 """The choice among all images: the best of each class, with --dedup those of which no two overlap."""
 
 import numpy as np
+import pyarrow as pa
 
 from mpl_tf.filtering import outputs, overlap, pipeline, select, tables
 
@@ -60,5 +61,6 @@ def _without_duplicates(job, chunks, evaluation):
 
 def _named(dropped, pool):
     """What overlap.without_duplicates dropped, with the kept image's id, chunk and row for its place in the pool."""
-    ids, chunks, rows = (pool[name].to_pylist() for name in ("id", "chunk", "row"))
-    return {image: (ids[at], chunks[at], rows[at], distance) for image, (at, distance) in dropped.items()}
+    places = np.unique(np.array([at for at, _ in dropped.values()], np.int64))
+    others = dict(zip(places.tolist(), pool.select(overlap.PLACE).take(pa.array(places)).to_pylist(), strict=True))
+    return {image: (*others[at].values(), distance) for image, (at, distance) in dropped.items()}

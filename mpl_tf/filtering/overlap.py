@@ -43,11 +43,12 @@ class Index:
             chosen = bits[:, part :: self.distance + 1][:, :PART_BITS]
             yield chosen.astype(np.int64) @ (1 << np.arange(chosen.shape[1], dtype=np.int64))
 
-    def pairs(self, hashes):
+    def pairs(self, hashes, own=False):
         """All pairs within the distance: (query, found, distance), int [P] each, without order; some come twice.
 
         Args:
             hashes: uint8 [N, HASH_BYTES].
+            own: whether these are the Index's own, of which query < found alone are told.
         """
         words = np.ascontiguousarray(hashes).view(np.uint64)
         results = [np.zeros([3, 0], np.int64)]
@@ -63,7 +64,7 @@ class Index:
                 found = order[first[query] + number - (ends[query] - counts[query])]
                 # The whole hashes decide.
                 distance = np.bitwise_count(words[query] ^ self._words[found]).sum(axis=1, dtype=np.int64)
-                near = distance <= self.distance
+                near = (distance <= self.distance) & ((query < found) | (not own))
                 results.append(np.stack([query[near], found[near], distance[near]]))
         return np.concatenate(results, axis=1)
 
@@ -85,8 +86,11 @@ class Evaluation:
         self._index = None
         if distance != EXACT and len(table):
             column = table["hashes"].combine_chunks()
-            self._owner = np.repeat(np.arange(len(table)), column.value_lengths().to_numpy())
-            self._index = Index(unpacked(column.flatten()), distance)
+            owner = np.repeat(np.arange(len(table)), column.value_lengths().to_numpy())
+            # Equal hashes are one, which is the first image's.
+            equal = column.flatten().dictionary_encode()
+            self._owner = owner[np.unique(equal.indices.to_numpy(), return_index=True)[1]]
+            self._index = Index(unpacked(equal.dictionary), distance)
 
     def overlaps(self, scores):
         """The images of a chunk that overlap: table of tables.OVERLAPS, each with the nearest evaluation image.
@@ -99,10 +103,12 @@ class Evaluation:
         taken = scores.take(pa.array(rows))
         found = {}
         if self._index and len(rows):
-            query, hit, distance = self._index.pairs(unpacked(taken["hash"].combine_chunks()))
+            equal, nearest = taken["hash"].combine_chunks().dictionary_encode(), {}
+            query, hit, distance = self._index.pairs(unpacked(equal.dictionary))
             owner = self._owner[hit]
             for place in np.lexsort([owner, distance, query])[::-1]:  # The nearest is written last.
-                found[int(query[place])] = (int(owner[place]), int(distance[place]))
+                nearest[int(query[place])] = (int(owner[place]), int(distance[place]))
+            found = {row: nearest[group] for row, group in enumerate(equal.indices.to_pylist()) if group in nearest}
         for row, digest in enumerate(taken["sha256"].to_pylist()):
             if digest in self._exact:
                 found[row] = (self._exact[digest], 0)
@@ -133,40 +139,43 @@ def without_duplicates(pool, limits, distance):
         (kept, dropped): the table of those kept, in select.ORDER; dict of the (chunk, row) of an image that overlaps
         a kept one to (its place in `pool`, distance).
     """
-    # A class may be short of room, an image may stand in several classes: it is no duplicate of itself.
-    ids = pool["id"].to_pylist()
-    near = _neighbours(pool, distance)
-    images = list(zip(pool["chunk"].to_pylist(), pool["row"].to_pylist(), strict=True))
-    classes, room = pool["class"].to_pylist(), list(map(int, limits))
-    kept, dropped = set(), {}
-    for place in pc.sort_indices(pool, sort_keys=select.ORDER[1:]).to_pylist():
-        if not room[classes[place]]:
+    # Images of equal hashes are one group, of which at most one image is kept, in one class or more.
+    groups, near = _groups(pool, distance)
+    images = pool["chunk"].to_numpy().astype(np.int64) << 32 | pool["row"].to_numpy()
+    classes, room = pool["class"].to_numpy(), list(map(int, limits))
+    kept, dropped = collections.defaultdict(list), {}
+    order = pc.sort_indices(pool, sort_keys=select.ORDER[1:]).to_numpy()
+    for place, label, group in zip(order.tolist(), classes[order].tolist(), groups[order].tolist(), strict=True):
+        # A class may be short of room, an image may stand in several classes: it is no duplicate of itself.
+        if not room[label]:
             continue
-        others = [o for o in near.get(place, ()) if o in kept and images[o] != images[place]]
+        around = [(0, group), *near.get(group, ())]
+        others = [(bits, o) for bits, other in around for o in kept.get(other, ()) if images[o] != images[place]]
         if others:  # Told as a duplicate of the nearest.
-            bits, _, other = min((near[place][o], ids[o], o) for o in others)
-            dropped.setdefault(images[place], (other, bits))
+            bits, _, other = min((bits, pool["id"][o].as_py(), o) for bits, o in others)
+            dropped.setdefault((int(images[place] >> 32), int(images[place] & (1 << 32) - 1)), (other, bits))
         else:
-            kept.add(place)
-            room[classes[place]] -= 1
+            kept[group].append(place)
+            room[label] -= 1
     left = np.zeros([len(pool)], bool)
-    left[sorted(kept)] = True
+    left[[place for places in kept.values() for place in places]] = True
     return pool.filter(pa.array(left)), dropped
 
 
-def _neighbours(pool, distance):
-    """dict of place to {place of each image that overlaps it: distance}."""
-    near = collections.defaultdict(dict)
-    if distance == EXACT:
-        same = collections.defaultdict(list)
-        for place, digest in enumerate(pool["sha256"].to_pylist()):
-            same[digest].append(place)
-        for places in same.values():
-            for place in places if len(places) > 1 else ():
-                near[place] = {other: 0 for other in places if other != place}
-        return near
-    hashes = unpacked(pool["hash"].combine_chunks())
-    for query, found, bits in Index(hashes, distance).pairs(hashes).T.tolist():
-        if query != found:
-            near[query][found] = bits
-    return near
+def _groups(pool, distance):
+    """What overlaps what, of the images grouped by equal hashes; with EXACT, by equal pixels.
+
+    Args:
+        pool, distance: as `without_duplicates` has them.
+    Returns:
+        (groups, near): int [N], the group of each image; dict of a group to the set of (distance, group) of the others
+        near it.
+    """
+    column = pool["sha256" if distance == EXACT else "hash"].combine_chunks().dictionary_encode()
+    groups, near = column.indices.to_numpy(), collections.defaultdict(set)
+    if distance != EXACT and len(pool):
+        hashes = unpacked(column.dictionary)
+        for one, other, bits in Index(hashes, distance).pairs(hashes, own=True).T.tolist():
+            near[one].add((bits, other))
+            near[other].add((bits, one))
+    return groups, near

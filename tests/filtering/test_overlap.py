@@ -1,6 +1,7 @@
 """Near hashes against all pairs; planted copies of an evaluation set; duplicates against a plain loop."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,10 @@ def test_index_finds_every_near_pair(distance):
     every = (bits[:, None] != np.unpackbits(hashes, axis=1)[None]).sum(axis=2)
     expected = {(q, h, every[q, h]) for q, h in np.argwhere(every <= distance)}
     assert set(map(tuple, overlap.Index(hashes, distance).pairs(queries).T)) == expected
+    own = overlap.Index(queries, distance)
+    assert set(map(tuple, own.pairs(queries, own=True).T)) == {
+        pair for pair in map(tuple, own.pairs(queries).T) if pair[0] < pair[1]
+    }
     assert distance == 0 or len(expected) > 5
 
 
@@ -153,3 +158,54 @@ def test_exact_duplicates_alone():
     pool = select.best(pa.table(columns, names=tables.CANDIDATES.names).cast(tables.CANDIDATES), [9, 9])
     kept, dropped = overlap.without_duplicates(pool, [9, 9], overlap.EXACT)
     assert kept["id"].to_pylist() == ["b", "c"] and list(dropped) == [(0, 0)]
+
+
+@pytest.mark.parametrize("distance", [DISTANCE, overlap.EXACT])
+def test_thousands_of_one_picture_take_no_memory_for_their_pairs(distance):
+    count, classes = 5000, 4
+    random = np.random.default_rng(0)
+    others = random.integers(0, 256, (count, images.HASH_BYTES), dtype=np.uint8)
+    one_hash = random.integers(0, 256, images.HASH_BYTES, dtype=np.uint8).tobytes()
+    hashes = [one_hash] * count + [hash.tobytes() for hash in others]
+    sums = [b"one"] * count + [b"%d" % i for i in range(count)]
+    labels = np.arange(2 * count) % classes
+    places = [np.linspace(1, 0.5, 2 * count, dtype=np.float32), np.zeros(2 * count, int), np.arange(2 * count)]
+    columns = [[f"{i:05d}" for i in range(2 * count)], labels, *places, sums, hashes]
+    pool = pa.table([pa.array(column) for column in columns], names=tables.CANDIDATES.names).cast(tables.CANDIDATES)
+    pool = select.best(pool, [2 * count] * classes)
+    tracemalloc.start()
+    try:
+        kept, dropped = overlap.without_duplicates(pool, [2 * count] * classes, distance)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Of the placeholders the most probable is kept, and the others are told as its duplicates.
+    assert sorted(kept["row"].to_pylist()) == [0, *range(count, 2 * count)]
+    assert set(dropped) == {(0, row) for row in range(1, count)}
+    assert {pool["row"][at].as_py() for at, _ in dropped.values()} == {0} and {
+        bits for _, bits in dropped.values()
+    } == {0}
+    assert peak < 2**27  # 25 million pairs of one dict entry each were over 2 GiB.
+
+
+def test_thousands_of_one_picture_in_both_sets():
+    count, picture = 5000, photograph(np.random.default_rng(2))
+    one = images.decode_all([encoded(picture)], 0, True)[0]
+    tests = {
+        "usable": [True] * count,
+        "sha256": [b"%d" % i for i in range(count)],
+        "hashes": [[*one.hashes] * 2] * count,
+    }
+    tests |= {"id": [f"test{i}" for i in range(count)], "chunk": [0] * count, "row": list(range(count))}
+    blank = {name: [""] * count for name in ("source", "problem", "detail")}
+    table = pa.table({name: (tests | blank)[name] for name in tables.EVALUATION.names}).cast(tables.EVALUATION)
+    scores = pa.table({"usable": [True] * count, "sha256": [b"other"] * count, "hash": [one.hashes[0]] * count})
+    tracemalloc.start()
+    try:
+        found = overlap.Evaluation(table, DISTANCE).overlaps(scores)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Each is told to overlap the first of those that are equally near.
+    assert found["row"].to_pylist() == list(range(count)) and set(found["distance"].to_pylist()) == {0}
+    assert set(found["overlaps"].to_pylist()) == {"test0"} and peak < 2**25
