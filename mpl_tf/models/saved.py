@@ -77,6 +77,7 @@ def add_class_names(path, names):
 
 def class_names(path):
     """Tuple of the names of a model's classes in the order of its outputs; None where its file has none."""
+    path = storage.fetched(path)
     if not zipfile.is_zipfile(path):  # Of another format.
         return None
     with zipfile.ZipFile(path) as archive:
