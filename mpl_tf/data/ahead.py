@@ -66,7 +66,10 @@ class Ahead:
             first += tf.cast(tf.ensure_shape(nothing, []), first.dtype)
             return (first, *rest) if rest else first
 
-        return numbers.map(asked).prefetch(AHEAD)
+        # Threads of their own: those that decode wait for what the others have still to ask for.
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 16
+        return numbers.map(asked).prefetch(AHEAD).with_options(options)
 
     def _note(self, number):
         self.ask(int(number))
