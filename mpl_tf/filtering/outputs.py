@@ -1,4 +1,4 @@
-"""What a run leaves: the tables of kept, rejected and odd images, the shards of the kept ones, and the counts."""
+"""What a run leaves: the tables of kept, rejected and odd images, and the counts."""
 
 import collections
 import dataclasses
@@ -32,15 +32,17 @@ class Selected:
 
     @functools.cached_property
     def images(self):
-        """Kept images, each once: dict of (chunk, row) to (id, class, probability, copies), of its most probable class;
-        copies are those of all its classes together. In the order of chunks and rows."""
-        found = {}
-        columns = [self.kept[name].to_pylist() for name in ("chunk", "row", "id", "class", "probability")]
-        for chunk, row, name, label, probability, copies in zip(*columns, self.copies.tolist(), strict=True):
-            before = found.get((chunk, row))
-            best = (name, label, probability) if before is None or probability > before[2] else before[:3]
-            found[chunk, row] = (*best, copies + (before[3] if before else 0))
-        return dict(sorted(found.items()))
+        """Kept images, each once: table of tables.SHARD in the order of chunks and rows.
+
+        Class and probability are those of its most probable class, copies those of all its classes together.
+        """
+        # An image's classes stand side by side, the most probable first.
+        image = self.kept["chunk"].to_numpy().astype(np.int64) << 32 | self.kept["row"].to_numpy()
+        order = np.lexsort([-self.kept["probability"].to_numpy(), image])
+        first = np.unique(image[order], return_index=True)[1]
+        found = self.kept.select(tables.SHARD.names[:-1]).take(pa.array(order[first]))
+        copies = np.add.reduceat(self.copies[order], first) if len(first) else self.copies
+        return found.append_column(tables.SHARD.field("copies"), pa.array(copies, pa.int32()))
 
 
 @dataclasses.dataclass
@@ -142,7 +144,7 @@ def write_tables(chunks, scores, work, chosen, min_probability, output):
     tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected)
     tables.write_parts(output / "problems.parquet", tables.PROBLEMS, read.problems)
     kept = chosen.kept
-    columns = [kept["id"], pa.array(read.sources, tables.TEXT), kept["class"], kept["probability"]]
+    columns = [kept["id"], read.kept_sources(), kept["class"], kept["probability"]]
     columns += [select.ranks(kept["class"].to_numpy()), chosen.copies]
     tables.write(output / "kept.parquet", pa.table(columns, schema=tables.KEPT))
     return read.counts
@@ -158,16 +160,14 @@ class _Reading:
     Attributes:
         counts: Counts of the chunks that were read.
         problems: list of tables of tables.PROBLEMS, one a chunk.
-        sources: object [N], source of each kept image whose chunk was read.
     """
 
     def __init__(self, chosen, min_probability):
         self.counts, self.problems = Counts(len(chosen.limits), min_probability), []
-        self.sources = np.full([len(chosen.kept)], None, object)
         # Kept images by chunk: the places of chunk c are order[first:stop] where chunks[first:stop] == c.
         chunks, self._rows = (chosen.kept[name].to_numpy() for name in ("chunk", "row"))
         self._order = np.argsort(chunks, kind="stable")
-        self._chunks = chunks[self._order]
+        self._chunks, self._sources = chunks[self._order], []
         self._duplicates = collections.defaultdict(dict)  # Of each chunk: row to the kept image that it overlaps.
         for (chunk, row), other in chosen.duplicates.items():
             self._duplicates[chunk][row] = other
@@ -181,11 +181,17 @@ class _Reading:
         first, stop = np.searchsorted(self._chunks, [chunk.number, chunk.number + 1])
         mine = self._order[first:stop]
         rows = self._rows[mine]
-        self.sources[mine] = table["source"].to_numpy(zero_copy_only=False)[rows]
+        self._sources += table["source"].take(pa.array(rows)).chunks
         overlaps = tables.OVERLAPS.empty_table()
         if work:
             overlaps = tables.read(pipeline.overlaps_path(work, chunk), tables.OVERLAPS)
         return _rejected(table, chunk.number, rows, overlaps, self._duplicates[chunk.number], self.counts)
+
+    def kept_sources(self):
+        """Array of the source of each kept image, all chunks having been read in their order."""
+        places = np.empty([len(self._order)], np.int64)
+        places[self._order] = np.arange(len(places))
+        return pa.chunked_array(self._sources, tables.TEXT).take(pa.array(places))
 
 
 def _rejected(table, chunk, kept, overlaps, duplicates, counts):
@@ -226,18 +232,3 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     columns = [taken["id"], taken["source"], taken["class_1"], taken["probability_1"], pa.nulls(len(rows), pa.int32())]
     columns += [pa.array(values[rows], kind) for values, kind in ((reason, tables.TEXT), (other, tables.TEXT))]
     return pa.table([*columns, pa.array(distance[rows], pa.int32()), taken["detail"]], schema=tables.REJECTED)
-
-
-def write_shards(chunks, chosen, size, output, beam_arguments):
-    """Write the kept images into shards of about equal size, at most `size` images each."""
-    found = list(chosen.images.items())
-    count = -(-len(found) // size)
-    elements = []
-    for number, part in enumerate(np.array_split(np.arange(len(found)), count) if count else []):
-        wanted = collections.defaultdict(dict)
-        for index in part:
-            (chunk, row), values = found[index]
-            wanted[chunk][row] = values
-        elements.append((number, [(chunks[chunk], rows) for chunk, rows in wanted.items()]))
-    if elements:
-        pipeline.write_shards(elements, str(output), beam_arguments)

@@ -6,17 +6,13 @@ reads its images itself. Workers and the launching program see the same files (a
 """
 
 import functools
-import os
 import threading
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
-from mpl_tf.base import files, storage
-from mpl_tf.base.errors import RunError
-from mpl_tf.data import shards
-from mpl_tf.filtering import images, inputs, overlap, runner, score, select, tables
+from mpl_tf.base import storage
+from mpl_tf.filtering import overlap, runner, score, select, tables
 from mpl_tf.filtering.runner import beam
 
 _lock = threading.Lock()
@@ -35,11 +31,6 @@ def evaluation_path(folder, chunk):
 def overlaps_path(folder, chunk):
     """Where the overlaps of a chunk with the evaluation images are."""
     return storage.path(folder) / f"overlaps-{chunk.number:05d}.parquet"
-
-
-def shard_path(folder, number, count):
-    """Where a shard of kept images is."""
-    return storage.path(folder) / f"kept-{number:05d}-of-{count:05d}.tfrecord"
 
 
 @functools.lru_cache(maxsize=1)
@@ -155,36 +146,6 @@ class Best(beam.CombineFn):
         return accumulator.best()
 
 
-class Write(runner.Told):
-    """A shard of kept images, unless it is there.
-
-    Args:
-        folder: of the shards.
-        count: of shards.
-    """
-
-    def __init__(self, folder, count):
-        self.folder, self.count = folder, count
-
-    def work(self, element):
-        """(number, [(Chunk, {row: (id, class, probability, copies)})]) -> number."""
-        number, parts = element
-        path = shard_path(self.folder, number, self.count)
-        if not storage.exists(path):
-            files.write(path, lambda temporary: self._write(temporary, parts))
-        yield number
-
-    def _write(self, temporary, parts):
-        with tf.io.TFRecordWriter(os.fsencode(temporary)) as writer:
-            for chunk, wanted in parts:
-                for item in inputs.pick(chunk, wanted):
-                    try:
-                        encoded = images.storable(item.load()[1], chunk.ground)
-                    except (OSError, ValueError) as error:
-                        raise RunError(f"{item.source}: scored, but now it cannot be read ({error})") from error
-                    writer.write(shards.serialize(encoded, *wanted[item.row]))
-
-
 class _Keep(beam.DoFn):
     """Puts the one result of a pipeline where `run` finds it: a file, as a worker may be another machine."""
 
@@ -222,10 +183,3 @@ def select_best(chunks, scoring, scores, candidates, output, arguments):
         return best | beam.ParDo(_Keep(output))
 
     runner.run(arguments, build)
-
-
-def write_shards(elements, folder, arguments):
-    """Write the shards of kept images; `elements` as Write.work takes them."""
-    runner.run(
-        arguments, lambda p: p | beam.Create(elements) | beam.Reshuffle() | beam.ParDo(Write(folder, len(elements)))
-    )

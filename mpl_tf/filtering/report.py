@@ -57,8 +57,7 @@ def _grid(chosen, classes):
     """Dict of class to the best and the last kept: list of ((chunk, row), probability), None between them."""
     kept = chosen.kept
     labels = kept["class"].to_numpy()
-    places = list(zip(kept["chunk"].to_pylist(), kept["row"].to_pylist(), strict=True))
-    probability = kept["probability"].to_pylist()
+    columns = [kept[name].to_numpy() for name in ("chunk", "row", "probability")]
     present = np.flatnonzero(np.bincount(labels, minlength=classes))
     if len(present) > CLASSES:
         present = present[np.linspace(0, len(present) - 1, CLASSES).astype(int)]
@@ -66,7 +65,8 @@ def _grid(chosen, classes):
     for label in present.tolist():
         first, stop = np.searchsorted(labels, [label, label + 1]).tolist()
         shown = sorted({*range(first, min(first + PICTURES, stop)), *range(max(stop - PICTURES, first), stop)})
-        result[label] = [(places[index], probability[index]) for index in shown]
+        found = zip(*(column[shown].tolist() for column in columns), strict=True)
+        result[label] = [((chunk, row), probability) for chunk, row, probability in found]
     return result
 
 

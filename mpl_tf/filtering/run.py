@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mpl_tf.base import files, lock, storage, versions
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import choice, inputs, outputs, pipeline, progress, report, runner, settings, tables
+from mpl_tf.filtering import choice, inputs, kept, outputs, pipeline, progress, report, runner, settings, tables
 from mpl_tf.filtering.job import Job
 
 
@@ -107,7 +107,7 @@ def _steps(job):
     # What is kept and what is not; the summary last, as it says that all else is there.
     overlaps = job.work if evaluation else None
     counts = outputs.write_tables(chunks, job.scores, overlaps, chosen, job.selection.min_probability, job.output)
-    outputs.write_shards(chunks, chosen, job.selection.shard_images, job.output, job.beam_arguments)
+    kept.write(chunks, chosen.images, job.selection.shard_images, job.work, job.output, job.beam_arguments)
     report.write(counts, chosen, job.class_names, chunks, excluded, job.output)
     summary = counts.summary(chosen, job.class_names) | {
         "seconds_to_selection": seconds,

@@ -36,6 +36,8 @@ CANDIDATES = pa.schema(
         *HASHES,
     ]
 )
+# What a shard is made from: each kept image once.
+SHARD = pa.schema([*PLACE, ("id", TEXT), ("class", pa.int32()), ("probability", pa.float32()), ("copies", pa.int32())])
 PLACED = [("class", pa.int32()), ("probability", pa.float32()), ("rank", pa.int32())]
 KEPT = pa.schema([*IMAGE, *PLACED, ("copies", pa.int32())])
 REJECTED = pa.schema(
