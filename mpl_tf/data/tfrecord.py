@@ -61,10 +61,7 @@ class Record:
                 return self.example(own)
         else:
             data = os.pread(file.fileno(), self.length, self.offset)
-        values = parse_bytes(data)
-        if not isinstance(values.get(self.feature), bytes):
-            raise ValueError(f"a record without {self.feature}")
-        return values
+        return image_of(data, self.feature)
 
     def open(self):
         """The encoded image as a binary file; raises ValueError as `example` does."""
@@ -217,6 +214,21 @@ def _faulty(neighbours):
     except tf.errors.DataLossError:
         half = len(neighbours) // 2
         return _faulty(neighbours[:half]) + _faulty(neighbours[half:]) if half else neighbours
+
+
+def image_of(data, feature):
+    """The values of one serialized record as Record.example returns them; ValueError where `feature` is not bytes."""
+    values = parse_bytes(data)
+    if not isinstance(values.get(feature), bytes):
+        raise ValueError(f"a record without {feature}")
+    return values
+
+
+def is_packed(path):
+    """Whether a TFRecord file is gzip'd: it begins as gzip has it, and not with a length that has its checksum."""
+    with storage.open_file(path) as file:
+        head = file.read(HEADER)
+    return head[:3] == b"\x1f\x8b\x08" and not (len(head) == HEADER and _lengths_hold(head)[0])
 
 
 def parse_bytes(data):

@@ -15,7 +15,7 @@ from mpl_tf.data.file_kinds import AGAIN, BARE, BROKEN, HIDDEN, SPECIAL, is_hidd
 TOLD_SECONDS, LOOKED = 3.0, 2**13  # Between lines of progress; names between looks at the clock.
 
 
-def walk(folder, flag, passed):
+def walk(folder, flag, passed, more=None):
     """Paths (str) of the images and shards in a folder, in the order of sorted Paths.
 
     A link that leads to a folder listed before, or to one that holds `folder`, is not followed.
@@ -24,17 +24,19 @@ def walk(folder, flag, passed):
         folder: path.
         flag: what the user gave it by, for messages.
         passed: PassedOver, which counts the other files.
+        more: function of a file's name: whether it is asked for too.
     Raises:
         UsageError: a folder that cannot be listed.
     """
-    return (os.path.join(parent, name) for parent, name, _ in scan(str(folder), flag, passed))
+    return (os.path.join(parent, name) for parent, name, _ in scan(str(folder), flag, passed, more))
 
 
-def scan(root, flag, passed):
+def scan(root, flag, passed, more=None):
     """The same as tuples of a file's folder (str), its name (str) and whether it is a link; `root` is a str."""
     progress, real = _Progress(flag, root), storage.real(root)
     listed = {real, *storage.above(real)}
-    waiting = [(root, real, _contents(root, flag, passed, progress))]  # Folders that are not gone through to their end.
+    # Folders that are not gone through to their end.
+    waiting = [(root, real, _contents(root, flag, passed, progress, more))]
     while waiting:
         parent, real, contents = waiting[-1]
         name = next(contents.left, None)
@@ -47,7 +49,7 @@ def scan(root, flag, passed):
             place = storage.real(path) if is_link else os.path.join(real, name)
             if place not in listed:
                 listed.add(place)
-                waiting.append((path, place, _contents(path, flag, passed, progress)))
+                waiting.append((path, place, _contents(path, flag, passed, progress, more)))
             elif is_link:
                 passed[AGAIN] += 1
 
@@ -60,7 +62,7 @@ class _Contents(NamedTuple):
     links: set
 
 
-def _contents(folder, flag, passed, progress):
+def _contents(folder, flag, passed, progress, more):
     names, folders, links = [], {}, set()
     try:
         with storage.scandir(folder) as found:
@@ -71,7 +73,7 @@ def _contents(folder, flag, passed, progress):
                 elif is_folder(entry):
                     folders[entry.name] = entry.is_symlink()
                     names.append(entry.name)
-                elif is_wanted(entry, passed):
+                elif is_wanted(entry, passed, more):
                     names.append(entry.name)
                     if entry.is_symlink():
                         links.add(entry.name)
@@ -123,12 +125,12 @@ def _is_file(entry):
         return False
 
 
-def is_wanted(entry, passed):
-    """Whether a name that is no folder is that of an image or a shard; it is counted where not."""
+def is_wanted(entry, passed, more=None):
+    """Whether a name that is no folder is that of an image, a shard or of `more`; it is counted where not."""
     if not _is_file(entry):
         passed[BROKEN if entry.is_symlink() else SPECIAL] += 1
         return False
-    if not (is_image(entry.name) or is_shard(entry.name)):
+    if not (is_image(entry.name) or is_shard(entry.name) or (more and more(entry.name))):
         passed[suffix(entry.name) or BARE] += 1
         return False
     return True

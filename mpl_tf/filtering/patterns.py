@@ -8,7 +8,7 @@ from mpl_tf.base import storage
 from mpl_tf.data import file_kinds, walking
 
 
-def expand(pattern, flag, passed):
+def expand(pattern, flag, passed, more=None):
     """Paths (str) of the images and shards that a pattern names: *, ?, [abc] and, for folders at any depth, **.
 
     As glob has it, but a real folder is listed once at each part of the pattern, so that loops end, and ** follows no
@@ -16,7 +16,7 @@ def expand(pattern, flag, passed):
 
     Args:
         pattern: such as photos/**/*.jpg.
-        flag, passed: as in walking.walk.
+        flag, passed, more: as in walking.walk.
     Returns:
         Sorted list.
     """
@@ -37,8 +37,8 @@ def expand(pattern, flag, passed):
         deeper = at if part == "**" else at + 1
         matching = [entry for entry in walking.entries(folder or os.curdir, flag) if _matches(entry.name, part)]
         if last:
-            files = [entry for entry in matching if not walking.is_folder(entry) and walking.is_wanted(entry, passed)]
-            found += [os.path.join(folder, entry.name) for entry in files]
+            files = [entry for entry in matching if not walking.is_folder(entry)]
+            found += [os.path.join(folder, entry.name) for entry in files if walking.is_wanted(entry, passed, more)]
             continue
         for entry in reversed(matching):
             path = os.path.join(folder, entry.name)

@@ -133,7 +133,8 @@ def _plan(job):
         settings.claim(job.scores, job.record, "output")
     about = job.record["scoring"]
     images = job.scoring.images if job.scoring else ()
-    return inputs.plan(images, "--images", about["data_dir"], about["chunk"], job.scores, about["background"], job.echo)
+    how = about["data_dir"], about["chunk"], job.scores, about["background"], job.echo, about.get("image_feature", "")
+    return inputs.plan(images, "--images", *how)
 
 
 def headline(summary):
@@ -191,6 +192,7 @@ def _fingerprint(job):
         folder,
         job.record["scoring"]["background"],
         job.echo,
+        job.selection.image_feature,
     )
     if not chunks:
         raise UsageError("--exclude: no image matched")

@@ -15,7 +15,10 @@ from mpl_tf.settings.fields import flag, like
 
 MOST = 10**15  # Images to keep of a class: more than there are, and their sums fit 64 bits.
 LARGEST_DISTANCE = 64  # Bits: a quarter of a hash's; unrelated images differ in half of them.
-WHERE = "a folder (any depth), a pattern ('a/**/*.jpg'), a .txt list of files, TFRecord shards or tfds:NAME/SPLIT"
+WHERE = (
+    "a folder (any depth), a pattern ('a/**/*.jpg'), a .txt list of files, tar, zip, Parquet or TFRecord files or "
+    "tfds:NAME/SPLIT"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,11 @@ class Scoring:
     images: tuple = flag(f"the unlabeled images: {WHERE}; may be given several times", (), topic="Scores")
     model: str = flag("Keras model from images in [0, 255], such as RUN/student.keras", "")
     data_dir: str = like(Config, "data_dir", "")
+    image_feature: str = flag(
+        "feature of TFRecords, or column of Parquet files, that holds the image; empty: image/encoded, or the column "
+        "that holds images",
+        "",
+    )
     image_size: int = like(Config, "image_size", 0, text="side of the model's input; 0: the model's own", low=0)
     batch: int = flag("images a batch", 256, unit="images", low=1)
     precision: str = like(
@@ -56,6 +64,7 @@ class Selection:
     upsample: bool = flag("classes with fewer images repeat them, counted in image/copies", False)
     exclude: tuple = flag(f"evaluation images that none kept may overlap: {WHERE}; may be given several times", ())
     data_dir: str = like(Config, "data_dir", "")
+    image_feature: str = like(Scoring, "image_feature", "")
     distance: int = flag(
         "bits of 256 by which hashes of overlapping images may differ; -1: equal pixels alone",
         18,
@@ -82,7 +91,7 @@ def check(scoring, selection):
         for field in dataclasses.fields(settings):
             fields.check(field, getattr(settings, field.name))
     if scoring and not scoring.images:
-        raise UsageError("--images: expected a folder, a pattern, shards, a list or tfds:NAME/SPLIT, got nothing")
+        raise UsageError(f"--images: expected {WHERE}, got nothing")
     if scoring and not scoring.model:
         raise UsageError("--model: expected the student.keras of a finished run, got nothing")
     if scoring and selection.hashed and not scoring.fingerprints:
