@@ -38,7 +38,7 @@ def check_views(where):
         raise UsageError("--views: device makes views by operations that a TPU lacks, expected host, got device")
 
 
-def make_devices(name, mesh="", remat=False):
+def make_devices(name, mesh="", remat="none"):
     """The devices of that name; TensorFlow must not have started its own yet where `cluster.starts_late` says so.
 
     Args:

@@ -111,6 +111,7 @@ def make(config, shape, num_classes, num_unlabeled=0, class_prior=None, normalis
         clip_norm=config.clip_norm,
         accumulate=config.accumulate,
         backbone_rate=config.backbone_rate,
+        remat=_remat(config),
         steps_per_execution=config.steps_per_execution,
         jit_compile=distribute.jit_compile(config.jit_compile),
     )
@@ -139,9 +140,14 @@ def make_finetune(network, config, class_prior=None):
     """The finetuning phase: plain SGD at a fixed rate on the labeled data (paper section 3.2); class_prior as above."""
     class_weights = _class_weights(config, class_prior)
     method = Supervised(network, ema_decay=0.0, seed=config.seed, class_weights=class_weights)
-    options = {"accumulate": config.accumulate, "backbone_rate": config.backbone_rate}
+    options = {"accumulate": config.accumulate, "backbone_rate": config.backbone_rate, "remat": _remat(config)}
     method.compile(SGD(config.finetune_learning_rate), weight_decay=0.0, **options)
     return method.devices.place(method)
+
+
+def _remat(config):
+    """--remat as compile() takes it: layers that compute again are the mesh's own."""
+    return "block" if config.remat == "block" else "none"
 
 
 def _network(config, role, shape, num_classes, normalisation=None):

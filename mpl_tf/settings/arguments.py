@@ -50,6 +50,7 @@ def some(names, given, dataset="folder"):
         for name in given
         if name not in names
     ]
+    given = fields.renewed(Config.__dataclass_fields__, given)
     problems += fields.problems(Config, {name: given[name] for name in given if name in names})[0]
     if problems:
         raise together(problems)

@@ -45,6 +45,7 @@ def from_json(path, intact=False, flag="config", remedy="give that of another ru
         raise UsageError(
             f"--{flag}: {path} was written by another version, or changed since: it differs in {differing}; {remedy}"
         )
+    flags = fields.renewed(Config.__dataclass_fields__, flags)
     told, _ = fields.problems(Config, flags)
     if told:
         raise together(told)

@@ -26,6 +26,7 @@ def flag(
     source="",
     topic="",
     identity=True,
+    former=(),
 ):
     """A field that is a flag of the same name; its type is str, int, float, bool or, of a flag given many times, tuple.
 
@@ -42,11 +43,11 @@ def flag(
         source: where a number comes from: a paper, the released program.
         topic: title of the flags from here on, up to the next field that has one.
         identity: whether the flag is part of what makes a run the run it is.
+        former: pairs of a text that it had in earlier versions, "true" and "false" for those, and its value of today.
     """
     about = {"help": text, "unit": unit, "choices": choices, "low": low, "high": high, "limit": limit}
-    return dataclasses.field(
-        default=default, metadata=about | {"form": form, "source": source, "topic": topic, "identity": identity}
-    )
+    about |= {"form": form, "source": source, "topic": topic, "identity": identity, "former": former}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def like(owner, name, default=dataclasses.MISSING, **changes):
@@ -60,6 +61,12 @@ def like(owner, name, default=dataclasses.MISSING, **changes):
     """
     about = dict(owner.__dataclass_fields__[name].metadata) | {"source": "", "topic": ""}
     return flag(**{"text": about.pop("help"), "default": default} | about | changes)
+
+
+def renewed(known, given):
+    """Values with those of earlier versions as today's: dict of flag name to value; `known`: of flag name to field."""
+    former = {name: dict(known[name].metadata["former"]) for name in given if name in known}
+    return {name: former.get(name, {}).get(str(value).lower(), value) for name, value in given.items()}
 
 
 def merged(*classes):

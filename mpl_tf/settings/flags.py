@@ -111,10 +111,10 @@ def _collected(argv, classes, further=False):
         if len(without) == len(argv):
             return {}, [], problems
         argv = without
-    if rest and not further:
-        problems.append(f"expected flags only, got {rest[0]!r}; write --name=value")
-    given = {name: values[name].value for name in known if values[name].value is not None}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}, rest, problems
+    problems += [f"expected flags only, got {word!r}; write --name=value" for word in rest[:1] if not further]
+    found = ((name, values[name].value) for name in known)
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in found if value is not None}
+    return fields.renewed(known, given), rest, problems
 
 
 def _without(argv, name):

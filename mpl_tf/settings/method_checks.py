@@ -109,8 +109,10 @@ def frozen_in_part(config):
 def mesh(config):
     """What goes with --strategy=dtensor, and with it alone."""
     if config.strategy != "dtensor":
-        for flag in (name for name in ("mesh", "remat") if getattr(config, name)):
-            yield f"--{flag}: goes with --strategy=dtensor, got --strategy={config.strategy}"
+        if config.mesh:
+            yield f"--mesh: goes with --strategy=dtensor, got --strategy={config.strategy}"
+        if config.remat == "layer":
+            yield (f"--remat: layer goes with --strategy=dtensor, got --strategy={config.strategy}; give --remat=block")
         return
     if not config.mesh:
         yield f"--mesh: expected {MESH.words} with --strategy=dtensor, got nothing"
@@ -121,11 +123,6 @@ def mesh(config):
         given = getattr(config, name)
         if given != expected:
             yield f"--{name}: expected {expected} with --strategy=dtensor, got {given}"
-    if config.remat and config.feedback == "exact" and "feedback" in METHODS[config.method].options:
-        yield (
-            "--remat: a second derivative does not go through what is computed again, expected false with "
-            "--feedback=exact, got true; leave it out or give --feedback=taylor"
-        )
 
 
 def views(config):

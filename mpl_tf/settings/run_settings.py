@@ -191,8 +191,13 @@ class RunSettings:
         source="paper section 4: replica:128,core:16",
         identity=False,
     )
-    remat: bool = flag(
-        "--strategy=dtensor: gather weights and compute convolutions again in the backward pass", identity=False
+    remat: str = flag(
+        "what is computed again in the backward pass instead of kept, to save memory: none; layer, with "
+        "--strategy=dtensor: gathered weights and the windows of convolutions; block: all but what passes between the "
+        "blocks of a network",
+        choices=("none", "layer", "block"),
+        identity=False,
+        former=(("true", "layer"), ("false", "none")),
     )
     batch_norm_groups: int = flag(
         "groups of replicas whose images share batch-norm statistics; divides the replicas; 1: all replicas",

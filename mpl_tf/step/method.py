@@ -55,7 +55,7 @@ class Method(Restorable, SteppedModel):
 
         Args:
             optimizer: as step/any_optimizer.py chose it.
-            **options: weight_decay, clip_norm, accumulate and backbone_rate, as Learner has them.
+            **options: weight_decay, clip_norm, accumulate, backbone_rate and remat, as Learner has them.
         """
         raise NotImplementedError
 
@@ -70,6 +70,7 @@ class Method(Restorable, SteppedModel):
         clip_norm=0.0,
         accumulate=1,
         backbone_rate=1.0,
+        remat="none",
         run_eagerly=False,
         steps_per_execution=1,
         jit_compile=False,
@@ -79,14 +80,14 @@ class Method(Restorable, SteppedModel):
 
         Args:
             optimizer: "sgd" (None), another name of keras.optimizers, or one of them; see any_optimizer.chosen.
-            weight_decay, clip_norm, accumulate, backbone_rate: of each Learner.
+            weight_decay, clip_norm, accumulate, backbone_rate, remat: of each Learner.
             run_eagerly, steps_per_execution, jit_compile, **kwargs: as in keras.Model.compile; metrics are those of
                 evaluate() and of fit's validation_data.
         Raises:
             UsageError: an optimizer that a step cannot follow, or a network that gives no logits.
         """
         options = {"weight_decay": weight_decay, "clip_norm": clip_norm, "backbone_rate": backbone_rate}
-        options["accumulate"] = accumulate
+        options |= {"accumulate": accumulate, "remat": remat}
         self.make_learners(any_optimizer.chosen(optimizer), **options)
 
         learners = list(self.learners().values())

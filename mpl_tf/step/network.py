@@ -9,6 +9,7 @@ import tensorflow as tf
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.step import any_optimizer, checks, parts, purity
+from mpl_tf.step.blocks import Blocks
 from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
@@ -44,6 +45,7 @@ class Learner:
         clip_norm: bound on the gradient's global norm; 0 for none.
         accumulate: parts that each batch is cut into, >= 1; see `forward`.
         backbone_rate: factor of the learning rate of all weights below the classifier, >= 0.
+        remat: "none", or "block": what passes between its blocks alone waits for the backward pass; see blocks.py.
 
     Attributes:
         loss_scale: variable [2], the scale and the steps since it changed, where the network computes in float16; else
@@ -53,7 +55,7 @@ class Learner:
         UsageError: the optimizer cannot be used as a pure function, or what step/checks.py and step/purity.py refuse.
     """
 
-    def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate, backbone_rate=1.0):
+    def __init__(self, network, optimizer, weight_decay, clip_norm, accumulate, backbone_rate=1.0, remat="none"):
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise UsageError(f"optimizer: expected one of keras.optimizers, got {type(optimizer).__name__}")
         checks.logits(network)
@@ -62,6 +64,9 @@ class Learner:
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer = network, optimizer
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
+        if remat not in ("none", "block"):
+            raise UsageError(f"remat: expected none or block, got {remat}")
+        self.remat, self.blocks = remat, Blocks(network) if remat == "block" else None
         self.loss_scale = None
         self.decay_mask = decay_mask(network)
         self.factors = rate_factors(network, backbone_rate)
@@ -94,7 +99,11 @@ class Learner:
 
     def _pass(self, weights, state, xs):
         """One pass of all batches joined: ([logits of each], new state)."""
-        z, state = self.network.stateless_call(weights, state, distribute.join(xs), training=True)
+        x = distribute.join(xs)
+        if self.blocks:
+            z, state = self.blocks.forward(weights, state, x)
+        else:
+            z, state = self.network.stateless_call(weights, state, x, training=True)
         return distribute.split(z, xs), state
 
     def _pass_in_parts(self, weights, state, xs):
@@ -154,6 +163,9 @@ class Learner:
         scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale)[0]
 
         def derivative(xs):
+            if self.blocks:
+                z, moved = self.blocks.derivative(weights, direction, state, xs[0], scale)
+                return moved - tf.reduce_sum(tf.nn.softmax(z) * moved, axis=-1, keepdims=True)
             with tf.GradientTape() as outer:
                 with tf.GradientTape() as inner:
                     inner.watch(weights)

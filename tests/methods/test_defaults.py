@@ -62,7 +62,7 @@ def test_compile_takes_the_flags_values(name):
     method = made(name)
     method.compile()
     for role, learner in method.learners().items():
-        for option in ("weight_decay", "clip_norm", "accumulate"):
+        for option in ("weight_decay", "clip_norm", "accumulate", "remat"):
             assert getattr(learner, option) == values[option], option
         rate = "student_learning_rate" if row.two_optimizers and role == "student" else "teacher_learning_rate"
         assert float(learner.optimizer.learning_rate) == pytest.approx(values[rate])

@@ -41,6 +41,13 @@ class Table:
     chairs: int = fields.flag("to sit on", 8, high=12)
 
 
+def test_values_of_earlier_versions_are_todays():
+    """--remat was true or false, in a config.json as in a flagfile."""
+    known = fields.merged(Config)
+    for former, today in ((True, "layer"), (False, "none"), ("true", "layer"), ("block", "block")):
+        assert fields.renewed(known, {"remat": former, "other": True}) == {"remat": today, "other": True}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [

@@ -609,6 +609,16 @@ def test_a_stored_config_comes_back_but_for_its_workdir(stored):
     assert flags.parse([f"--config={path}", "--workdir=old"]) == config
 
 
+@pytest.mark.parametrize(("former", "today"), [(True, "layer"), (False, "none")])
+def test_a_config_json_of_an_earlier_version_says_whether_layers_compute_again(tmp_path, former, today):
+    config = flags.parse(["--dataset=digits_50", "--strategy=dtensor", "--mesh=replica:1,core:2"])
+    text = json.loads(config_json.to_json(config))
+    text["flags"]["remat"] = former
+    (tmp_path / "config.json").write_text(json.dumps(text))
+    assert config_json.from_json(tmp_path / "config.json")["remat"] == today
+    assert flags.parse([f"--config={tmp_path / 'config.json'}"]).remat == today
+
+
 @pytest.mark.parametrize(("dataset", "scale"), RECIPES)
 def test_every_recipe_comes_back_from_its_config_json(tmp_path, folders, dataset, scale):
     config = flags.parse([f"--dataset={dataset}", f"--scale={scale}", *own(folders, dataset)])

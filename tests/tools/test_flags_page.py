@@ -38,5 +38,7 @@ def test_a_row_tells_all_that_is_known_of_a_flag():
         "| `--uda_threshold` | smallest confidence that counts, with uda and mpl after the sharpening; 0: all count "
         "| 0.6 | 0 to 1 |  | released CIFAR-10-4K hyper-parameters: 0.6; fixmatch: 0.95 |"
     )
-    assert rows["`--core_memory`"] == "| `--core_memory` | memory of a core | 16.0 | at least 0 | GiB | TPU v3: 16 |"
+    assert rows["`--core_memory`"] == (
+        "| `--core_memory` | memory of a core; 0: that of --device | 0.0 | at least 0 | GiB |  |"
+    )
     assert all(len(re.findall(r"(?<!\\)\|", row)) == len(flags_page.COLUMNS) + 1 for row in rows.values())

@@ -13,7 +13,10 @@ import tensorflow as tf
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices.mesh.grid import mesh_size
+from mpl_tf.models.pieces import elements, pieces
 from mpl_tf.settings.catalogue import METHODS
+
+from . import activations
 
 FLOAT = 4  # Bytes of a variable's element.
 READ_INPUT = (  # Layers whose backward pass reads what they were given.
@@ -36,16 +39,24 @@ class Network:
         trainable, fixed: shapes of its trainable weights and of its batch-norm statistics.
         kept: elements of the activations that the backward pass reads.
         windows: elements of the windows of its k x k convolutions, k > 1, which a mesh cuts out of the image.
+        window: those of the one layer that has most.
+        flight: elements of the layer whose input and output are most together: in the backward pass, their gradients.
+        first: elements of what it is given.
         largest: elements of its largest weight.
         flops: floating-point operations of a forward pass, two a multiply and add.
+        pieces: what --remat=block cuts it into, a Network each.
     """
 
     trainable: tuple
     fixed: tuple
     kept: int
     windows: int
+    window: int
+    flight: int
+    first: int
     largest: int
     flops: int
+    pieces: tuple = ()
 
     @property
     def count(self):
@@ -67,20 +78,32 @@ def build(name, image_size, num_classes, mesh):
 
 def describe(network):
     """The `Network` of a functional keras.Model."""
-    kept, windows, flops = {}, 0, 0
-    for layer in network.layers:
+    parts = tuple(described(piece) for piece in pieces(network))
+    return dataclasses.replace(described(network), pieces=parts)
+
+
+def described(network):
+    """The `Network` of a functional keras.Model without its pieces."""
+    layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+    kept, flights = {}, []
+    for layer in layers:
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        # The gradient of a ReLU reads what it gave, which the next layer was given too.
+        rectified = getattr(getattr(layer, "activation", None), "__name__", "") in ("relu", "relu6")
         if isinstance(layer, READ_INPUT):
-            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-            kept |= {id(tensor): math.prod(tensor.shape[1:]) for tensor in inputs}
-        flops += operations(layer)
-        windows += window_elements(layer)
+            kept |= {id(tensor): elements(tensor) for tensor in ([layer.output] if rectified else inputs)}
+        flights.append(sum(map(elements, inputs)) + elements(layer.output))
+    windows = [window_elements(layer) for layer in layers]
     return Network(
         trainable=tuple(tuple(weight.shape) for weight in network.trainable_weights),
         fixed=tuple(tuple(w.shape) for w in network.non_trainable_weights if w.dtype.startswith("float")),
         kept=sum(kept.values()),
-        windows=windows,
-        largest=max(math.prod(weight.shape) for weight in network.weights),
-        flops=flops,
+        windows=sum(windows),
+        window=max(windows),
+        flight=max(flights),
+        first=elements(network.inputs[0]),
+        largest=max((math.prod(weight.shape) for weight in network.weights), default=0),
+        flops=sum(map(operations, layers)),
     )
 
 
@@ -111,8 +134,27 @@ def bytes_per_core(shapes, cores):
     return FLOAT * sum(math.ceil(math.prod(shape) / cores) if shape else 1 for shape in shapes)
 
 
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """The passes of a replica's step, in images.
+
+    Args:
+        held: those of the pass whose backward one comes last, the teacher's where there is one.
+        student: those of mpl's student on unlabeled images, whose backward pass comes before.
+        doubled: those that exact feedback differentiates twice, in between.
+        given: all that the step is given.
+        cost: images times forward passes.
+    """
+
+    held: int
+    student: int
+    doubled: int
+    given: int
+    cost: int
+
+
 def passes(method, feedback, teacher_passes, labeled, mu):
-    """Images of a replica whose activations are held at once, and forward passes' worth of operations a step.
+    """The `Passes` of a step.
 
     A pass with its gradient costs three forward passes; the directional derivative of exact feedback three.
 
@@ -121,34 +163,34 @@ def passes(method, feedback, teacher_passes, labeled, mu):
         feedback, teacher_passes: as the flags.
         labeled: labeled images.
         mu: unlabeled images a labeled one.
-    Returns:
-        (held, cost): images, and images times forward passes.
     """
-    row = METHODS[method]
+    row, unlabeled = METHODS[method], labeled * mu
     if not row.unlabeled:
-        return labeled, 3 * labeled
+        return Passes(labeled, 0, 0, labeled, 3 * labeled)
     # The teacher passes labeled, weak and strong views with a gradient; split, the weak ones without.
     split = teacher_passes == "split"
-    taped = labeled * (1 + mu if split else 1 + 2 * mu)
-    cost = 3 * taped + (labeled * mu if split else 0)
+    held = labeled + (1 if split else 2) * unlabeled
+    cost, given = 3 * held + (unlabeled if split else 0), labeled + 2 * unlabeled
     if "feedback" not in row.options:
-        return taped, cost
+        return Passes(held, 0, 0, given, cost)
     # The student passes the strong views with a gradient; the feedback passes the labeled ones, exact all of them.
-    forms = {"off": 0, "taylor": 2 * labeled, "dot_product": 3 * labeled, "exact": 3 * labeled + 3 * labeled * mu}
-    return taped + labeled * mu, cost + 3 * labeled * mu + forms[feedback]
+    forms = {"off": 0, "taylor": 2 * labeled, "dot_product": 3 * labeled, "exact": 3 * labeled + 3 * unlabeled}
+    doubled = unlabeled if feedback == "exact" else 0
+    return Passes(held, unlabeled, doubled, given, cost + 3 * unlabeled + forms[feedback])
 
 
-def memory(network, cores, method, held, size, average, remat):
-    """Bytes a core, by what they are for.
+def memory(network, cores, method, of_step, size, average, remat, accumulate=1):
+    """Bytes a core at the moment when a step takes most, by what they are for.
 
     Args:
         network: Network; teacher and student are alike.
         cores: of a replica.
         method: one that runs on a mesh.
-        held: images of a replica whose activations are held at once.
+        of_step: Passes.
         size: bytes of an activation's element.
         average: whether the deployed network's weights are averaged.
-        remat: whether gathered weights and windows are made again in the backward pass.
+        remat: as the flag.
+        accumulate: parts of a pass, one after the other, of which the one at work is held alone.
     Returns:
         dict of str to int.
     """
@@ -157,18 +199,20 @@ def memory(network, cores, method, held, size, average, remat):
     weights = bytes_per_core(network.trainable + network.fixed, cores)
     trained = bytes_per_core(network.trainable, cores)
     averaged = weights if average else 0
-    gathered = size * (network.largest if remat else networks * network.count)
-    activations = size * held * math.ceil(network.kept / cores)
-    windows = 0 if remat or cores == 1 else size * held * math.ceil(network.windows / cores)
+    image = activations.of_image(network, cores, size, remat)
+    used = image.weights * (networks if remat == "none" else 1)
+    waiting, working = activations.most(image, of_step, remat, accumulate)
     return {
         "weights": networks * weights,
         "slots": networks * trained,
         "average": averaged,
         "gradient": trained,
         "new values before they are assigned": networks * (weights + trained) + averaged,
-        "gathered weights": 0 if cores == 1 else gathered,
-        "activations": activations,
-        "windows of convolutions": windows,
+        "weights as they are used": used,
+        "images": math.ceil(FLOAT * of_step.given * network.first / cores),
+        "activations": math.ceil(waiting * (image.held - image.windows)),
+        "windows of convolutions": math.ceil(waiting * image.windows),
+        "made again, gradients and copies": math.ceil(working * image.worked),
     }
 
 

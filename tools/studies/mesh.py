@@ -32,9 +32,7 @@ class Flags:
 
     mesh: str = like(Config, "mesh", "replica:1,core:4", text="replica:R,core:S", topic="The mesh")
     exchange: str = flag("another mesh of as many devices to exchange checkpoints with; empty: none", "")
-    remat: bool = like(
-        Config, "remat", False, text="gather weights and compute convolutions again in the backward pass"
-    )
+    remat: str = like(Config, "remat", "none")
     rounding: bool = flag("also what rounding does to one device alone", False)
     method: str = like(
         Config, "method", "mpl", text="training method", choices=("supervised", "uda", "mpl"), topic="The step"
@@ -162,7 +160,8 @@ def make(values, devices=None):
         else:
             kind, options = (Supervised, {}) if values.method == "supervised" else (UDA, objective)
             method = kind(build(values), **options, **rates)
-        method.compile(**optimizers, weight_decay=1e-4, clip_norm=values.clip_norm)
+        remat = {"remat": "block"} if values.remat == "block" and devices else {}
+        method.compile(**optimizers, **remat, weight_decay=1e-4, clip_norm=values.clip_norm)
         return method.devices.place(method)
 
 

@@ -31,7 +31,7 @@ def mesh_size(mesh):
     return int(replicas), int(cores)
 
 
-def make_grid(mesh, remat=False, cluster=None):
+def make_grid(mesh, remat="none", cluster=None):
     """The grid over the accelerators of all hosts, or over their CPUs cut into R x S virtual devices in all.
 
     TensorFlow must not have started its devices yet where they are to be cut, or several hosts to be joined.
@@ -96,13 +96,14 @@ class Grid:
 
     Args:
         mesh: dtensor.Mesh with the dimensions "replica" and "core".
-        remat: whether networks gather their weights again in the backward pass instead of keeping them.
+        remat: "none"; "layer": networks gather their weights and cut the windows of their convolutions again in the
+            backward pass instead of keeping them; "block": so they do with the windows, the rest being the step's part.
 
     Attributes:
         own: numbers of the replicas that this host has devices of, all or some, in ascending order: list of int.
     """
 
-    def __init__(self, mesh, remat=False):
+    def __init__(self, mesh, remat="none"):
         self.mesh, self.remat = mesh, remat
         self.replicas, self.cores = mesh.dim_size(REPLICA), mesh.dim_size(CORE)
         self.clients, self.client = dtensor.num_clients(), dtensor.client_id()  # DTensor's word for hosts.
@@ -127,6 +128,10 @@ class Grid:
     def pin(self, value, back=()):
         """The same value on all devices; where it was a sum over them not yet made, it is made now."""
         return self.lay(value, back=back)
+
+    def dot(self, a, b):
+        """Sum of the products of two lists of tensors, each pinned: sums over the devices are made before others."""
+        return tf.add_n([self.pin(tf.reduce_sum(x * y)) for x, y in zip(a, b, strict=True)])
 
     def tiles(self, value):
         """Lay [B, S, H, w, C] as tiles, [B, 1, 1, 1, C] (one value an example) as examples."""

@@ -1,7 +1,8 @@
 """Keras' layers on tiles: the namespace that networks take to be laid out over a grid (see mpl_tf/models/layers.py).
 
 Each has the weights of the layer it stands for, in the same order, kept flat and gathered where they are used. With
-`remat` the gathered copy and what the layer computes from it are made again in the backward pass instead of kept. Every
+--remat=layer the gathered copy and what the layer computes from it are made again in the backward pass instead of kept;
+with block, whose pieces are made again whole, the windows are made once more, a layer's at a time. Every
 layer pins its output: DTensor otherwise leaves sums unmade, whose gradients are then silently wrong.
 """
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices.mesh import tiles
 from mpl_tf.devices.mesh.grid import REPLICA
+from mpl_tf.devices.recompute import recomputed
 
 
 class Weighted:
@@ -32,11 +34,17 @@ class Weighted:
 
         # Gathered inside: gradients come back flat, and remat drops what was gathered.
         def run(x, *flat):
-            return self.compute(x, *[self.grid.gather(v, shape) for v, shape in zip(flat, shapes, strict=True)])
+            return [self.compute(x, *[self.grid.gather(v, shape) for v, shape in zip(flat, shapes, strict=True)])]
 
         # Recomputed, neither the gathered weights nor the windows cut for a convolution wait for the backward pass.
-        run = tf.recompute_grad(run) if self.grid.remat else run
-        return run(x, *[tf.convert_to_tensor(variable) for variable in variables])
+        if self.grid.remat == "layer" or (self.grid.remat == "block" and self.window() > 1):
+            run = recomputed(run, self.grid.dot)
+        (y,) = run(x, *[tf.convert_to_tensor(variable) for variable in variables])
+        return y
+
+    def window(self):
+        """Side of the window that the layer sees."""
+        return getattr(self, "kernel_size", (1,))[0]
 
     def call(self, x):
         """Tiles -> tiles."""
@@ -92,7 +100,12 @@ class MaxPooling2D(Windowed, keras.layers.MaxPooling2D):
 
     def call(self, x):
         """Tiles -> tiles."""
-        return tiles.max_pool(self.grid, x, self.pool_size[0], self.strides[0])
+
+        def run(x):
+            return [tiles.max_pool(self.grid, x, self.pool_size[0], self.strides[0])]
+
+        run = run if self.grid.remat == "none" else recomputed(run, self.grid.dot)
+        return run(x)[0]
 
 
 class GlobalAveragePooling2D(keras.layers.GlobalAveragePooling2D):
@@ -132,14 +145,14 @@ class BatchNorm(Weighted, keras.layers.BatchNormalization):
         return self.weighted(x, self.gamma, self.beta, mean=mean, variance=variance)
 
     def weighted(self, x, *variables, **statistics):
-        """In float32, as Keras does; gathered vectors are small and not made again."""
+        """The vectors in float32, as Keras has them, the tiles in their own type; nothing of it is made again."""
         values = [self.grid.gather(tf.convert_to_tensor(v), v.whole_shape) for v in variables]
         gamma, beta, *moving = [tf.cast(value, tf.float32) for value in values]
         mean, variance = moving or statistics.values()
-        # (x - mean) / sigma * gamma + beta, as one product and one sum for each pixel.
+        # (x - mean) / sigma * gamma + beta; what x's type rounds off the mean is in the offset.
         scale = tf.math.rsqrt(variance + self.epsilon) * gamma
-        y = tf.cast(x, tf.float32) * scale + (beta - mean * scale)
-        return self.grid.tiles(tf.cast(y, x.dtype))
+        centre = tf.stop_gradient(tf.cast(mean, x.dtype))
+        return tiles.scaled(self.grid, x, centre, scale, beta + (tf.cast(centre, tf.float32) - mean) * scale)
 
 
 class Dense(Weighted, keras.layers.Dense):

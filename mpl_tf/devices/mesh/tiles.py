@@ -4,10 +4,14 @@ DTensor can split no convolution over its width off the TPU, so a window is what
 with a halo, the neighbours' columns that the window reaches into.
 """
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.devices.mesh.grid import CORE, REPLICA
+
+PIXELS = [0, 1, 2, 3]  # All axes but the channels'.
 
 
 def windows(grid, x, size, stride, fill=0.0):
@@ -66,10 +70,50 @@ def mean(grid, x):
 
 
 def moments(grid, x):
-    """Mean and variance of each channel over all examples and pixels, pinned, float32 [C]."""
-    x = tf.cast(x, tf.float32)
-    average = grid.pin(tf.reduce_mean(x, axis=[0, 1, 2, 3]))
-    return average, grid.pin(tf.reduce_mean(tf.math.squared_difference(x, average), axis=[0, 1, 2, 3]))
+    """Mean and variance of each channel over all examples and pixels, pinned, float32 [C].
+
+    For the backward pass x waits as it is: TensorFlow's own gradient keeps a copy of bfloat16 tiles in float32.
+    """
+    count = math.prod(x.shape[:-1])
+
+    @tf.custom_gradient
+    def run(x):
+        full = tf.cast(x, tf.float32)
+        average = grid.pin(tf.reduce_mean(full, axis=PIXELS))
+        variance = grid.pin(tf.reduce_mean(tf.math.squared_difference(full, average), axis=PIXELS))
+
+        def gradient(to_average, to_variance):
+            slope, offset = tf.cast(2 / count * to_variance, x.dtype), tf.cast(to_average / count, x.dtype)
+            return grid.tiles((x - tf.cast(average, x.dtype)) * slope + offset)
+
+        return (average, variance), gradient
+
+    return run(x)
+
+
+def scaled(grid, x, centre, scale, offset):
+    """(x - centre) * scale + offset, in the type of x; as in `moments`, x alone waits for the backward pass.
+
+    Args:
+        grid: Grid.
+        x: tiles.
+        centre: constants [C], of the type of x.
+        scale, offset: float32 [C]; their gradients are summed in float32.
+    Returns:
+        Tiles of the type of x.
+    """
+
+    @tf.custom_gradient
+    def run(x, scale, offset):
+        def gradient(upstream):
+            full = tf.cast(upstream, tf.float32)
+            to_scale = grid.pin(tf.reduce_sum(full * tf.cast(x - centre, tf.float32), axis=PIXELS))
+            to_x = grid.tiles(upstream * tf.cast(scale, upstream.dtype))
+            return to_x, to_scale, grid.pin(tf.reduce_sum(full, axis=PIXELS))
+
+        return grid.tiles((x - centre) * tf.cast(scale, x.dtype) + tf.cast(offset, x.dtype)), gradient
+
+    return run(x, scale, offset)
 
 
 def _padding(length, size, stride):

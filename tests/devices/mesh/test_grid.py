@@ -77,13 +77,18 @@ def test_a_network_without_a_namespace_of_layers():
         ("--batch_norm_groups=2", "--batch_norm_groups: expected 1"),
         ("--jit_compile", "--jit_compile: expected False"),
         ("--views=device", "--views: expected host with --strategy=dtensor, got device"),
-        ("--remat", "--remat: a second derivative"),
         ("--mesh=4", "--mesh: expected replica:R,core:S"),
         ("--strategy=one", "--mesh: goes with --strategy=dtensor, got --strategy=one"),
     ],
 )
 def test_flags_that_do_not_go_with_a_mesh(flag, expected):
     assert refused(flag).startswith(expected)
+
+
+def test_layers_compute_again_on_a_mesh_alone_and_blocks_anywhere():
+    with pytest.raises(UsageError, match="--remat: layer goes with --strategy=dtensor, got --strategy=auto; give"):
+        flags.parse(["--dataset=digits_50", "--remat=layer"])
+    assert flags.parse(["--dataset=digits_50", "--remat=block"]).remat == "block"
 
 
 def test_a_mesh_is_no_part_of_a_runs_identity():

@@ -78,7 +78,7 @@ def check(result, cores):
 
 @pytest.mark.slow
 def test_an_efficientnet_trains_as_on_one_device_and_its_checkpoints_move_between_meshes():
-    result = compare("--mesh=replica:1,core:4", "--remat", "--exchange=replica:2,core:2")
+    result = compare("--mesh=replica:1,core:4", "--remat=layer", "--exchange=replica:2,core:2")
     check(result, cores=4)
     assert result["exchanged"] == {"mesh_to_other": True, "other_to_one": True, "one_to_mesh": True}
 
@@ -90,6 +90,19 @@ def test_a_resnet_trains_as_on_one_device_by_a_second_derivative():
     result = compare(*mesh, "--width=0.125", "--repeats=1", *clipped, "--balance_weight=1")
     assert {"balance_loss", "norm_balance"} <= set(result["differences"])
     check(result, cores=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cores", "arguments"),
+    [
+        (4, ("--mesh=replica:1,core:4", "--steps=3")),
+        (2, ("--mesh=replica:2,core:2", "--network=resnet", "--width=0.125", "--repeats=1", "--feedback=exact")),
+    ],
+    ids=["1x4", "2x2 exact"],
+)
+def test_blocks_are_computed_again_as_on_one_device_that_keeps_all(cores, arguments):
+    check(compare(*arguments, "--remat=block", "--clip_norm=0.1"), cores)
 
 
 @pytest.mark.slow
