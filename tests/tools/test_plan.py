@@ -139,6 +139,7 @@ def test_the_command_prints_and_writes_its_figures(tmp_path, capsys):
     assert "days for 1,000 steps" in printed
 
 
+@pytest.mark.slow
 def test_every_device_is_told_what_fits_it(capsys):
     """ResNet-50 on ImageNet-10%, 128 + 15 * 128 images a card: more than any card has, in parts not."""
     arguments = ["--model=resnet_50", "--mesh=replica:8,core:1", "--labeled_batch=1024", "--mu=15", "--device=all"]
