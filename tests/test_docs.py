@@ -22,7 +22,15 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w./-])((?:flags|mpl_tf|tests|tools|docs|tpu|\.ci)/[\w./*-]*[\w/*])")
 FLAG = re.compile(r"(?<![\w-])--([a-z]\w*)")
 # Of pip, pytest, TensorBoard and Beam, whose flags the pages name too.
-OTHERS = {"help", "logdir", "runner"}
+OTHERS = {
+    # Of Apache Beam and its runners.
+    *("direct_running_mode", "direct_num_workers", "dask_client_address", "dask_scheduler_file", "dask_npartitions"),
+    *("dask_partition_size", "job_endpoint", "environment_type", "environment_config", "service_port", "flink_master"),
+    *("spark_master_url", "project", "region", "staging_location", "temp_location", "sdk_container_image"),
+    "help",
+    "logdir",
+    "runner",
+}
 README_BYTES = 9 * 1024
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -3,26 +3,27 @@
 import numpy as np
 import pyarrow as pa
 
-from mpl_tf.filtering import outputs, overlap, pipeline, select, tables
+from mpl_tf.filtering import outputs, overlap, pipeline, progress, select, tables
 
 MORE = (8, 16)  # Candidates beyond k a class in the first search for duplicates: k / 8 + 16.
 
 
-def choose(job, chunks, evaluation):
+def choose(job, chunks, done, evaluation):
     """Score what has not been scored, and choose what is kept.
 
     Args:
         job: Job.
         chunks: list of inputs.Chunk.
+        done: those of them that are scored before.
         evaluation: tuple of files of the evaluation images' fingerprints.
     Returns:
         outputs.Selected.
     """
     # A number for each class, of images that are there once: the best, less those that overlap a better one.
     if job.selection.dedup:
-        kept, duplicates = _without_duplicates(job, chunks, evaluation)
+        kept, duplicates = _without_duplicates(job, chunks, done, evaluation)
     else:
-        kept, duplicates = _best(job, chunks, evaluation, job.scoring, job.limits), {}
+        kept, duplicates = _best(job, chunks, done, evaluation, job.limits), {}
     # Classes with too few images may count theirs more than once.
     if job.selection.upsample:
         copies = select.copies(kept["class"].to_numpy(), job.limits)
@@ -31,25 +32,26 @@ def choose(job, chunks, evaluation):
     return outputs.Selected(kept, copies, job.limits, duplicates)
 
 
-def _best(job, chunks, evaluation, scoring, asked):
-    """The best `asked` (int [C]) of each class, a table in select.ORDER; `scoring` None: all are scored before."""
-    found = job.work / "best.parquet"
-    candidates = pipeline.Candidates(str(job.scores), job.selection, asked, str(job.work), evaluation)
-    pipeline.select_best(chunks, scoring, str(job.scores), candidates, str(found), job.beam_arguments)
+def _best(job, chunks, done, evaluation, asked):
+    """The best `asked` (int [C]) of each class, a table in select.ORDER; what is not in `done` is scored."""
+    found, scoring = job.work / "best.parquet", job.scoring if len(done) < len(chunks) else None
+    with progress.shown(job, chunks, done) as tallies:
+        candidates = pipeline.Candidates(str(job.scores), job.selection, asked, str(job.work), evaluation, tallies)
+        pipeline.select_best(chunks, scoring, str(job.scores), candidates, str(found), job.beam_arguments)
     return tables.read(found, tables.CANDIDATES)
 
 
-def _without_duplicates(job, chunks, evaluation):
+def _without_duplicates(job, chunks, done, evaluation):
     """(kept, duplicates) as outputs.Selected has them.
 
     More candidates than limits are asked for, and twice as many again where a class is short of images and may have
     more: until each is full or has none left.
     """
-    limits, scoring = job.limits, job.scoring
+    limits = job.limits
     asked = limits + (limits > 0) * (limits // MORE[0] + MORE[1])
     while True:
-        pool = _best(job, chunks, evaluation, scoring, asked)
-        scoring = None  # All are scored now.
+        pool = _best(job, chunks, done, evaluation, asked)
+        done = chunks  # All are scored now.
         kept, dropped = overlap.without_duplicates(pool, limits, job.selection.distance)
         # A class that gave all it was asked for may have more.
         had, has = (np.bincount(table["class"].to_numpy(), minlength=len(limits)) for table in (pool, kept))

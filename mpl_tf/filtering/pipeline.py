@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mpl_tf.base import storage
-from mpl_tf.filtering import overlap, runner, score, select, tables
+from mpl_tf.filtering import overlap, runner, score, select, tables, tally
 from mpl_tf.filtering.runner import beam
 
 _lock = threading.Lock()
@@ -51,17 +51,24 @@ def _evaluation(folder, paths, distance):
 
 
 class Score(runner.Told):
-    """Scores of a chunk into their file, unless it is there; hands the chunk on."""
+    """Scores of a chunk into their file, unless it is there; hands the chunk on.
 
-    def __init__(self, scoring, folder):
-        self.scoring, self.folder = scoring, folder
+    Args:
+        scoring: settings.Scoring.
+        folder: of the scores.
+        tallies: folder for what is counted; empty: nobody reads it.
+    """
+
+    def __init__(self, scoring, folder, tallies=""):
+        self.scoring, self.folder, self.tallies = scoring, folder, tallies
 
     def work(self, chunk):
         """Chunk -> the same chunk."""
         path = scores_path(self.folder, chunk)
         if not storage.exists(path):
             own = self.scoring
-            table = score.score(chunk, scorer(own), own.top_classes, own.fingerprints)
+            tell = tally.of(self.tallies).begin(chunk.number)
+            table = score.score(chunk, scorer(own), own.top_classes, own.fingerprints, tell)
             tables.write(path, table)
             beam.metrics.Metrics.counter("filter", "images").inc(len(table))
         yield chunk
@@ -90,9 +97,11 @@ class Candidates(runner.Told):
         limits: int [C].
         work: folder for overlaps.
         evaluation: tuple of files of fingerprints; empty: nothing to compare with.
+        tallies: folder for what is counted; empty: nobody reads it.
     """
 
-    def __init__(self, scores, selection, limits, work, evaluation):
+    def __init__(self, scores, selection, limits, work, evaluation, tallies=""):
+        self.tallies = tallies
         self.scores, self.selection, self.limits = scores, selection, limits
         self.folder, self.evaluation = work, evaluation
 
@@ -103,6 +112,7 @@ class Candidates(runner.Told):
         table = tables.read(scores_path(self.scores, chunk), tables.scores_schema(own.top_classes))
         barred = overlapping(self.folder, self.evaluation, own.distance, chunk, table)
         found = select.candidates(table, chunk.number, own.top_classes, own.min_probability, barred, own.dedup)
+        tally.of(self.tallies).select(chunk.number, found["class"].to_numpy(), len(self.limits))
         yield select.best(found, self.limits)
 
 
@@ -178,8 +188,8 @@ def select_best(chunks, scoring, scores, candidates, output, arguments):
     def build(p):
         found = p | beam.Create(chunks) | beam.Reshuffle()
         if scoring:
-            found = found | beam.ParDo(Score(scoring, scores))
-        best = found | beam.ParDo(candidates) | beam.CombineGlobally(Best(candidates.limits))
+            found = found | beam.ParDo(Score(scoring, scores, candidates.tallies))
+        best = found | beam.ParDo(candidates) | beam.CombineGlobally(Best(candidates.limits)).without_defaults()
         return best | beam.ParDo(_Keep(output))
 
     runner.run(arguments, build)

@@ -1,48 +1,39 @@
-"""Progress of a run on one line: images done, images a second, time left, and how far the classes are filled.
-
-Counts those of this process: with Beam's local runner all of them. Other runners show their own counters.
-"""
+"""Progress of a run on one line: images done, images a second, time left, and how far the classes are filled."""
 
 import contextlib
+import secrets
 import sys
 import threading
 import time
 
 import numpy as np
 
-_lock, _counts = threading.Lock(), {"images": 0, "fill": None}
+from mpl_tf.filtering import tally
+
 TERMINAL, FILE = 0.5, 30.0  # Seconds between two lines: written over each other, or one below the other.
 
 
-def add(images, classes, probabilities):
-    """Count `images` done, of which those with a score have `classes` (int [n]) at `probabilities` (float [n])."""
-    with _lock:
-        _counts["images"] += images
-        fill = _counts["fill"]
-        if fill is not None:
-            counted = classes[probabilities >= _counts["least"]]
-            fill += np.bincount(counted, minlength=len(fill))[: len(fill)]
-
-
 @contextlib.contextmanager
-def shown(done, total, limits, least, output=None):
-    """Show progress while the body runs.
+def shown(job, chunks, done, output=None):
+    """Show progress while the body, one pipeline, runs.
 
     Args:
-        done: images scored by an earlier run.
-        total: all images.
-        limits: int [C], images to keep a class; None where C is not known yet.
-        least: smallest probability that counts.
+        job: Job.
+        chunks: list of inputs.Chunk.
+        done: those of them that are scored before.
         output: text stream; sys.stderr if None.
+    Yields:
+        str, the folder for the workers' tallies.
     """
-    # Counts are of the process: a run starts them anew.
-    fill = None if limits is None else np.zeros([len(limits)], np.int64)
-    with _lock:
-        _counts.update(images=0, fill=fill, least=least)
-    thread = _Line(done, total, limits, output or sys.stderr)
+    # A folder of its own, that no count of an earlier pipeline comes in.
+    folder = str(job.work / "progress" / secrets.token_hex(4))
+    lengths = {chunk.number: len(chunk) for chunk in chunks}
+    total = tally.Sum(folder, lengths, [chunk.number for chunk in done])
+    thread = _Line(total, sum(lengths.values()), sum(map(len, done)), job.limits, output or sys.stderr)
     thread.start()
     try:
-        yield
+        yield folder
+        thread.whole = True
     finally:
         thread.end()
 
@@ -51,13 +42,20 @@ class _Line(threading.Thread):
     """A thread that shows the line of progress until `end`, over and over on a terminal, below each other in a file.
 
     Args:
-        done, total, limits: as in `shown`.
+        tallies: tally.Sum.
+        total: images.
+        done: those that are scored before; where all are, the line tells of the choice alone.
+        limits: int [C], images to keep a class.
         output: text stream.
+
+    Attributes:
+        whole: whether all is done, whatever the workers have told.
     """
 
-    def __init__(self, done, total, limits, output):
+    def __init__(self, tallies, total, done, limits, output):
         super().__init__(daemon=True)
-        self.done, self.total, self.limits, self.output = done, total, limits, output
+        self.tallies, self.total, self.limits, self.output, self.whole = tallies, total, limits, output, False
+        self.verb, self.done = ("scored", done) if done < total else ("selected", 0)
         self.terminal, self.started, self.stop = output.isatty(), time.monotonic(), threading.Event()
 
     def run(self):
@@ -66,25 +64,27 @@ class _Line(threading.Thread):
             self.show("" if self.terminal else "\n")
 
     def end(self):
-        """Stop; a last line stays where there was something to do."""
+        """Stop; a last line stays, where the end was reached or the line on the terminal must end."""
         self.stop.set()
         self.join()
-        if self.total > self.done:
+        if self.whole or self.terminal:
             self.show("\n")
 
     def show(self, end):
         """Print the line as the counts are now."""
-        with _lock:
-            images, fill = _counts["images"], _counts["fill"]
-        text = line(self.done, images, self.total, time.monotonic() - self.started, fill, self.limits)
+        scored, selected, fill = self.tallies.now()
+        images = self.total if self.whole else scored if self.verb == "scored" else selected
+        seconds = time.monotonic() - self.started
+        text = line(self.verb, self.done, images - self.done, self.total, seconds, fill, self.limits)
         print(f"\r\033[K{text}" if self.terminal else text, end=end, file=self.output, flush=True)
 
 
-def line(done, images, total, seconds, fill, limits):
+def line(verb, done, images, total, seconds, fill, limits):
     """The line of progress.
 
     Args:
-        done, images: scored by earlier runs and by this one.
+        verb: what is done with the images: scored, selected.
+        done, images: done by earlier runs and by this one.
         total: all.
         seconds: since this run started.
         fill, limits: int [C], candidates and images to keep a class; None: not known.
@@ -93,7 +93,7 @@ def line(done, images, total, seconds, fill, limits):
     rate = images / seconds if seconds > 0 else 0.0
     left = (total - done - images) / rate if rate else float("nan")
     minutes = "?" if np.isnan(left) else f"{int(left) // 60}:{int(left) % 60:02d}"
-    text = f"scored {done + images}/{total} images, {rate:.0f}/s, {minutes} left"
+    text = f"{verb} {done + images}/{total} images, {rate:.0f}/s, {minutes} left"
     if fill is not None:
         full = np.minimum(fill, limits)
         text += f", classes full {int((full >= limits).sum())}/{len(limits)}, "

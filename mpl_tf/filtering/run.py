@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mpl_tf.base import files, lock, storage, versions
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import choice, inputs, kept, outputs, pipeline, progress, report, runner, settings, tables
+from mpl_tf.filtering import choice, inputs, kept, outputs, pipeline, report, runner, settings, tables
 from mpl_tf.filtering.job import Job
 
 
@@ -93,16 +93,15 @@ def _steps(job):
     started = time.perf_counter()
     # Plan: which images there are, and what an earlier start has done.
     chunks = _plan(job)
-    done = sum(map(len, _scored_chunks(job, chunks)))
-    total = sum(map(len, chunks))
+    before = _scored_chunks(job, chunks)
+    done, total = sum(map(len, before)), sum(map(len, chunks))
     _refuse_nothing(job, total, done)
     job.echo(f"{total} images in {len(chunks)} chunks, {done} scored before; files in {job.output}")
     # The evaluation images first: what overlaps them is no candidate.
     excluded = _fingerprint(job)
     evaluation = tuple(str(pipeline.evaluation_path(job.work / "exclude", chunk)) for chunk in excluded)
     compared = _compared(evaluation, job.echo)
-    with progress.shown(done, total, job.limits, job.selection.min_probability):
-        chosen = choice.choose(job, chunks, evaluation)
+    chosen = choice.choose(job, chunks, before, evaluation)
     seconds = time.perf_counter() - started
     # What is kept and what is not; the summary last, as it says that all else is there.
     overlaps = job.work if evaluation else None
@@ -117,6 +116,9 @@ def _steps(job):
     }
     files.write_text(job.output / "summary.json", json.dumps(summary, indent=2) + "\n")
     storage.remove_tree(job.work)
+    # What workers left that were lost on the way.
+    for folder in (job.output, job.scores) if job.scoring else (job.output,):
+        files.sweep(folder)
     job.echo(f"{headline(summary)}; everything is in {job.output}")
     return summary
 

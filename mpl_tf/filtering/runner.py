@@ -1,21 +1,27 @@
-"""Running a Beam pipeline: its flags, and its errors in one line."""
+"""Running a Beam pipeline: its errors in one line, whichever worker of whichever runner they come from."""
 
-import argparse
-import logging
+import re
 
-from mpl_tf.base.errors import RunError, UsageError, did_you_mean
+from mpl_tf.base.errors import RunError, UsageError
+from mpl_tf.filtering import engines, logs
+from mpl_tf.filtering.engines import beam
 from mpl_tf.filtering.settings import Scoring, Selection
 from mpl_tf.settings import fields
 
-_before = logging.root.manager.disable
-logging.disable(logging.WARNING)  # Beam's on clients of Google Cloud that are not installed.
-try:
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-finally:
-    logging.disable(_before)
-
 _failed = []
+# An error of this program in the words of a runner whose workers are other processes: the last line of a traceback.
+KINDS = {kind.__name__: kind for kind in (UsageError, RunError)}
+OWN = re.compile(
+    rf"\b{re.escape(UsageError.__module__)}\.({'|'.join(KINDS)}): (.+?)(?: \[while running .*)?$", re.MULTILINE
+)
+# How runners say that a worker is gone, not that its work failed.
+LOST = re.compile(
+    "KilledWorker|workers died|worker subprocess exited|lost contact with the service|CancelledError|CommClosed"
+    "|Channel closed|Multiplexer hanging up|StatusCode.UNAVAILABLE|TaskManager.*(lost|unexpectedly)|Executor.*lost"
+    "|Socket closed",
+    re.IGNORECASE,
+)
+AGAIN = "start the same command again, it goes on from the chunks that are done"
 
 
 class Told(beam.DoFn):
@@ -41,32 +47,34 @@ def run(arguments, build):
     """
     _failed.clear()
     # Beam logs a worker's error with its traceback; it reaches the user once, in one line.
-    log = logging.getLogger("apache_beam")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with beam.Pipeline(options=PipelineOptions(list(arguments))) as pipeline:
-            build(pipeline)
-    except Exception as error:
-        if _failed:
-            raise _failed[0] from error
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(f"the Beam pipeline failed: {lines[-1]}") from error
-    finally:
-        log.setLevel(before)
+    with logs.silent():
+        try:
+            with engines.pipeline(arguments) as pipeline:
+                build(pipeline)
+        except Exception as error:
+            raise told(error) from error
+
+
+def told(error):
+    """The UsageError or RunError that says in one line what ended a pipeline.
+
+    Args:
+        error: Exception, of Beam or of a library below it.
+    """
+    if _failed:
+        return _failed[0]
+    if isinstance(error, UsageError | RunError):
+        return error
+    text = f"{type(error).__name__}: {error}".strip()
+    own = OWN.search(text)
+    if own:
+        return KINDS[own[1]](own[2])
+    line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    if LOST.search(text):
+        return RunError(f"a worker was lost ({line}); {AGAIN}; if it is lost again, give the workers more memory")
+    return RunError(f"the Beam pipeline failed: {line}; mend what it names, then {AGAIN}")
 
 
 def check_arguments(arguments):
-    """Refuse flags that neither the tool nor Beam knows.
-
-    Raises:
-        UsageError: naming the first of them, and the nearest known one.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for kind in PipelineOptions.__subclasses__():
-        kind._add_argparse_args(parser)
-    unknown = parser.parse_known_args(list(arguments))[1]
-    if unknown:
-        known = [*fields.merged(Scoring, Selection), *(name.lstrip("-") for name in parser._option_string_actions)]
-        near = did_you_mean(unknown[0].lstrip("-").partition("=")[0], known, "--{}")
-        raise UsageError(f"{unknown[0]}: expected a flag of this tool or of Apache Beam; see --help{near}")
+    """Refuse flags that neither the tool nor Beam knows; UsageError as engines.check."""
+    engines.check(arguments, fields.merged(Scoring, Selection))

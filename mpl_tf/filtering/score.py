@@ -13,7 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import images, inputs, progress, tables
+from mpl_tf.filtering import images, inputs, tables
 from mpl_tf.models import saved
 
 THREADS = os.cpu_count() or 1
@@ -124,7 +124,7 @@ def _constant(model):
     return call
 
 
-def score(chunk, scorer, top_classes, fingerprints):
+def score(chunk, scorer, top_classes, fingerprints, tell=None):
     """Scores of a chunk, a row an image, in order.
 
     Args:
@@ -132,6 +132,7 @@ def score(chunk, scorer, top_classes, fingerprints):
         scorer: Scorer.
         top_classes: best classes to note, n.
         fingerprints: whether to note sha256 and hash.
+        tell: function that is told how many images more are done, every few; None: nobody is.
     Returns:
         pyarrow.Table of tables.scores_schema(n).
     """
@@ -151,7 +152,8 @@ def score(chunk, scorer, top_classes, fingerprints):
             classes[usable] = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_classes]
             best[usable] = np.take_along_axis(probabilities, classes[usable], axis=1)
         # Columns in the order of tables.scores_schema; no class where there is no score.
-        progress.add(len(decoded), classes[usable, 0], best[usable, 0])
+        if tell:
+            tell(len(decoded))
         columns = [[item.row for item in found], *_problems(decoded)]
         columns += [[one.sha256 for one in decoded], [one.hashes[0] if one.hashes else None for one in decoded]]
         columns = [ids, [item.source for item in found], *columns]

@@ -1,7 +1,7 @@
 """The tool from end to end, on Beam's local runner: what it keeps, going on, selecting again, bad input in one line.
 
-Covers: __init__.py, choice.py, job.py, outputs.py, pipeline.py, progress.py, report.py, runner.py, settings.py,
-tables.py
+Covers: __init__.py, choice.py, job.py, outputs.py, pipeline.py, progress.py, report.py, settings.py, tables.py,
+tally.py
 """
 
 import itertools
@@ -25,7 +25,7 @@ from mpl_tf import data
 from mpl_tf.base import files, lock
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, listing, shards, tfrecord
-from mpl_tf.filtering import inputs, progress, settings, tables
+from mpl_tf.filtering import inputs, progress, settings, tables, tally
 from mpl_tf.models import saved
 from mpl_tf.settings import config_json
 from tests.filtering.test_images import CONVERTED, REFUSED
@@ -483,5 +483,31 @@ def test_scores_without_what_is_asked(place, tmp_path, capsys):
 def test_progress_line():
     limits, fill = np.array([2, 4]), np.array([5, 1])
     expected = "scored 30/100 images, 10/s, 0:07 left, classes full 1/2, filled 50 %"
-    assert progress.line(10, 20, 100, 2.0, fill, limits) == expected
-    assert progress.line(0, 0, 100, 0.0, None, None) == "scored 0/100 images, 0/s, ? left"
+    assert progress.line("scored", 10, 20, 100, 2.0, fill, limits) == expected
+    assert progress.line("selected", 0, 0, 100, 0.0, None, None) == "selected 0/100 images, 0/s, ? left"
+
+
+def test_tallies_of_all_processes_are_summed(tmp_path, monkeypatch):
+    """A chunk counts once: one that two processes had, one that was scored before, one that was begun anew."""
+    monkeypatch.setattr(tally, "PAUSES", (0.0, 0.0))
+    folder = tmp_path / "tallies"
+    total = tally.Sum(str(folder), {0: 10, 1: 10, 2: 10, 3: 4}, [0])
+    assert total.now() == (10, 0, None)
+    tally.of(str(folder)).begin(1)(6)
+    tally.of(str(folder)).select(0, np.array([0, 2, 2]), 3)
+    first, second = tally.Tally(folder), tally.Tally(folder)
+    for other, images in ((first, 4), (second, 10)):
+        other.begin(2)(7)
+        other.begin(2)(images)
+        other.select(2, np.array([1]), 3)
+    second.begin(3)(4)
+    assert len(list(folder.iterdir())) == 2
+    scored, selected, fill = total.now()
+    assert (scored, selected, fill.tolist()) == (10 + 6 + 10 + 4, 20, [1, 1, 2])
+
+
+def test_progress_of_a_choice_among_scores_is_told(place, finished, tmp_path, capsys):
+    again = ["--images=-", "--model=-", "--chunk=-", "--batch=-", f"--scores={finished / 'scores'}"]
+    run(place, tmp_path / "again", *again)
+    assert capsys.readouterr().err.startswith(f"selected {IMAGES}/{IMAGES} images, ")
+    assert not (tmp_path / "again" / "work").exists()
