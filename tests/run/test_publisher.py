@@ -34,6 +34,7 @@ def table(place):
     return [{name: value for name, value in row.items() if name not in UNLIKE} for row in rows]
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_stopped_and_resumed_ends_as_one_on_the_disk(bucket, tmp_path, monkeypatch, capsys):
     assert main.main([*FLAGS, f"--workdir={tmp_path / 'run'}"]) == 0
     # Killed, as far as the bucket sees it, after the first epoch: nothing comes there any more.

@@ -104,6 +104,7 @@ def test_the_moment_that_takes_most():
     assert activations.most(image, dataclasses.replace(of_step, doubled=0), "none", 5) == (6, 6)
 
 
+@pytest.mark.slow
 def test_weights_slots_and_averages_are_the_bytes_that_a_mesh_holds():
     kind, replicas, cores, width = "efficientnet", 2, 2, 0.25
     values = types.SimpleNamespace(network=kind, width=width, stages=1, repeats=1, height=32, columns=64)

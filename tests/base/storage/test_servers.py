@@ -60,6 +60,7 @@ def test_what_is_not_there_is_one_line_each(place):
         storage.read_bytes(f"{place}/none")
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_every_tenth_request_is_asked_again():
     with servers.s3(every=10) as (_, between):
         for number in range(40):
