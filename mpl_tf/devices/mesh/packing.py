@@ -32,7 +32,7 @@ class Packed:
 
     def prepare(self, iterator):
         """Lay out the iterator's next batch, for `take`."""
-        self.iterator = iterator
+        self.iterator, self.batch, self.error = iterator, None, None  # The end of another one is none of this one's.
         try:
             self.batch = self.lay(next(iterator))
         except Exception as error:

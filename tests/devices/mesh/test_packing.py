@@ -36,3 +36,10 @@ def test_another_iterator_has_batches_of_its_own():
     assert packed.take(first) == 1
     packed.prepare(first)
     assert packed.take(second) == 3
+
+
+def test_the_end_of_an_iterator_is_not_that_of_the_next():
+    first, second, packed = iter([1]), iter([2]), Packed(lambda batch: batch)
+    assert packed.take(first) == 1
+    packed.prepare(first)
+    assert packed.take(second) == 2
