@@ -42,7 +42,9 @@ EXACT = {"feedback": "exact", "feedback_scale": "sum", "pseudo_labels": "soft"}
 
 
 @pytest.mark.parametrize(
-    ("accumulate", "options"), [(1, {"teacher_passes": "split"}), (2, EXACT)], ids=["taylor", "exact in parts"]
+    ("accumulate", "options"),
+    [(1, {"teacher_passes": "split"}), pytest.param(2, EXACT, marks=pytest.mark.slow)],
+    ids=["taylor", "exact in parts"],
 )
 def test_one_device_ends_with_the_same_numbers(accumulate, options):
     batches = tiny.repeated(tiny.images())
@@ -52,6 +54,7 @@ def test_one_device_ends_with_the_same_numbers(accumulate, options):
         assert got[0][quantity] == pytest.approx(value, rel=1e-4, abs=1e-6), quantity
 
 
+@pytest.mark.slow
 def test_two_replicas_end_with_the_same_numbers(two_replicas):
     """Batch norm takes its statistics over both, in what is computed again and in the second derivative too."""
     ends = []

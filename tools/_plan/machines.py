@@ -2,7 +2,8 @@
 
 Google Cloud, "TPU v3", "TPU v4", "TPU v5e", "TPU v5p" and "TPU v6e" (cloud.google.com/tpu/docs): memory and bfloat16
 peak of a chip; a chip of v3 is two cores of half of each, those of v4 and v5p work as one. NVIDIA, data sheets of A100
-and H100 (SXM): dense bfloat16 peak of the tensor cores, without sparsity.
+and H100 (SXM): dense bfloat16 peak of the tensor cores, without sparsity. Read again for this table: v5e and v5p alone;
+the others are written from memory of those pages.
 """
 
 import dataclasses
