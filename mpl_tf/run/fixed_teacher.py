@@ -42,7 +42,7 @@ def label(config, dataset, devices):
         init_from=config.init_teacher_from,
         weights=config.weights if config.teacher_model in ("", config.model) else "",  # Those of --model's network.
     )
-    teacher_files = {"teacher": storage.path(config.teacher) if config.teacher else workdir / "teacher.keras"}
+    teacher_files = {"teacher": teacher_labels.first_teacher_file(config)}
     if not config.teacher:
         flag = "teacher_steps" if config.teacher_steps else "train_steps"
         phase = Phase("teacher", teacher_config.train_steps, config.labeled_batch, flag)
@@ -51,7 +51,7 @@ def label(config, dataset, devices):
 
     # Of Noisy Student's generations the last is the run's main phase, the ones before are teachers in their turn.
     for generation in range(1, config.generations if row.generations else 1):
-        phase = Phase(f"generation{generation}", config.train_steps, config.labeled_batch)
+        phase = Phase(f"{teacher_labels.GENERATION}{generation}", config.train_steps, config.labeled_batch)
         teacher_files[phase.name] = workdir / f"{phase.name}.keras"
         _train(phase, generation + 1, config, labeled, devices)
         labeled = _with_targets(config, dataset, teacher_files[phase.name], devices)

@@ -19,6 +19,14 @@ CHUNK = 4096  # Examples of a block; a few seconds of a large network.
 WORDS = {"dataset": "data set", "order": "unlabeled examples or order", "checkpoint": "teacher"}
 
 
+GENERATION = "generation"  # Start of the names of Noisy Student's phases before the main one; their number follows.
+
+
+def first_teacher_file(config):
+    """Path of the teacher that is given or trained first; Config of a method that learns from a fixed teacher."""
+    return storage.path(config.teacher) if config.teacher else storage.path(config.workdir) / "teacher.keras"
+
+
 def teacher_file(config):
     """Path of the teacher whose distributions a run's main phase learns from.
 
@@ -27,9 +35,7 @@ def teacher_file(config):
     """
     # Of Noisy Student's generations the last but one labels for the last, which is the main phase.
     earlier = config.generations - 1 if METHODS[config.method].generations else 0
-    if earlier:
-        return storage.path(config.workdir) / f"generation{earlier}.keras"
-    return storage.path(config.teacher) if config.teacher else storage.path(config.workdir) / "teacher.keras"
+    return storage.path(config.workdir) / f"{GENERATION}{earlier}.keras" if earlier else first_teacher_file(config)
 
 
 def identity(dataset, teacher):

@@ -3,11 +3,11 @@
 import csv
 import functools
 import math
-from pathlib import Path
+
+from mpl_tf.run.teacher_labels import GENERATION
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 360, 170, 44, 20, 8  # Of a chart and its margins, in the units of its drawing.
 POINTS = 200  # The most of a curve; of longer ones these are spread evenly, the last among them.
-GENERATION = "generation"  # Start of the names of Noisy Student's earlier phases.
 COLOURS = ("#0969da", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#57606a")
 # Title, what it tells, and the columns of metrics.csv with what each is.
 CHARTS = (
@@ -85,13 +85,13 @@ def of_phases(workdir):
     """The charts of the phases before the main one and after it, those that a run has: list of dicts of title, charts.
 
     Args:
-        workdir: of the run.
+        workdir: Path of the run's folder, of one in a bucket the copy on the disk.
     """
-    generations = sorted(Path(workdir).glob("generation*.csv"), key=_generation)
+    generations = sorted(workdir.glob(f"{GENERATION}*.csv"), key=_generation)
     phases = [("teacher", "The teacher, trained first", "teacher")]
     phases += [(path.stem, f"Generation {_generation(path)}, a teacher in its turn", "network") for path in generations]
     phases.append(("finetune", "Finetuning on the labeled images", "student"))
-    found = [(title, of_run(table(Path(workdir) / f"{name}.csv"), network)) for name, title, network in phases]
+    found = [(title, of_run(table(workdir / f"{name}.csv"), network)) for name, title, network in phases]
     return [{"title": title, "charts": drawn} for title, drawn in found if drawn]
 
 

@@ -79,7 +79,7 @@ class Report:
             "style": look.STYLE,
             "headline": tables.headline(config, rows, step, seconds, results),
             "charts": charts.of_run(rows),
-            "phases": charts.of_phases(config.workdir),
+            "phases": charts.of_phases(self.path.parent),
             **self._looked_at(networks, step, results, confusion),
             "flags": tables.flag_rows(config),
             "machine": tables.machine(),

@@ -17,7 +17,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import data, main
+from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError
+from mpl_tf.base.storage import mirror
 from mpl_tf.data import Dataset, Source
 from mpl_tf.data.stored import Stored
 from mpl_tf.run import teacher_labels
@@ -139,6 +141,15 @@ def test_phases_before_and_after_the_main_one_have_their_curves(runs, tmp_path):
     assert loss["lines"][0]["last"] == "1.25"
     assert [(line["name"], line["last"]) for line in accuracy["lines"]] == [("teacher, validation", "0.5")]
     assert found[3]["charts"][1]["lines"][0]["name"] == "student, validation"
+
+
+def test_the_phases_of_a_run_in_a_bucket_have_theirs_too(bucket, make_config, monkeypatch):
+    storage.put(b"epoch,step,loss\n0,2,1.5\n1,4,1.25\n", f"{bucket}/run/finetune.csv")
+    monkeypatch.setattr(reports.Report, "_looked_at", lambda *_: {})
+    config = make_config(workdir=f"{bucket}/run")
+    with mirror.worked_in(config.workdir, "workdir"):
+        reports.Report(config, data.load(config)).write({}, 4, 1.0)
+    assert b"Finetuning on the labeled images" in storage.read_bytes(f"{bucket}/run/report.html")
 
 
 @pytest.mark.slow
