@@ -20,6 +20,7 @@ PLACES = {
     "features": (*_TRAINING, *_MODELS),
     "evaluate": ("workdir", "test_dir", "data_dir"),
     "predict": ("workdir", "images"),
+    "export": ("workdir", "images"),
 }
 
 
