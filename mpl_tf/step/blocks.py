@@ -76,6 +76,7 @@ def pushed(function, values, along, scale):
         with tf.GradientTape() as inner:
             inner.watch(values)
             results = function(*values)
+        # The point u at which the linear pullback is differentiated does not matter.
         u = tf.zeros_like(results[0])
         if not values:
             return results, u
@@ -86,7 +87,9 @@ def pushed(function, values, along, scale):
             output_gradients=tf.cast(scale, u.dtype) * u,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        product = distribute.dot([tf.cast(p, tf.float32) for p in pullback], [tf.cast(v, tf.float32) for v in along])
+        # Gradients of weights that are gathered from are slices.
+        floats = [[tf.cast(tf.convert_to_tensor(one), tf.float32) for one in side] for side in (pullback, along)]
+        product = distribute.dot(*floats)
     return results, outer.gradient(product, u) / tf.cast(scale, u.dtype)
 
 

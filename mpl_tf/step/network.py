@@ -9,7 +9,7 @@ import tensorflow as tf
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices import distribute
 from mpl_tf.step import any_optimizer, checks, parts, purity
-from mpl_tf.step.blocks import Blocks
+from mpl_tf.step.blocks import Blocks, pushed
 from mpl_tf.step.optimizer import SGD, decay_mask, rate_factors, regularised
 
 
@@ -166,17 +166,12 @@ class Learner:
             if self.blocks:
                 z, moved = self.blocks.derivative(weights, direction, state, xs[0], scale)
                 return moved - tf.reduce_sum(tf.nn.softmax(z) * moved, axis=-1, keepdims=True)
-            with tf.GradientTape() as outer:
-                with tf.GradientTape() as inner:
-                    inner.watch(weights)
-                    (z,), _ = self._pass(weights, state, xs)
-                    value = tf.nn.log_softmax(z)
-                # The point u at which the linear pullback is differentiated does not matter.
-                u = tf.zeros_like(value)
-                outer.watch(u)
-                pullback = _dense(inner.gradient(value, weights, output_gradients=scale * u), weights)
-                product = distribute.dot(pullback, direction)
-            return outer.gradient(product, u) / scale
+
+            def values(*weights):
+                (z,), _ = self._pass(list(weights), state, xs)
+                return [tf.nn.log_softmax(z)]
+
+            return pushed(values, weights, direction, scale)[1]
 
         if self.accumulate == 1:
             return derivative([x])
