@@ -109,6 +109,12 @@ class Command:
         return status
 
 
+def show_figures(figures, path=""):
+    """Print a dict as JSON, and write it to a file, where a path is given."""
+    print(json.dumps(figures, indent=2))
+    write_json(path, figures)
+
+
 def write_json(path, figures):
     """Write a dict as JSON to a file, where a path is given."""
     if path:

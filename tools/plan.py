@@ -23,7 +23,7 @@ from . import _command
 from ._plan import machines
 
 ON_MESH = tuple(row.name for row in METHODS.values() if row.mesh)
-FORMS = ("none", "layer", "block")
+FORMS = Config.__dataclass_fields__["remat"].metadata["choices"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ from mpl_tf.models.pieces import elements, pieces
 from mpl_tf.settings.catalogue import METHODS
 
 from . import activations
+from .activations import FLOAT
 
-FLOAT = 4  # Bytes of a variable's element.
 READ_INPUT = (  # Layers whose backward pass reads what they were given.
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,

@@ -9,7 +9,6 @@ measured is how well the wait is hidden, not a network's throughput.
 import contextlib
 import dataclasses
 import io
-import json
 import sys
 import tempfile
 import time
@@ -41,9 +40,7 @@ def main(argv=None):
 
 def _report(values):
     quiet.import_tensorflow()
-    figures = measure(values.images, values.side, values.delay / 1000)
-    print(json.dumps(figures, indent=2))
-    _command.write_json(values.json, figures)
+    _command.show_figures(measure(values.images, values.side, values.delay / 1000), values.json)
 
 
 def measure(count, side, seconds):

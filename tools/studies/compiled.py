@@ -8,7 +8,6 @@ difference of each logged quantity and of each part's weights after `--steps`.
 """
 
 import dataclasses
-import json
 import sys
 import time
 
@@ -49,8 +48,7 @@ def _report(values, arguments):
         noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
         values.steps,
     )
-    print(json.dumps(report, indent=2))
-    _command.write_json(values.json, report)
+    _command.show_figures(report, values.json)
 
 
 def compare(make, one_batch, steps):

@@ -9,7 +9,6 @@ the activations. Prints JSON. Needs Linux.
 
 import ctypes
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def main(argv=None):
 
 def _report(values):
     quiet.import_tensorflow()
-    print(json.dumps(measure(values), indent=2))
+    _command.show_figures(measure(values))
 
 
 def measure(values):
@@ -83,7 +82,7 @@ def made(values):
     from mpl_tf.step.network import Learner
     from mpl_tf.step.optimizer import SGD
 
-    from .._plan import activations, estimate
+    from .._plan import activations, answer, estimate
 
     keras.config.set_dtype_policy(values.precision)
     network = models.build(values.model, (values.image_size, values.image_size, 3), values.num_classes)
@@ -97,7 +96,7 @@ def made(values):
             (z,), _ = learner.forward(weights, [x])
         return [tf.reduce_sum(g) for g in learner.backward(tape, [z], weights, [tf.ones_like(z)])]
 
-    size = {"float32": 4, "mixed_bfloat16": 2}[values.precision]
+    size = answer.SIZES[values.precision]
     each = activations.of_image(estimate.describe(network), 1, size, values.remat)
     return gradient, each.held + each.worked
 

@@ -10,7 +10,6 @@ the mesh, of --exchange and of one device restore one another.
 """
 
 import dataclasses
-import json
 import sys
 import tempfile
 import time
@@ -63,7 +62,7 @@ def main(argv=None):
 
 def _report(values):
     quiet.import_tensorflow(start=False)
-    print(json.dumps(compare(values), indent=2))
+    _command.show_figures(compare(values))
 
 
 def compare(values):
