@@ -70,9 +70,8 @@ def _claimed(job):
         with lock.held(job.scores, "output") if job.scoring else contextlib.nullcontext():
             return _steps(job)
     except UsageError:
-        if new and not any(
-            name.startswith("scores-") for name in storage.names(job.output / "scores")
-        ):  # So that the mended command finds an empty folder.
+        # So that the mended command finds an empty folder.
+        if new and not any(name.startswith("scores-") for name in storage.names(job.output / "scores")):
             storage.remove_tree(job.output)
         raise
 
@@ -81,11 +80,11 @@ def _lost(job):
     """Whether scores that the finished run had made are gone since; those of another run are its own."""
     if not job.scoring:
         return False
-    if not storage.exists(
-        job.scores / "chunks.jsonl"
-    ):  # Somebody cleared the whole folder: the results stand without it.
+    # Where somebody cleared the whole folder, the results stand without it.
+    if not storage.exists(job.scores / "chunks.jsonl"):
         return False
-    return len(_scored_chunks(job, chunks := _plan(job))) < len(chunks)
+    chunks = _plan(job)
+    return len(_scored_chunks(job, chunks)) < len(chunks)
 
 
 def _steps(job):
@@ -148,9 +147,8 @@ def headline(summary):
 def _described(scoring, output):
     """settings.of_model; the model is opened only where the folder does not have its record yet."""
     path = output / "scores" / "settings.json"
-    classes = (
-        settings.read(path, "output")["classes"] if storage.is_file(path) and storage.is_file(scoring.model) else None
-    )
+    known = storage.is_file(path) and storage.is_file(scoring.model)
+    classes = settings.read(path, "output")["classes"] if known else None
     record = settings.of_model(scoring, classes or pipeline.scorer(scoring).classes)
     if scoring.top_classes > record["classes"]:
         raise UsageError(f"--top_classes: expected at most the model's {record['classes']}, got {scoring.top_classes}")

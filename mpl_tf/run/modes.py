@@ -32,7 +32,7 @@ def train(config, make=None):
         found = workdir.results(config.workdir)
         if workdir.reached(found, config.train_steps) and results.intact(config):
             print(f"{config.workdir} holds the finished run: {results.headline(found)}")
-            if not (joined and joined.index):
+            if writes:
                 _export(config)
             return
 

@@ -7,9 +7,6 @@ from mpl_tf.settings.forms import VIEWS
 from mpl_tf.settings.imbalance_settings import ImbalanceSettings
 from mpl_tf.settings.view_settings import LARGEST
 
-# What says which weights a network starts from.
-STARTS = ("pretrained", "weights", "init_from")
-
 
 def own_start(values, given):
     """Values of flagfiles where the command line gives other weights to start from: these take their place.
@@ -20,7 +17,7 @@ def own_start(values, given):
     Returns:
         dict like `values`.
     """
-    replaced = any(given.get(name) for name in STARTS) and "pretrained" not in given
+    replaced = (given.get("weights") or given.get("init_from")) and "pretrained" not in given
     return values | {"pretrained": "none"} if replaced else values
 
 

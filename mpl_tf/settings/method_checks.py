@@ -112,7 +112,7 @@ def mesh(config):
         if config.mesh:
             yield f"--mesh: goes with --strategy=dtensor, got --strategy={config.strategy}"
         if config.remat == "layer":
-            yield (f"--remat: layer goes with --strategy=dtensor, got --strategy={config.strategy}; give --remat=block")
+            yield f"--remat: layer goes with --strategy=dtensor, got --strategy={config.strategy}; give --remat=block"
         return
     if not config.mesh:
         yield f"--mesh: expected {MESH.words} with --strategy=dtensor, got nothing"
