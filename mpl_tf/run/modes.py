@@ -96,7 +96,7 @@ def _train(config, devices, make):
         about = {"stretches": stretches, **dataset.facts}
         method = (make or methods.make)(config, dataset.input_shape, dataset.num_classes, **about)
     phase = Phase("train", config.train_steps, config.labeled_batch, since=stretches[-1][0])
-    report = Report(config, dataset) if config.report else None
+    report = Report(config, dataset, shown) if config.report else None
     trained = run_phase(phase, method, dataset, config, report)
 
     student, others = outcome.networks(method, dataset, config, devices)

@@ -28,6 +28,7 @@ from mpl_tf.devices.replicas import Replicas
 from mpl_tf.models import frozen
 from mpl_tf.run import extraction, features
 from mpl_tf.run.phase import Phase, run_phase
+from mpl_tf.run.report import sample
 from mpl_tf.run.report.report import Report
 from tests import tiny
 from tests.devices.test_workers import TWO_DEVICES
@@ -311,7 +312,19 @@ def test_the_report_looks_at_unlabeled_images_as_they_are(config, backbone, caps
     Path(given.workdir).mkdir(exist_ok=True)
     written = Report(given, found)
     written.write({"student": model}, 1, 1.0)
-    assert capsys.readouterr().err == "" and "Pseudo labels" in written.path.read_text()
+    page = written.path.read_text()
+    assert capsys.readouterr().err == "" and "Pseudo labels" in page and "<img" not in page
+    # With the images themselves at hand they are shown: those whose features were looked at.
+    images = dataset()
+    shown = Report(given, found, images)
+    shown.write({"student": model}, 1, 1.0)
+    page = shown.path.read_text()
+    assert capsys.readouterr().err == "" and "Most and least confident" in page and "Views of labeled images" in page
+    drawn = shown.unlabeled
+    pictures = sample.Pictures(images.unlabeled, drawn.numbers)
+    for place in (0, len(drawn.numbers) - 1):
+        features_ = backbone(pictures[place][None].astype("float32"))
+        np.testing.assert_allclose(drawn.images[[place]], features_, rtol=2e-3, atol=1e-3)
 
 
 def test_views_that_the_method_needs_and_streamed_images_are_refused(config, backbone):

@@ -15,9 +15,9 @@ WORST = 24  # Errors, and images on which two networks differ.
 
 
 def without(dataset):
-    """Why a run has no pictures, in words; empty where it has."""
+    """Why a run has no pictures, in words; empty where it has. `dataset`: Dataset of the examples as they were read."""
     if isinstance(dataset.labeled, Stored):
-        return "Images are left out: the run learns from stored features of a frozen network and does not open them."
+        return "Images are left out: only their stored features are at hand."
     return "" if len(dataset.shape) == 3 else "Images are left out: the examples are points."
 
 

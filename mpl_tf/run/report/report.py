@@ -11,6 +11,7 @@ import numpy as np
 
 from mpl_tf.base import console, files, storage
 from mpl_tf.base.errors import RunError, reason
+from mpl_tf.data.stored import Stored
 from mpl_tf.models import saved
 from mpl_tf.run import evaluate, teacher_labels
 from mpl_tf.run.report import charts, grids, look, pseudo, sample, tables
@@ -27,10 +28,11 @@ class Report:
     Args:
         config: Config of the run.
         dataset: Dataset as the run trains on it.
+        shown: the same Dataset as it was read, with the images that the page shows; None: `dataset`.
     """
 
-    def __init__(self, config, dataset):
-        self.config, self.dataset = config, dataset
+    def __init__(self, config, dataset, shown=None):
+        self.config, self.dataset, self.shown = config, dataset, shown or dataset
         self.path = storage.path(config.workdir) / NAME
         self.failed, self.answers = False, sample.Answers(config.eval_batch)
 
@@ -52,7 +54,7 @@ class Report:
         """Views of a few images, one picture a part: dict of name to uint8 [H, W, 3], empty where there are none."""
         found = {}
         with self._harmless():
-            if not grids.without(self.dataset):
+            if not grids.without(self.shown):
                 found = {part: grids.joined(kinds) for part, kinds in self.views.items()}
         return found
 
@@ -91,7 +93,7 @@ class Report:
         try:
             labels, alarms = self._labels(step, results)
             content = {"labels": labels, "alarms": alarms} | self._scores(results, confusion)
-            left_out = grids.without(self.dataset)
+            left_out = grids.without(self.shown)
             return content | ({"left_out": [left_out]} if left_out else {"grids": self._grids(results)})
         except RunError as error:
             return {"alarms": [f"The images could not be looked at: {reason(error)}"]}
@@ -148,23 +150,29 @@ class Report:
         names, found, own = self.dataset.class_names, grids.of_views(self.views), "student"
         who, _ = pseudo.labeler(self.config, self.dataset)
         if who is not None:
-            given = self._given(who)
-            found.append(grids.confident(given, self.unlabeled, names))
+            given, pictured = self._given(who), self._pictured("unlabeled", self.unlabeled)
+            found.append(grids.confident(given, pictured, names))
             if who != "student":
-                found.append(grids.differing(given, self.answers.of(own, self.unlabeled), self.unlabeled, names))
+                found.append(grids.differing(given, self.answers.of(own, self.unlabeled), pictured, names))
         # The test images are looked at when nothing can be chosen by them any more.
         part = "validation" if self.validation is not None else "test"
         drawn = self.validation
         if drawn is None and results and self.dataset.test is not None:
             drawn = sample.draw(self.dataset.test)
         if drawn is not None:
-            found.append(grids.errors(self.answers.of(own, drawn), drawn, names, part))
+            found.append(grids.errors(self.answers.of(own, drawn), self._pictured(part, drawn), names, part))
         return found
+
+    def _pictured(self, part, drawn):
+        """A Sample of a part of the data set with its images, where the part has their features: in the same order."""
+        if not isinstance(getattr(self.dataset, part), Stored):
+            return drawn
+        return drawn._replace(images=sample.Pictures(getattr(self.shown, part), drawn.numbers))
 
     @functools.cached_property
     def views(self):
         """The views of a few images (grids.views), which training does not change."""
-        return grids.views(self.dataset, self.config)
+        return grids.views(self.shown, self.config)
 
     @functools.cached_property
     def validation(self):

@@ -16,12 +16,29 @@ BYTES = 2**26  # The most memory that they take.
 class Sample(NamedTuple):
     """Examples of a Source or what stands in its place.
 
-    numbers: int [n], which of its examples; images: [n, ...] as its `pieces` has them; labels: int [n] or None.
+    numbers: int [n], which of its examples; images: [n, ...] as its `pieces` has them, or Pictures; labels: int [n] or
+    None.
     """
 
     numbers: np.ndarray
     images: np.ndarray
     labels: np.ndarray | None
+
+
+class Pictures:
+    """Images of a source, each read when it is asked for: few of a sample are shown.
+
+    Args:
+        source: Source or OwnImages of images.
+        numbers: int [n], which of its examples.
+    """
+
+    def __init__(self, source, numbers):
+        self.source, self.numbers = source, numbers
+
+    def __getitem__(self, place):
+        """uint8 [H, W, 3] at a place, int."""
+        return self.source.at(self.numbers[[place]])[0]
 
 
 def draw(source, with_labels=True):
