@@ -77,6 +77,7 @@ def test_evaluate_and_predict(run, tmp_path, make_config):
         mpl_tf.predict(run, tmp_path, top_k=11)
 
 
+@pytest.mark.slow
 def test_export(run, capsys):
     done = mpl_tf.export(run, ["saved_model"])
     assert done.saved_model.n == 100 and done.saved_model.max_difference < 1e-5

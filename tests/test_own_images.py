@@ -100,6 +100,7 @@ def test_evaluation_needs_the_test_images_alone(finished, alone, capsys):
     assert main.main(["--mode=predict", f"--workdir={finished}", f"--images={alone}", "--init_from=gone.keras"]) == 0
 
 
+@pytest.mark.slow
 def test_an_export_at_the_end_and_after_it(run, finished, alone, tmp_path, capsys):
     """At the end it is checked on the test images at hand, later on those that --test_dir has now."""
     copy = shutil.copytree(finished, tmp_path / "copy")
@@ -229,6 +230,7 @@ def test_folders_that_are_not_what_they_seem_are_refused_before_training(run, tm
     assert len(lines) == 1 and told in lines[0] and not Path(tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["--validation_fraction=0.4", "--validation_dir"])
 def test_a_run_without_test_images_has_validation_scores_alone(run, tmp_path, capsys, how):
     """The last epoch's column is the student's score, and the test images may come later."""
@@ -254,6 +256,7 @@ def test_a_run_without_test_images_has_validation_scores_alone(run, tmp_path, ca
     assert scored["n"] == 3 and (scored == found["validation"]) is ("dir" in how)
 
 
+@pytest.mark.slow
 def test_validation_leaves_training_as_it_is(run, finished, tmp_path):
     assert (
         main.main(command(run, tmp_path / "run", f"--validation_dir={shutil.copytree(run / 'test', tmp_path / 'v')}"))

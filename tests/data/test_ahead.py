@@ -48,6 +48,7 @@ def upload(root, bucket):
             storage.put(path, f"{bucket}/{path.relative_to(root)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [None, 0], ids=["in memory", "streamed"])
 def test_batches_from_a_bucket_are_those_from_the_disk_bit_for_bit(most, bucket, tmp_path, make_config):
     write(tmp_path / "d")

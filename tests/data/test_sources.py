@@ -306,6 +306,7 @@ def test_they_spare_the_reading_of_others(make_config, monkeypatch, name, split)
 # ---- Standard data sets from files --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (TFDS / "cifar10").is_dir(), reason="needs the CIFAR-10 files in ../shared/data/tfds")
 def test_cifar_10_files_are_read_and_split(make_config):
     dataset = data.load(make_config("cifar10_4k", data_dir=TFDS))

@@ -237,6 +237,7 @@ def test_a_flipped_byte_of_scores_is_named(finished, tmp_path):
     assert refused > 5
 
 
+@pytest.mark.slow
 def test_damaged_scores_end_the_run_in_one_line(place, finished, tmp_path):
     """In a process of its own, whose log is nobody else's; what the line says helps."""
     whole = tmp_path / "out"

@@ -93,6 +93,7 @@ def halves(strategy, batch):
     return strategy.distribute_datasets_from_function(lambda _: tiny.halves(batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
     one_batch = tiny.batch(labeled=4, unlabeled=8)
@@ -141,6 +142,7 @@ def test_split_passes_equal_joint_ones_without_batch_norm_and_not_with_it():
         assert np.allclose(joint, split, rtol=1e-4, atol=1e-6) != norm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), FEW)
 def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, options):
     results = []

@@ -49,6 +49,7 @@ def test_counts_are_those_of_keras_applications_and_the_papers(name):
     assert found / 1e6 == pytest.approx(millions, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "exact", "millions"),
     [("l2", 480_309_308, 480), ("b6_wide_390m", 389_308_520, 390), ("b6_wide", 316_649_180, 316.6)],

@@ -113,6 +113,7 @@ def test_both_networks_of_a_method_start_from_files(make_config, path, tmp_path)
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_student_of_another(tmp_path):
     """With no step at a rate above 0 the new run's student is that of the first."""
     flags = ["--dataset=digits_50", "--model=narrow_cnn", "--method=supervised", "--train_steps=10"]

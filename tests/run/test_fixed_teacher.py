@@ -26,6 +26,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_the_reduced_teacher_is_not_scored_on_examples_of_the_shape_of_its_classes(tmp_path):
     flags = ["--dataset=two_moons", "--method=reduced_mpl", "--train_steps=10", "--steps_per_epoch=10"]
     flags += ["--steps_per_execution=10", "--finetune_steps=0", f"--workdir={tmp_path / 'run'}"]

@@ -214,6 +214,7 @@ def test_the_last_row_is_the_score_of_the_student_and_the_best_step_is_recorded(
     assert listed(last / "checkpoints" / "train") == [80, 76, 72]
 
 
+@pytest.mark.slow
 def test_patience_ends_the_run_and_the_best_step_is_kept(last, best, traced, tmp_path, capsys):
     rows, at = ends(column(last, "val_accuracy"), 3)
     assert table(best) == table(last)[: 1 + rows] and rows < 20

@@ -32,6 +32,7 @@ def test_the_loss_scale_of_float16_falls_at_a_bad_step_and_grows_after_good_ones
     assert scales == [0.5, 0.5, 1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_accumulation_with_dropout_draws_new_masks_each_step(precision):
     """The state of the random generator passes through the parts unharmed: it is that of a run without them."""

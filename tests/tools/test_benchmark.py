@@ -15,6 +15,7 @@ STEP = ["--repeats=2", "--warmup=1", "--dataset=digits_50", "--labeled_batch=4",
 ONE_NETWORK = [*STEP, "--method=uda"]  # Quicker to trace than mpl's two.
 
 
+@pytest.mark.slow
 def test_step_report_and_compare(tmp_path, capsys):
     assert benchmark.main(["--what=step", f"--json={tmp_path / 'step.json'}", *ONE_NETWORK]) == 0
     report = json.loads((tmp_path / "step.json").read_text())
@@ -31,6 +32,7 @@ def test_step_report_and_compare(tmp_path, capsys):
     assert row.split("|")[3].strip() == "2.00"
 
 
+@pytest.mark.slow
 def test_profile_finds_convolutions_both_ways(capsys):
     assert benchmark.main(["--what=profile", *ONE_NETWORK]) == 0
     text = capsys.readouterr().out
@@ -68,6 +70,7 @@ def test_bad_flags_are_one_line(flags, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_loop_shares_and_steps(capsys, tmp_path):
     flags = [*ONE_NETWORK, "--steps_per_execution=2", "--steps_per_epoch=2", "--train_steps=2"]
     assert benchmark.main(["--what=loop", f"--json={tmp_path / 'loop.json'}", *flags]) == 0

@@ -64,6 +64,7 @@ def test_steps_are_the_methods_own(config, name):
                 assert np.abs(found[k] - before[k]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_xla_changes_no_number(config):
     """With the likeliest label instead of a sampled one."""
     trained = []
@@ -76,6 +77,7 @@ def test_xla_changes_no_number(config):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_data_sets_do_not_see_each_other(config, compiled):
     """Alone, elsewhere in the batch, or beside a data set of NaN: the same numbers."""
 
@@ -168,6 +170,7 @@ def test_sign_test_by_hand():
     assert equal.endswith("No effect of the feedback on the successes can be told from chance.")
 
 
+@pytest.mark.slow
 def test_a_small_study_its_files_and_that_no_run_is_made_twice(tmp_path, capsys):
     command = ["--seed=3", f"--output={tmp_path}", *QUICK]
     assert two_moons.main(["--num_datasets=2", *command]) == 0
