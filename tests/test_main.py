@@ -126,6 +126,7 @@ def test_the_same_command_again_changes_nothing(finished, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_a_lost_student_is_made_again_from_the_checkpoints(finished, tmp_path, traced, capsys, damage):
     run = tmp_path / "run"
@@ -170,6 +171,7 @@ def test_config_json_reproduces_the_run_bit_for_bit(finished, tmp_path, traced):
     np.testing.assert_array_equal(weights(tmp_path / "again"), weights(finished))
 
 
+@pytest.mark.slow
 def test_another_method_runs_too(tmp_path, capsys):
     assert main.main([*TINY, "--method=uda", f"--workdir={tmp_path / 'run'}"]) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -188,12 +190,14 @@ def test_teacher_and_student_may_differ_and_learn_from_the_labeled_images_alone(
     assert model.name == "narrow_cnn" and "teacher" in results["other_networks"]
 
 
+@pytest.mark.slow
 def test_two_moons_run(tmp_path):
     moons = ["--dataset=two_moons", "--train_steps=100", "--steps_per_epoch=100", "--steps_per_execution=50"]
     assert main.main([*moons, f"--workdir={tmp_path / 'moons'}"]) == 0
     assert json.loads((tmp_path / "moons" / "results.json").read_text())["test"]["n"] == 2000
 
 
+@pytest.mark.slow
 def test_own_folders_run(tmp_path, capsys):
     random = np.random.default_rng(0)
     for part, count in {"labeled/cat": 4, "labeled/dog": 4, "test/cat": 3, "test/dog": 2, "more": 9}.items():

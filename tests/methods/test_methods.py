@@ -166,6 +166,7 @@ def test_mixed_precision_is_close_to_float32_and_keeps_float32_weights(name, opt
         assert mixed["skipped_steps"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), FEW)
 def test_a_checkpoint_restores_every_number(name, options, tmp_path):
     """Training on from a restored method gives the bits of training on from the original."""

@@ -54,6 +54,7 @@ def test_the_teacher_takes_images_and_has_the_scores_that_are_told(kept, make_co
     assert any((a != b).any() for a, b in zip(teacher.get_weights(), student.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_finished_run_makes_the_teacher_that_it_did_not_keep(kept, traced, tmp_path, capsys, make_config):
     again = shutil.copytree(kept, tmp_path / "run")
     (again / "teacher.keras").unlink()

@@ -44,6 +44,7 @@ def test_every_method_refuses_labels_out_of_range(name):
     )
 
 
+@pytest.mark.slow
 def test_a_label_out_of_range_is_refused_wherever_it_comes():
     batches = tf.data.Dataset.from_tensors(with_labels([0, 1, 2, 0])).repeat(3)
     batches = batches.concatenate(tf.data.Dataset.from_tensors(with_labels([0, 1, 3, 0])))

@@ -120,11 +120,13 @@ def _counted(draw, source, **options):
     return draw(source, **options)
 
 
+@pytest.mark.slow
 def test_a_run_draws_its_samples_once(runs):
     """Of its 264 validation and 1,034 unlabeled images, at the first of two epochs, and not again at the end."""
     assert DRAWN == [1034, 264]
 
 
+@pytest.mark.slow
 def test_phases_before_and_after_the_main_one_have_their_curves(runs, tmp_path):
     text = (runs[0] / reports.NAME).read_text()
     assert "Finetuning on the labeled images" in text and "trained first" not in text
@@ -169,6 +171,7 @@ def _without_rate(line, header):
     return [cell for name, cell in zip(header.split(","), line.split(","), strict=True) if name != "images_per_second"]
 
 
+@pytest.mark.slow
 def test_the_page_holds_all_it_needs_and_tells_the_run(runs):
     text = (runs[0] / reports.NAME).read_text()
     assert "mpl on digits_50: finished" in text

@@ -11,6 +11,7 @@ def test_batches_have_to_grow():
         memory.measure(memory.Flags(batches="8,8"))
 
 
+@pytest.mark.slow
 def test_a_small_network_is_measured_near_its_plan():
     """Within a factor of two: the larger the images, the nearer."""
     found = memory.measure(memory.Flags(model="wide_resnet_28_2", image_size=32, batches="32,160"))
