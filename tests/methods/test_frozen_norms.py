@@ -56,6 +56,7 @@ def test_norms_keep_all_their_numbers_and_the_rest_learns_as_in_inference(make_c
     np.testing.assert_array_equal(norms(method.averaged), before[2][0])
 
 
+@pytest.mark.slow
 def test_frozen_norms_share_nothing_so_that_replicas_may_accumulate(make_config, pretrained, two_replicas):
     options = {"method": "supervised", "model": "narrow_cnn", "weights": pretrained, "freeze": "batch_norm"}
     options |= {"dropout": 0, "learning_rate_batch": 0, "teacher_learning_rate": 0.01, "teacher_warmup_steps": 0}

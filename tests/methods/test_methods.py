@@ -107,6 +107,7 @@ def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
         assert two_logs[quantity] == pytest.approx(value, rel=2e-3, abs=1e-5), quantity
 
 
+@pytest.mark.slow
 def test_exact_feedback_through_clipping_is_that_of_one_device_and_of_one_part(two_replicas):
     """The gradient's norm is far above the bound, so that clipping acts in each step."""
     one_batch = tiny.batch(labeled=4, unlabeled=8)

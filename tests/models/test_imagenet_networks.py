@@ -88,6 +88,7 @@ def unlike(network, seed):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(64, 96), (65, 47)])
 def test_efficientnet_b0_has_the_logits_of_keras_applications(shape):
     """Keras' own normalisation of the input is set to none."""
@@ -117,6 +118,7 @@ def moved(layer):
     return type(layer).from_config(config)
 
 
+@pytest.mark.slow
 def test_resnet_50_has_the_logits_of_keras_applications_where_they_agree():
     """The reference's strides and padding are made ours first; its biases, epsilon and colours stay."""
     theirs = unlike(keras.applications.ResNet50(weights=None, classifier_activation=None), 0)

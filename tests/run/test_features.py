@@ -360,6 +360,7 @@ def command(pretrained, tmp_path, name, *more):
     return ["--dataset=digits_50", *network, *views, *short, *sizes, f"--workdir={tmp_path / name}", *more]
 
 
+@pytest.mark.slow
 def test_the_program_trains_a_head_and_exports_the_whole_network(
     pretrained, tmp_path, capsys, make_config, monkeypatch
 ):
