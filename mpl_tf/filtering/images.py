@@ -29,7 +29,8 @@ class Decoded:
     Attributes:
         pixels: uint8 [S, S, 3]; None where it cannot be used, or no size was asked for.
         sha256: of the decoded pixels at full size, with that size, 32 bytes; None without fingerprints.
-        hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image.
+        hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image, the second, of an evaluation
+            image, of its mirror image.
         problem: empty, or why it cannot be used: empty_file, too_large, truncated, unreadable; or that it was
             converted, a key of data/decode.py's CONVERSIONS: cmyk, sixteen_bit, twelve_bit, few_bits, animated,
             clear.
@@ -44,31 +45,31 @@ class Decoded:
     usable: bool = True
 
 
-def decode_all(encoded, size, fingerprints, cropped=False, background=decoding.WHITE, resize="crop"):
+def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding.WHITE, resize="crop"):
     """Decode images.
 
     Args:
         encoded: list of the bytes of a file each, or of the Decoded that stands for one that could not be read.
         size: side of the model's input, pixels; 0: no pixels.
         fingerprints: whether to make sha256 and hashes.
-        cropped: whether to hash each slight crop too, as for evaluation images.
+        evaluated: whether to hash each slight crop and all mirror images too, as for evaluation images.
         background: RGB, what transparent images are laid on.
         resize: as in data/decode.py's fit.
     Returns:
         list of Decoded.
     """
     opened = [(data, None) if isinstance(data, Decoded) else decode(data, background) for data in encoded]
-    crops = []
+    found = []
     for result, upright in opened:
         if upright and size:
             result.pixels = decoding.fit(upright, size, resize, background)
         if upright and fingerprints:
             whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()
-            crops.append((result, _crops(upright) if cropped else [upright]))
-    hashes = iter(perceptual_hashes([image for _, images in crops for image in images]))
-    for result, images in crops:
-        result.hashes = tuple(itertools.islice(hashes, len(images)))
+            found.append((result, _crops(upright) if evaluated else [upright]))
+    hashes = iter(perceptual_hashes([image for _, images in found for image in images], mirrored=evaluated))
+    for result, images in found:
+        result.hashes = tuple(itertools.islice(hashes, len(images) * (1 + evaluated)))
     return [result for result, _ in opened]
 
 
@@ -99,17 +100,27 @@ def refused(problem, detail):
     return Decoded(problem=problem, detail=" ".join(detail.split())[:200], usable=False)
 
 
-def perceptual_hashes(images):
+def perceptual_hashes(images, mirrored=False):
     """DCT hashes of PIL images, bit for bit those of ImageHash's phash(image, HASH_SIDE, 2), each HASH_BYTES bytes.
 
     The library takes one image at a time: on 32 x 32 pixels 80 us of processor time each, of many at once 20.
+
+    Args:
+        images: list of N.
+        mirrored: whether the hash of each one's mirror image (left for right, as training flips it) follows its own.
+            It takes no second resizing: mirroring turns the sign of every odd column of the DCT.
+    Returns:
+        list of N, or 2 N, bytes.
     """
     if not images:
         return []
     side = 2 * HASH_SIDE
     pixels = np.stack([image.convert("L").resize((side, side), Image.Resampling.LANCZOS) for image in images])
     columns = fftpack.dct(pixels, axis=1)[:, :HASH_SIDE]
-    low = fftpack.dct(columns, axis=2)[:, :, :HASH_SIDE].reshape(len(images), -1)
+    low = fftpack.dct(columns, axis=2)[:, :, :HASH_SIDE]
+    if mirrored:
+        low = np.stack([low, low * (-1.0) ** np.arange(HASH_SIDE)], axis=1)
+    low = low.reshape(-1, HASH_SIDE**2)
     bits = low > np.median(low, axis=1, keepdims=True)
     return [row.tobytes() for row in np.packbits(bits, axis=1)]
 

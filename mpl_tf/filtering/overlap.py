@@ -34,14 +34,14 @@ class Index:
         self._parts = []
         for keys in self._keys(hashes):
             order = np.argsort(keys, kind="stable")
-            self._parts.append((keys[order], order))
+            self._parts.append((keys[order], order.astype(np.int32)))  # Of 8 bytes a hash and part, not of 16.
 
     def _keys(self, hashes):
-        """int64 [M] for each of the distance + 1 parts: bits spread over the whole hash."""
+        """uint32 [M] for each of the distance + 1 parts: bits spread over the whole hash."""
         bits = np.unpackbits(hashes, axis=1)
         for part in range(self.distance + 1):
             chosen = bits[:, part :: self.distance + 1][:, :PART_BITS]
-            yield chosen.astype(np.int64) @ (1 << np.arange(chosen.shape[1], dtype=np.int64))
+            yield chosen.astype(np.uint32) @ (np.uint32(1) << np.arange(chosen.shape[1], dtype=np.uint32))
 
     def pairs(self, hashes, own=False):
         """All pairs within the distance: (query, found, distance), int [P] each, without order; some come twice.

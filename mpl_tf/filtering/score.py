@@ -163,9 +163,9 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
 
 
 def fingerprint(chunk):
-    """Fingerprints of a chunk of evaluation images, each with those of its slight crops: table of tables.EVALUATION."""
+    """Fingerprints of a chunk of evaluation images, with those of slight crops and of mirror images: tables.EVALUATION."""
     parts = []
-    for ids, found, decoded in decoded_batches(chunk, 256, 0, True, Pace(THREADS), cropped=True):
+    for ids, found, decoded in decoded_batches(chunk, 256, 0, True, Pace(THREADS), evaluated=True):
         columns = [ids, [item.source for item in found], *_problems(decoded), [chunk.number] * len(ids)]
         columns += [
             [item.row for item in found],
@@ -188,7 +188,7 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, **form):
         batch: images in a block, which is one thread's work.
         size, fingerprints: as in images.decode_all.
         pace: Pace, which finds how many blocks go ahead.
-        **form: cropped and resize, as in images.decode_all.
+        **form: evaluated and resize, as in images.decode_all.
     Yields:
         (ids, Items, Decoded images) of a block, in the chunk's order: lists of `batch` at most.
     """

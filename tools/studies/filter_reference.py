@@ -5,7 +5,7 @@ import io
 import itertools
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 RESAMPLING = Image.Resampling.BILINEAR
 BLOCK = 500  # Images compared with all evaluation hashes at once.
@@ -72,12 +72,15 @@ def compare(data_dir, model, output, per_class):
 
 
 def overlapping(images, tests):
-    """bool [N]: images within DISTANCE of a test image or of one of its 15 slight crops; all pairs are compared."""
+    """bool [N]: images within DISTANCE of a test image, of one of its 15 slight crops, or of a mirror image of these;
+    all pairs are compared."""
     # Each test image with and without a margin of a pixel on each side.
     crops = [
         (left, top, 32 - right, 32 - low) for left, top, right, low in itertools.product((0, 1), (0, 1), (0, 1), (0, 1))
     ]
-    known = np.array([_signs(test.crop(crop)) for test in map(pixels, tests) for crop in crops]).T  # [256, crops]
+    cut = [test.crop(crop).convert("L") for test in map(pixels, tests) for crop in crops]
+    shrunk = [image.resize((32, 32), Image.Resampling.LANCZOS) for image in cut]
+    known = np.array([_signs(image) for one in shrunk for image in (one, ImageOps.mirror(one))]).T  # [256, hashes]
     # Of 256 signs that differ in d the product is 256 - 2 d.
     near = []
     for start in range(0, len(images), BLOCK):
