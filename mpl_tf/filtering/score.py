@@ -163,7 +163,7 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
 
 
 def fingerprint(chunk):
-    """Fingerprints of a chunk of evaluation images, with those of slight crops and of mirror images: tables.EVALUATION."""
+    """Fingerprints of a chunk of evaluation images, slight crops and mirror images too: table of tables.EVALUATION."""
     parts = []
     for ids, found, decoded in decoded_batches(chunk, 256, 0, True, Pace(THREADS), evaluated=True):
         columns = [ids, [item.source for item in found], *_problems(decoded), [chunk.number] * len(ids)]
