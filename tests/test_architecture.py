@@ -173,6 +173,7 @@ ON_DISK = {
     "data/tfrecord.py": "of the disk's half",
     "filtering/inputs.py": "a temporary file",
     "filtering/reading.py": "a shard on the disk",
+    "filtering/report.py": "of the program",
     "models/saved.py": "a copy on the disk",
     "run/block_store.py": "a copy on the disk",
     "run/checkpoints.py": "a copy on the disk",

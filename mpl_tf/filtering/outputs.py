@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from mpl_tf.filtering import pipeline, select, tables
+from mpl_tf.filtering.pairs import Pair, Pairs
 
 BINS = 20  # Of the probability histograms.
-SHOWN = 24  # Overlaps noted for the report.
 
 
 @dataclasses.dataclass
@@ -57,8 +57,7 @@ class Counts:
         problems: Counter of (problem, whether the image was used).
         predicted: int64 [C], images by best class.
         histogram: int64 [C, BINS], the same by probability, bins of equal width over [0, 1].
-        overlaps: list of at most SHOWN (what, (chunk, row), (chunk, row) of the other, distance), what being
-            "evaluation" or "unlabeled", the set that the other is from.
+        overlaps: Pairs of the images left out and those that they overlap.
     """
 
     classes: int
@@ -66,7 +65,7 @@ class Counts:
     images: int = 0
     reasons: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     problems: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    overlaps: list = dataclasses.field(default_factory=list)
+    overlaps: Pairs = dataclasses.field(default_factory=Pairs)
 
     def __post_init__(self):
         self.predicted = np.zeros([self.classes], np.int64)
@@ -216,12 +215,12 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     other, distance = np.full([count], None, object), np.full([count], None, object)
     found = [("evaluation", *values) for values in zip(*(column.to_pylist() for column in overlaps), strict=True)]
     found += [("unlabeled", row, *values) for row, values in sorted(duplicates.items())]
+    labels = table["class_1"].to_pylist() if found else ()
     for what, row, name, other_chunk, other_row, bits in found:
         if is_kept[row]:  # As another of its classes.
             continue
         reason[row], other[row], distance[row] = "overlaps", name, bits
-        if len(counts.overlaps) < SHOWN:
-            counts.overlaps.append((what, (chunk, row), (other_chunk, other_row), bits))
+        counts.overlaps.add(Pair(what, (chunk, row), (other_chunk, other_row), bits, labels[row]))
     left = (reason == "") & ~is_kept
     low = table["probability_1"].fill_null(1.0).to_numpy() < np.float32(counts.min_probability)
     reason[left] = np.where(low[left], "below_threshold", "beyond_top_k")

@@ -1,56 +1,68 @@
-"""report.html: one page that opens without anything else; pictures and charts are inside."""
+"""report.html: one page that opens without anything else; pictures, charts and its script are inside."""
 
 import collections
-import html
+import functools
 import io
+from pathlib import Path
+from typing import NamedTuple
 
+import jinja2
 import numpy as np
 
 from mpl_tf.base import files
 from mpl_tf.data import decode
-from mpl_tf.filtering import inputs, outputs
+from mpl_tf.filtering import inputs, outputs, pairs
 from mpl_tf.run.report import look
 
 PICTURES = 6  # Best ones and last ones kept of a class.
 CLASSES = 50  # With pictures; of more classes these are spread evenly.
-# Beside what all pages share.
-STYLE = """
-.gap { width: 18px; } .pair { display: flex; gap: 4px; border: 1px solid #d0d7de; padding: 4px; border-radius: 4px; }
-.bar { fill: #b6c2cf; } .kept { fill: #0969da; }
-"""
+BAR, TALL = 8, 36  # Width and greatest height of a bar of probabilities, pixels.
+CHART = (432, 120)  # Width and height of the histogram of distances, pixels.
 
 
-def write(counts, chosen, names, chunks, excluded, output):
+class Shown(NamedTuple):
+    """A small picture.
+
+    Attributes:
+        uri: of its data; empty where it cannot be read now.
+        name: id of the image.
+    """
+
+    uri: str = ""
+    name: str = ""
+
+
+def write(counts, chosen, names, distance, chunks, excluded, output):
     """Write OUTPUT/report.html.
 
     Args:
         counts: outputs.Counts.
         chosen: outputs.Selected.
-        names: of the classes.
+        names: of the classes; None where the model has none.
+        distance: largest one that overlaps, bits; -1: equal pixels alone.
         chunks, excluded: lists of inputs.Chunk, of the images and of the evaluation images.
         output: Path.
     """
-    grid = _grid(chosen, len(names))
+    named, names = names is not None, names or [str(number) for number in range(len(chosen.limits))]
+    grid, overlaps = _grid(chosen, len(names)), counts.overlaps.shown()
     wanted = {("unlabeled", *image) for places in grid.values() for image, _ in places}
-    for what, image, other, _ in counts.overlaps:
-        wanted |= {("unlabeled", *image), (what, *other)}
-    thumbnails = _thumbnails(wanted, {"unlabeled": chunks, "evaluation": excluded})
+    for pair in overlaps:
+        wanted |= {("unlabeled", *pair.image), (pair.what, *pair.other)}
+    pictures = _thumbnails(wanted, {"unlabeled": chunks, "evaluation": excluded})
     summary = counts.summary(chosen, names)
-    title = f"{summary['kept_images']:,} of {summary['images']:,} images kept"
-    parts = [
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>",
-        f"<style>{look.STYLE}{STYLE}</style></head><body><h1>{title}</h1>",
-        _totals(summary),
-        "<h2>Classes</h2>",
-        _classes(summary, counts.histogram, chosen),
-        "<h2>Best and last kept of each class</h2>",
-        f"<p class='note'>{len(grid)} of {len(names)} classes; the best on the left, the last kept on the right.</p>",
-        *(_pictures(names[label], places, thumbnails) for label, places in grid.items()),
-        "<h2>Overlaps</h2>",
-        _pairs(counts.overlaps, thumbnails, summary["rejected"]["overlaps"]),
-        "</body></html>",
-    ]
-    files.write_text(output / "report.html", "\n".join(parts) + "\n")
+    content = {
+        "title": f"{summary['kept_images']:,} of {summary['images']:,} images kept",
+        "style": look.STYLE,
+        "script": _file("report.js"),
+        "named": named,
+        "totals": _totals(summary),
+        "classes": _classes(summary, counts.histogram, chosen),
+        "grid": [_pictures(number, names[number], places, pictures) for number, places in grid.items()],
+        "overlaps": {"total": counts.overlaps.total, "threshold": distance}
+        | _distances(counts.overlaps.counts, distance)
+        | {"pairs": [_pair(pair, names, pictures) for pair in overlaps]},
+    }
+    files.write_text(output / "report.html", _template().render(content) + "\n")
 
 
 def _grid(chosen, classes):
@@ -71,7 +83,7 @@ def _grid(chosen, classes):
 
 
 def _thumbnails(wanted, chunks):
-    """Dict of (set, chunk, row) to (data URI, id) of each image that can be read."""
+    """Dict of (set, chunk, row) to Shown, of each image that can be read."""
     found, by_chunk = {}, collections.defaultdict(set)
     for what, chunk, row in wanted:
         by_chunk[what, chunk].add(row)
@@ -83,75 +95,92 @@ def _thumbnails(wanted, chunks):
                     upright, _ = decode.upright(image, chunks[what][chunk].ground)
             except (OSError, ValueError):
                 continue
-            found[what, chunk, item.row] = (look.thumbnail(upright), name)
+            found[what, chunk, item.row] = Shown(look.thumbnail(upright), name)
     return found
 
 
 def _totals(summary):
+    """List of (what, how many)."""
     rows = [("kept", summary["kept_images"]), ("shown in an epoch, copies counted", summary["images_an_epoch"])]
     rows += [(f"left out: {reason.replace('_', ' ')}", count) for reason, count in summary["rejected"].items()]
     for problem, about in summary["problems"].items():
         what = "converted" if about["used"] else "unreadable"
         rows.append((f"{what}: {problem.replace('_', ' ')}", about["count"]))
-    cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{count:,}</td></tr>" for name, count in rows)
-    return f"<table>{cells}</table>"
+    return rows
 
 
 def _classes(summary, histogram, chosen):
-    heads = ("class", "predicted", "wanted", "kept", "shown an epoch", "least probability", "by probability, 0 to 1")
+    """A row of the table a class, dict."""
     labels, probability = (chosen.kept[name].to_numpy() for name in ("class", "probability"))
     kept = outputs.histogram(labels, probability, len(histogram))
-    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    rows = []
     for about in summary["classes"]:
-        least = "" if about["least_probability"] is None else f"{about['least_probability']:.4f}"
-        cells = [f"{about[key]:,}" for key in ("predicted", "wanted", "kept", "copies")] + [least]
-        cells.append(_bars(histogram[about["class"]], kept[about["class"]]))
-        name = html.escape(about["name"])
-        lines.append(f"<tr><td>{name}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    note = "<p class='note'>Grey: all images of the class by the model; blue: those kept. Heights are square roots.</p>"
-    return f"<table>{''.join(lines)}</table>{note}"
+        number, least = about["class"], about["least_probability"]
+        cells = [f"{about[key]:,}" for key in ("predicted", "wanted", "kept", "copies")]
+        cells.append("" if least is None else f"{least:.4f}")
+        bars = _bars(histogram[number], kept[number])
+        size = {"width": BAR * len(histogram[number]), "height": TALL}
+        rows.append({"number": number, "name": about["name"], "cells": cells, "bars": bars} | size)
+    return rows
 
 
 def _bars(every, kept):
-    """Inline SVG of a histogram and of the part of it that is kept; square-root heights, so that few are seen too."""
-    top, width, height = max(every.max(), kept.max(), 1) ** 0.5, 8, 36
-    bars = []
+    """List of (kind, x, y, width, height) of a histogram's bars, and of the part of them that is kept; square-root
+    heights, so that few are seen too."""
+    top, bars = max(every.max(), kept.max(), 1) ** 0.5, []
     for number, pair in enumerate(zip(every, kept, strict=True)):
         for kind, count in zip(("bar", "kept"), pair, strict=True):
-            tall = height * count**0.5 / top
+            height = round(TALL * count**0.5 / top, 1)
             if count:
-                x, y = number * width, height - tall
-                bars.append(f"<rect class='{kind}' x='{x}' y='{y:.1f}' width='{width - 1}' height='{tall:.1f}'/>")
-    return f"<svg width='{width * len(every)}' height='{height}' role='img'>{''.join(bars)}</svg>"
+                bars.append((kind, number * BAR, round(TALL - height, 1), BAR - 1, height))
+    return bars
 
 
-def _pictures(name, places, thumbnails):
-    figures = []
-    for number, (image, probability) in enumerate(places):
-        if number == PICTURES:
-            figures.append("<div class='gap'></div>")
-        figures.append(_figure(thumbnails.get(("unlabeled", *image)), f"{probability:.4f}"))
-    return f"<h3>{html.escape(name)}</h3><div class='row'>{''.join(figures)}</div>"
+def _distances(counts, distance):
+    """The histogram of distances: its size and bars, each of the two sets on top of the other.
+
+    Args:
+        counts: as pairs.Pairs has them.
+        distance: as `write` has it.
+    """
+    width, height = CHART
+    places = range(max(distance, 0) + 1)
+    bar, bars = width / len(places), []
+    top = max(sum(counts[what][one] for what in pairs.SETS) for one in places) or 1
+    for one in places:
+        parts, floor, so_far = [], height, 0
+        for what in pairs.SETS:
+            so_far += counts[what][one]
+            y = height * (1 - (so_far / top) ** 0.5)
+            if counts[what][one]:
+                parts.append((what, round(y, 1), round(floor - y, 1)))
+            floor = y
+        here = {what: counts[what][one] for what in pairs.SETS}
+        bars.append({"distance": one, "x": round(one * bar, 1), "counts": here, "parts": parts})
+    return {"width": width, "height": height, "bar": round(bar, 2), "bars": bars}
 
 
-def _figure(thumbnail, caption):
-    if thumbnail is None:
-        return f"<figure><figcaption>cannot be read now, {html.escape(caption)}</figcaption></figure>"
-    uri, name = thumbnail
-    text = html.escape(name)
-    return (
-        f"<figure><img src='{uri}' alt='{text}' title='{text}'><figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
+def _pictures(number, name, places, pictures):
+    """A class's part of the grid, dict."""
+    figures = [(pictures.get(("unlabeled", *image), Shown()), f"{probability:.4f}") for image, probability in places]
+    return {"number": number, "name": name, "best": figures[:PICTURES], "last": figures[PICTURES:]}
 
 
-def _pairs(overlaps, thumbnails, total):
-    if not total:
-        return "<p>None was found.</p>"
-    pairs = []
-    for what, image, other, distance in overlaps:
-        other_set = "evaluation" if what == "evaluation" else "kept"
-        figures = _figure(thumbnails.get(("unlabeled", *image)), f"left out, {distance} bits off")
-        figures += _figure(thumbnails.get((what, *other)), other_set)
-        pairs.append(f"<div class='pair'>{figures}</div>")
-    note = f"<p class='note'>{len(pairs)} of {total:,}: the image left out, and the one that it overlaps.</p>"
-    return f"{note}<div class='row'>{''.join(pairs)}</div>"
+def _pair(pair, names, pictures):
+    """A pair as the page has it, dict."""
+    image, other = (pictures.get(place, Shown()) for place in (("unlabeled", *pair.image), (pair.what, *pair.other)))
+    kind = "evaluation" if pair.what == "evaluation" else "kept"
+    about = {"number": pair.label, "name": names[pair.label], "distance": pair.distance, "kind": kind}
+    return about | {"image": image, "other": other}
+
+
+def _file(name):
+    """A part of the page that lies beside this module, which no value of a run comes into."""
+    return (Path(__file__).parent / name).read_text("utf-8")
+
+
+@functools.cache
+def _template():
+    """The page; what is put into it is escaped, but for its own script and style."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_file("report.html"))

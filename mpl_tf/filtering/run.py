@@ -106,7 +106,7 @@ def _steps(job):
     overlaps = job.work if evaluation else None
     counts = outputs.write_tables(chunks, job.scores, overlaps, chosen, job.selection.min_probability, job.output)
     kept.write(chunks, chosen.images, job.selection.shard_images, job.work, job.output, job.beam_arguments)
-    report.write(counts, chosen, job.class_names, chunks, excluded, job.output)
+    report.write(counts, chosen, job.record["class_names"], job.selection.distance, chunks, excluded, job.output)
     summary = counts.summary(chosen, job.class_names) | {
         "seconds_to_selection": seconds,
         "images_scored_now": total - done,

@@ -6,7 +6,6 @@ Covers: charts.py, look.py, tables.py, sample.py, report.py, reporter.py
 import functools
 import html
 import re
-import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -26,6 +25,7 @@ from mpl_tf.run import teacher_labels
 from mpl_tf.run.report import charts, pseudo, sample, tables
 from mpl_tf.run.report import report as reports
 from mpl_tf.run.report.reporter import Reporter
+from tests import browser
 
 pytestmark = pytest.mark.usefixtures("plain_graphs")
 # Dropout draws from a generator that Keras seeds by Python's random numbers: a report that drew some would show.
@@ -309,18 +309,13 @@ def _damaged(*_):
 # ---- In a browser ---------------------------------------------------------------------------------------------------
 
 
-def chromium():
-    """The program, or None."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
+@pytest.mark.skipif(browser.chromium() is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.slow
 def test_chromium_shows_it_without_an_error(runs, tmp_path, width):
     picture = tmp_path / "page.png"
     command = [
-        chromium(),
+        browser.chromium(),
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
