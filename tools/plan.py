@@ -88,7 +88,7 @@ def plan(values):
         their sum, flops a step; "devices", by name: memory that a step gets and, by form, whether it fits, the most
         labeled images of a replica that do, the least --accumulate with which the batch does, seconds a step.
     Raises:
-        UsageError: a mesh that is none, or that the batch or the images do not divide by; --accumulate on a mesh.
+        UsageError: a mesh that is none, or that the batch or the images do not divide by.
     """
     from mpl_tf.devices.mesh.grid import mesh_size
 
@@ -99,11 +99,6 @@ def plan(values):
         parts = f" x {values.accumulate} parts (--accumulate)" if values.accumulate > 1 else ""
         raise UsageError(
             f"--labeled_batch: expected a multiple of {replicas} replicas{parts}, got {values.labeled_batch}"
-        )
-    if cores > 1 and values.accumulate > 1:
-        raise UsageError(
-            f"--accumulate: expected 1 with --mesh={values.mesh}, as a run's mesh takes no parts, got "
-            f"{values.accumulate}; give --remat=block or more replicas"
         )
     network = estimate.build(values.model, values.image_size, values.num_classes, values.mesh)
     report = {"model": values.model, "weights": network.count, "replicas": replicas, "cores": cores}

@@ -81,6 +81,16 @@ def join(xs):
     return current().join(xs)
 
 
+def cut(x, count):
+    """A batch [B, ...] as parts [B / count, ...], list; as Devices.cut has it."""
+    return current().cut(x, count)
+
+
+def uncut(values):
+    """Numbers of the parts of a batch, list of [B / n, C], as those of the batch, [B, C]."""
+    return current().uncut(values)
+
+
 def split(z, xs):
     """The logits [sum of B_i, C] of joined batches as those of each: list of [B_i, C]."""
     return current().split(z, xs)

@@ -32,6 +32,7 @@ class Devices(abc.ABC):
             replicas, but one on a mesh, whose program sees the whole batch.
         hosts: processes that train together.
         writes: whether this process writes the run's files: the only one, or the first of several.
+        loops: whether a step may hold a loop of the graph (tf.while_loop).
         layers: namespace of the layers that networks for these devices are made of; None for mpl_tf.models.layers.
     """
 
@@ -40,6 +41,7 @@ class Devices(abc.ABC):
     copies: int
     hosts: int
     writes: bool
+    loops: bool
     layers: object
 
     # ---- Making networks and methods --------------------------------------------------------------------------------
@@ -185,6 +187,14 @@ class Devices(abc.ABC):
     @abc.abstractmethod
     def join(self, batches):
         """Batches [B_i, ...] as one, to pass a network together, in an order of the devices' own."""
+
+    @abc.abstractmethod
+    def cut(self, values, count):
+        """A batch [B, ...] as `count` parts [B / count, ...], each with as many examples of each replica: list."""
+
+    @abc.abstractmethod
+    def uncut(self, parts):
+        """The reverse for the parts' numbers, list of n [B / n, C] -> [B, C]."""
 
     @abc.abstractmethod
     def split(self, logits, batches):

@@ -1,4 +1,4 @@
-"""A function whose intermediate values are made again in the backward pass, so that only its arguments wait for it.
+"""Functions whose intermediate values are made again in the backward pass, so that only their arguments wait for it.
 
 tf.recompute_grad does the same, but flattens a gradient to take one number of it, for which a mesh would gather all of
 its tiles, and refuses second derivatives, which exact feedback takes.
@@ -17,23 +17,65 @@ def recomputed(function, dot):
     Returns:
         Function of the same arguments and results, as often differentiable as `function`.
     """
+    run = in_turn([function], dot)
+    return lambda *values: run(*values)[0]
+
+
+def in_turn(functions, dot, heads=1):
+    """Several such functions of the same arguments, one after the other, forwards and backwards.
+
+    TensorFlow starts what has its inputs: written out side by side, the functions' values would all be there at once.
+
+    Args:
+        functions: list, each as `recomputed` takes it, with results alike.
+        dot: as there.
+        heads: of each function's results, how many have a gradient: the first ones.
+    Returns:
+        Function of the arguments -> list of each function's results.
+    """
 
     @tf.custom_gradient
     def run(*values):
-        def gradient(upstream, *_):
-            # The values are made again only when the gradient is there: neither TensorFlow nor XLA can tell that the
-            # number added to them is 0, and so neither takes the first pass's results for those of the second.
-            corner = (slice(None),) * 2 + (slice(0, 1),) * (upstream.shape.rank - 2)
-            some = tf.stop_gradient(tf.cast(upstream[corner[: upstream.shape.rank]], tf.float32))
-            zero = tf.minimum(dot([some], [some]), 0.0)
-            again = [value + tf.cast(zero, value.dtype) for value in values]
-            with tf.GradientTape() as tape:
-                tape.watch(again)
-                result = function(*again)[0]
-            return tape.gradient(
-                result, again, output_gradients=upstream, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
+        results = []
+        for function in functions:
+            results.append(function(*(_after(values, results[-1][0], dot) if results else values)))
+        size = len(results[0])
 
-        return function(*values), gradient
+        def gradient(*upstream):
+            total = None
+            for number, function in enumerate(functions):
+                above = list(upstream[number * size : number * size + heads])
+                # The values are made again only when the gradient is there, and that of the function before: of its
+                # arguments the first one's comes last, where that is the first layer's.
+                again = _after(values, above[0], dot)
+                again = again if total is None else _after(again, total[0], dot)
+                with tf.GradientTape() as tape:
+                    tape.watch(again)
+                    found = function(*again)[:heads]
+                own = tape.gradient(
+                    found, again, output_gradients=above, unconnected_gradients=tf.UnconnectedGradients.ZERO
+                )
+                own = [tf.convert_to_tensor(one) for one in own]  # Of weights that are gathered from, slices.
+                total = own if total is None else [x + y for x, y in zip(total, own, strict=True)]
+            return total
 
-    return run
+        return [value for result in results for value in result], gradient
+
+    def called(*values):
+        flat = run(*values)
+        size = len(flat) // len(functions)
+        return [flat[start : start + size] for start in range(0, len(flat), size)]
+
+    return called
+
+
+def _after(values, made, dot):
+    """The values, at hand once another one is made.
+
+    Neither TensorFlow nor XLA can tell that the number added to them is 0, and so neither takes an earlier pass's
+    results for those of this one.
+    """
+    corner = (slice(None),) * 2 + (slice(0, 1),) * (made.shape.rank - 2)
+    some = tf.stop_gradient(tf.cast(made[corner[: made.shape.rank]], tf.float32))
+    zero = tf.minimum(dot([some], [some]), 0.0)
+    return [value + tf.cast(zero, value.dtype) for value in values]

@@ -27,6 +27,7 @@ class Replicas(Devices):
     """
 
     layers = None
+    loops = True
 
     def __init__(self, strategy):
         self.strategy = strategy
@@ -164,6 +165,14 @@ class Replicas(Devices):
     def join(self, batches):
         """One after the other."""
         return tf.concat(batches, axis=0)
+
+    def cut(self, values, count):
+        """One after the other."""
+        return tf.split(values, count)
+
+    def uncut(self, parts):
+        """One after the other."""
+        return tf.concat(parts, axis=0)
 
     def split(self, logits, batches):
         """At the batches' ends."""

@@ -192,7 +192,7 @@ CHECKS = (
     ),
     (
         mesh,
-        ("strategy", "mesh", "remat", "method", "accumulate", "batch_norm_groups", "jit_compile", "views"),
+        ("strategy", "mesh", "remat", "method", "batch_norm_groups", "jit_compile", "views"),
     ),
 )
 # Of what a mode reads: a finished run is scored, and labels images, where what it was trained on and from is gone.

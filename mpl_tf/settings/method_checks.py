@@ -119,7 +119,7 @@ def mesh(config):
     if not METHODS[config.method].mesh:
         able = ", ".join(row.name for row in METHODS.values() if row.mesh)
         yield f"--method: expected one of {able} with --strategy=dtensor, got {config.method}"
-    for name, expected in (("accumulate", 1), ("batch_norm_groups", 1), ("jit_compile", False), ("views", "host")):
+    for name, expected in (("batch_norm_groups", 1), ("jit_compile", False), ("views", "host")):
         given = getattr(config, name)
         if given != expected:
             yield f"--{name}: expected {expected} with --strategy=dtensor, got {given}"

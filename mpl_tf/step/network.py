@@ -108,23 +108,17 @@ class Learner:
 
     def _pass_in_parts(self, weights, state, xs):
         """As `_pass`, one part of each batch after the other; see `forward`."""
-        count = len(weights)
 
-        # recompute_grad wants all that has a gradient as its own flat arguments: the weights, then the batches' parts.
-        @tf.recompute_grad
-        def again(*values):
-            zs, states = self._pass(values[:count], state, values[count:])
-            return zs, [tf.stop_gradient(parts.as_floats(s)) for s in states]
+        def function(part, *weights):
+            zs, new = self._pass(list(weights), state, part)
+            return [*zs, *map(tf.stop_gradient, new)]
 
-        floats = [parts.as_floats(s) for s in state]
-        signature = [tf.TensorSpec(None, tf.float32)] * len(xs), [tf.TensorSpec(s.shape, s.dtype) for s in floats]
-        logits, states = self._each(lambda part: again(*weights, *part), xs, signature)
+        states = [tf.TensorSpec(value.shape, value.dtype) for value in state]
+        found = self._each(function, weights, xs, ([tf.TensorSpec(None, tf.float32)] * len(xs), states))
         # Back to whole batches; of the random generators' states, whole numbers, the last part's counts.
-        classes = self.network.output_shape[-1]
-        logits = [tf.reshape(z, [-1, classes]) for z in logits]  # [B_i, C]
+        logits = [distribute.uncut(zs) for zs in found[: len(xs)]]  # [B_i, C]
         return logits, [
-            tf.reduce_mean(new, axis=0) if old.dtype.is_floating else parts.from_floats(new[-1], old.dtype)
-            for old, new in zip(state, states, strict=True)
+            tf.add_n(new) / self.accumulate if new[-1].dtype.is_floating else new[-1] for new in found[len(xs) :]
         ]
 
     def backward(self, tape, logits, weights, at_logits):
@@ -162,26 +156,25 @@ class Learner:
         state = self.state()
         scale = 1.0 if self.loss_scale is None else tf.convert_to_tensor(self.loss_scale)[0]
 
-        def derivative(xs):
+        def derivative(xs, *weights):
             if self.blocks:
                 z, moved = self.blocks.derivative(weights, direction, state, xs[0], scale)
-                return moved - tf.reduce_sum(tf.nn.softmax(z) * moved, axis=-1, keepdims=True)
+                return [moved - tf.reduce_sum(tf.nn.softmax(z) * moved, axis=-1, keepdims=True)]
 
             def values(*weights):
                 (z,), _ = self._pass(list(weights), state, xs)
                 return [tf.nn.log_softmax(z)]
 
-            return pushed(values, weights, direction, scale)[1]
+            return [pushed(values, weights, direction, scale)[1]]
 
         if self.accumulate == 1:
-            return derivative([x])
-        found = self._each(derivative, [x], tf.TensorSpec(None, tf.float32))  # [n, B / n, C]
-        return tf.reshape(found, [-1, self.network.output_shape[-1]])
+            return derivative([x], *weights)[0]
+        (found,) = self._each(derivative, weights, [x], ([tf.TensorSpec(None, tf.float32)], []))  # Each [B / n, C].
+        return distribute.uncut(found)
 
-    def _each(self, function, xs, signature):
-        """A function of a part of each batch, for all parts: parts.each."""
-        cut = [tf.reshape(x, [self.accumulate, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
-        return parts.each(function, cut, signature, parts.shares_statistics(self.network))
+    def _each(self, function, weights, xs, signature):
+        """parts.each of this network."""
+        return parts.each(function, weights, xs, self.accumulate, signature, self.network)
 
     def rated(self, direction):
         """A direction of weights, list of tensors, times the factors of their learning rates."""

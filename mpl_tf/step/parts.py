@@ -1,29 +1,44 @@
-"""A pass in parts, one after the other: how a step takes less memory (--accumulate), on one replica or several."""
+"""A pass in parts, one after the other: how a step takes less memory (--accumulate), on any devices."""
+
+import functools
 
 import tensorflow as tf
 
 from mpl_tf.devices import distribute
+from mpl_tf.devices.recompute import in_turn
 
-CHUNK_BITS = 16  # Whole numbers so small are floats of 32 bits and come back as they were.
 
-
-def each(function, parts, signature, collective):
-    """What a function gives for each part, stacked.
+def each(function, weights, xs, count, signature, network):
+    """What a function gives for each part of some batches; what it computes is made again in the backward pass.
 
     Args:
-        function: of a list of tensors, one part of each batch -> a nest of tensors.
-        parts: list of tensors [n, ...], n parts of each batch.
-        signature: nest of tf.TensorSpec, of what the function returns.
-        collective: whether the function sums over replicas, as batch norm does.
+        function: of one part of each batch and the weights, (list of tensors [B_i / n, ...], *weights) -> list of
+            tensors: those of `signature`'s first list, which have gradients by the weights, then those of its second.
+        weights: list of tensors.
+        xs: list of batches [B_i, ...].
+        count: n, parts of a batch, of which each has as many examples of each replica.
+        signature: two lists of tf.TensorSpec.
+        network: the keras.Model that the function passes.
     Returns:
-        The nest of tensors [n, ...].
+        For each result the list of the parts' tensors.
     """
-    if not collective:
-        return tf.map_fn(function, parts, fn_output_signature=signature, parallel_iterations=1)
-    # tf.distribute's replicas cannot meet within a loop of the graph. Written out, the parts keep their order forward
-    # and backward as well: TensorFlow lets the sums over the replicas run one after the other as they were traced.
-    found = [function(list(part)) for part in zip(*map(tf.unstack, parts), strict=True)]
-    return tf.nest.map_structure(lambda *values: tf.stack(values), *found)
+    dot, (heads, others) = distribute.current().dot, signature
+    if distribute.current().loops and not shares_statistics(network):
+        cut = [tf.reshape(x, [count, -1, *x.shape[1:]]) for x in xs]  # [n, B_i / n, ...]
+        once = functools.partial(_once, function, weights, dot, len(heads))
+        stacked = tf.map_fn(once, cut, fn_output_signature=[*heads, *others], parallel_iterations=1)
+        return [tf.unstack(values, num=count) for values in stacked]
+    # Replicas cannot meet within a loop of the graph, and a mesh has none. Written out, each part waits for the one
+    # before, so that only one is in memory and TensorFlow sums over the replicas as they were traced.
+    cut = zip(*(distribute.cut(x, count) for x in xs), strict=True)
+    functions = [functools.partial(function, list(part)) for part in cut]
+    return [list(values) for values in zip(*in_turn(functions, dot, len(heads))(*weights), strict=True)]
+
+
+def _once(function, weights, dot, heads, part):
+    """One part's results, in a loop."""
+    (found,) = in_turn([functools.partial(function, part)], dot, heads)(*weights)
+    return found
 
 
 def shares_statistics(network):
@@ -31,32 +46,3 @@ def shares_statistics(network):
     # A layer that is frozen takes no statistics.
     layers = (layer for layer in network._flatten_layers() if layer.trainable)
     return distribute.replicas() > 1 and any(getattr(layer, "synchronized", False) for layer in layers)
-
-
-def as_floats(value):
-    """A tensor of the state as one of floats, which alone tf.recompute_grad hands out: floats as they are.
-
-    Whole numbers, such as random generators' states of 64 bits, as float32 [..., chunks] of CHUNK_BITS bits each. Not
-    by tf.bitcast: a TPU makes two numbers of each of 64 bits, and XLA has no bitcast between such pairs.
-    """
-    if value.dtype.is_floating:
-        return value
-    mask = tf.constant(2**CHUNK_BITS - 1, value.dtype)
-    shifts = range(0, 8 * value.dtype.size, CHUNK_BITS)
-    chunks = [tf.bitwise.bitwise_and(tf.bitwise.right_shift(value, _like(shift, value)), mask) for shift in shifts]
-    return tf.stack([tf.cast(chunk, tf.float32) for chunk in chunks], axis=-1)
-
-
-def from_floats(floats, dtype):
-    """A tensor from what `as_floats` made of one of that dtype."""
-    if dtype.is_floating:
-        return floats
-    chunks = [tf.cast(chunk, dtype) for chunk in tf.unstack(floats, axis=-1)]
-    found = chunks[0]
-    for number, chunk in enumerate(chunks[1:], start=1):
-        found = tf.bitwise.bitwise_or(found, tf.bitwise.left_shift(chunk, _like(CHUNK_BITS * number, chunk)))
-    return found
-
-
-def _like(number, value):
-    return tf.constant(number, value.dtype)

@@ -160,6 +160,28 @@ def test_a_step_gets_the_numbers_of_the_whole_batch(devices):
     assert int(method.seed.numpy()) == 7
 
 
+def test_parts_of_a_batch_hold_as_many_examples_of_each_replica_and_come_back(devices):
+    """Each example's pixels are its number."""
+    images = np.arange(8, dtype="float32")[:, None, None, None] * np.ones(SHAPE, "float32")
+
+    def of_host(own):
+        parts = [{"x": np.split(images, devices.replicas)[replica]} for replica in own]
+        return tf.data.Dataset.from_tensor_slices({"x": np.stack([part["x"] for part in parts])})
+
+    def step(batch):
+        parts = distribute.cut(batch["x"], 2)
+        pooled = [tf.reduce_mean(part, axis=list(range(1, part.shape.rank)))[:, None] for part in parts]
+        own = distribute.uncut(pooled)[:, 0]
+        everyones = distribute.gather(own)
+        found = {"first": tf.reduce_sum(distribute.gather(pooled[0][:, 0]))}
+        return found | {"order": tf.reduce_sum(everyones * tf.range(8.0))}
+
+    call = devices.train_function(step, ("first", "order"), 1) or tf.function(lambda iterator: step(next(iterator)))
+    found = {name: float(value) for name, value in call(iter(devices.distribute(of_host))).items()}
+    first = np.concatenate([replica[: 4 // devices.replicas] for replica in np.split(np.arange(8), devices.replicas)])
+    assert found == pytest.approx({"first": first.sum(), "order": np.sum(np.arange(8) ** 2)})
+
+
 # ---- Training -------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ def _on_device(values, network, report, machine):
             low, high = (middle, high) if fits(values.accumulate, middle) else (low, middle - 1)
         found[form]["most_labeled"] = low
         labeled = report["labeled"]
-        parts = [n for n in range(1, labeled + 1) if labeled % n == 0] if report["cores"] == 1 else [1]
+        parts = [n for n in range(1, labeled + 1) if labeled % n == 0]
         found[form]["least_accumulate"] = next((n for n in parts if fits(n, labeled)), None)
     return found
 

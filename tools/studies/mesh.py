@@ -22,7 +22,7 @@ from mpl_tf.settings.config import Config
 from mpl_tf.settings.fields import flag, like
 
 from .. import _command
-from .compare import CLASSES, difference, flat, noise
+from .compare import CLASSES, difference, flat, noise, parts_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Flags:
     feedback: str = like(Config, "feedback", "taylor")
     precision: str = like(Config, "precision", "float32")
     clip_norm: float = like(Config, "clip_norm", 5.0)
+    accumulate: int = like(Config, "accumulate", 1)
     balance_weight: float = like(Config, "balance_weight", 0.0)
     batch: int = flag("labeled images a step, and as many unlabeled ones", 4, unit="images", low=1)
     steps: int = flag("steps to compare; 0: the bytes alone", 5, unit="steps", low=0)
@@ -83,7 +84,7 @@ def compare(values):
     step = tf.function(one.train_step, autograph=False)
     seconds, differences = [], {}
     for batch in batches(values):
-        expected = on_device(step, batch)
+        expected = on_device(step, parts_first(batch, meshed.devices.replicas, values.accumulate))
         started = time.perf_counter()
         got = meshed.make_train_function()(iter([batch]))
         seconds.append(time.perf_counter() - started)
@@ -159,8 +160,8 @@ def make(values, devices=None):
         else:
             kind, options = (Supervised, {}) if values.method == "supervised" else (UDA, objective)
             method = kind(build(values), **options, **rates)
-        remat = {"remat": "block"} if values.remat == "block" and devices else {}
-        method.compile(**optimizers, **remat, weight_decay=1e-4, clip_norm=values.clip_norm)
+        how = {"accumulate": values.accumulate, "remat": "block" if values.remat == "block" and devices else "none"}
+        method.compile(**optimizers, **how, weight_decay=1e-4, clip_norm=values.clip_norm)
         return method.devices.place(method)
 
 

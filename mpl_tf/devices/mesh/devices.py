@@ -18,6 +18,7 @@ class MeshDevices(Devices):
         grid: Grid.
     """
 
+    loops = False  # TensorFlow 2.21 crashes on a loop of the graph that moves values.
     copies = 1  # DTensor runs one program over all devices: sums over the batch are sums over the replicas already.
 
     def __init__(self, grid):
@@ -137,6 +138,14 @@ class MeshDevices(Devices):
     def join(self, batches):
         """Each replica joins its own examples, so that none moves to another."""
         return self.grid.join(batches)
+
+    def cut(self, values, count):
+        """Of each replica's examples, so that none moves to another."""
+        return self.grid.cut(values, count)
+
+    def uncut(self, parts):
+        """The reverse, and pinned."""
+        return self.grid.uncut(parts)
 
     def split(self, logits, batches):
         """The reverse, and pinned."""

@@ -197,6 +197,18 @@ class Grid:
         joined = self.lay(tf.concat(by_replica, axis=1), REPLICA, WHOLE, CORE)  # [R, sum of b_i, S, H, W / S, C]
         return self.tiles(tf.reshape(joined, [-1, *joined.shape[2:]]))  # [sum of B_i, S, H, W / S, C]
 
+    def cut(self, value, count):
+        """Tiles [B, S, H, w, C] as `count` batches of tiles, each with as many of each replica's examples."""
+        by_replica = tf.reshape(value, [self.replicas, -1, *value.shape[1:]])
+        by_replica = self.lay(by_replica, REPLICA, WHOLE, CORE)  # [R, b, S, H, w, C]
+        parts = [self.lay(part, REPLICA, WHOLE, CORE) for part in tf.split(by_replica, count, axis=1)]
+        return [self.tiles(tf.reshape(part, [-1, *part.shape[2:]])) for part in parts]  # Each [B / n, S, H, w, C].
+
+    def uncut(self, parts):
+        """The reverse for values of examples, pinned: list of n [B / n, C] -> [B, C]."""
+        by_replica = [tf.reshape(part, [self.replicas, -1, part.shape[-1]]) for part in parts]  # Each [R, b / n, C].
+        return self.pin(tf.reshape(tf.concat(by_replica, axis=1), [-1, parts[0].shape[-1]]))
+
     def split(self, values, sizes):
         """The values of joined examples, pinned, [B, C], as those of each batch."""
         by_replica = tf.reshape(values, [self.replicas, -1, values.shape[-1]])  # [R, sum of b_i, C]

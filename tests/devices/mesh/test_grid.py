@@ -73,7 +73,6 @@ def test_a_network_without_a_namespace_of_layers():
     ("flag", "expected"),
     [
         ("--method=meta_semi", "--method: expected one of supervised"),
-        ("--accumulate=2", "--accumulate: expected 1 with --strategy=dtensor, got 2"),
         ("--batch_norm_groups=2", "--batch_norm_groups: expected 1"),
         ("--jit_compile", "--jit_compile: expected False"),
         ("--views=device", "--views: expected host with --strategy=dtensor, got device"),

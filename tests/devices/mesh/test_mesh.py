@@ -110,6 +110,23 @@ def test_blocks_are_computed_again_as_on_one_device_that_keeps_all(cores, argume
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cores", "arguments"),
+    [
+        (4, ("--mesh=replica:1,core:4", "--steps=3")),
+        (
+            2,
+            ("--mesh=replica:2,core:2", "--network=resnet", "--width=0.125", "--repeats=1", "--steps=3")
+            + ("--feedback=exact", "--clip_norm=0.1", "--remat=block"),
+        ),
+    ],
+    ids=["1x4", "2x2 exact, blocks"],
+)
+def test_parts_are_those_of_one_device_that_cuts_its_batches_alike(cores, arguments):
+    check(compare(*arguments, "--accumulate=2"), cores)
+
+
+@pytest.mark.slow
 def test_bfloat16_on_a_mesh_is_near_that_of_one_device():
     result = compare("--mesh=replica:2,core:2", "--method=supervised", "--precision=mixed_bfloat16", "--rounding")
     assert 0 < result["differences"]["loss"] < 0.02
