@@ -11,9 +11,10 @@ import shutil
 from pathlib import Path
 
 from mpl_tf.base.storage import scratch
+from mpl_tf.base.storage.faults import told
 from mpl_tf.base.storage.listing import stamp
 from mpl_tf.base.storage.objects import fetch, put
-from mpl_tf.base.storage.paths import _NAMED, exists, file_system, is_url, path, told
+from mpl_tf.base.storage.paths import _NAMED, exists, file_system, is_url, path
 
 
 def fetched(given):

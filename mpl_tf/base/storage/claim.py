@@ -109,14 +109,15 @@ def held(folder, flag, name):
         flag: that names it, for messages, without its dashes.
         name: of the lock's object in it.
     Raises:
-        UsageError: another process holds it.
-        RunError: the bucket cannot be written.
+        UsageError: another process holds it, or there is no right to write it.
+        RunError: the bucket cannot be written, for another reason.
     """
     claim = Claim(remote(str(folder)) / name, flag)
     try:
         claim.take()
     except OSError as error:
-        raise RunError(f"--{flag}: expected to write {claim.url}, got: {error.strerror}") from error
+        kind = UsageError if isinstance(error, PermissionError) else RunError
+        raise kind(f"--{flag}: expected to write {claim.url}, got: {error.strerror}") from error
     try:
         yield claim
     finally:

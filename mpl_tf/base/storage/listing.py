@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from mpl_tf.base.storage.paths import file_system, path, told
+from mpl_tf.base.storage.faults import told
+from mpl_tf.base.storage.paths import file_system, path
 
 
 class Entry(NamedTuple):

@@ -11,16 +11,16 @@ import os
 import re
 import shutil
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.base.storage import claim, scratch
+from mpl_tf.base.storage.faults import persist
 from mpl_tf.base.storage.listing import stamp, tree
 from mpl_tf.base.storage.objects import fetch, put, remove
 from mpl_tf.base.storage.paths import _NAMED, _WORKED_IN, check, is_url, remote
 
-THREADS, TRIES = 8, 8  # What a server refuses for two minutes it refuses for good.
+THREADS = 8
 LOCAL = re.compile(r"(.*/)?(\.partial-.*|\..*lock|[^/]*\.partial|[^/]*\.tmp\d*.*)")  # Never uploaded.
 WRITTEN_ONCE = re.compile(r"checkpoints/.*|.*\.keras|.*\.npy")  # Replaced by others, never changed: links will do.
 CHECKPOINT = re.compile(r"(.*ckpt-\d+)\.(index|data-.*)")
@@ -68,7 +68,7 @@ class Mirror:
     def _fetch(self, name, about):
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        _again(lambda: fetch(self._base / name, path))
+        persist(lambda: fetch(self._base / name, path))
         # Phases are told apart by the times of their checkpoints.
         written = next((about[key] for key in ("LastModified", "updated", "mtime", "created") if key in about), None)
         if hasattr(written, "timestamp"):
@@ -146,18 +146,18 @@ class Mirror:
         again = {CHECKPOINT.fullmatch(name)[1] for name in changed if CHECKPOINT.fullmatch(name)}
         for name in sorted(f"{prefix}.index" for prefix in again):
             if name in self._sent or name in self._stamps:
-                _again(lambda name=name: remove(self._base / name))
+                persist(lambda name=name: remove(self._base / name))
                 self._forget(name)
         order = {}
         for name in changed:
             order.setdefault(max(n for n, form in enumerate(STAGES) if re.fullmatch(form, name)), []).append(name)
         with ThreadPoolExecutor(THREADS // 2) as pool:
             for number in sorted(order):
-                list(pool.map(lambda name: _again(lambda: put(staged / name, self._base / name)), order[number]))
+                list(pool.map(lambda name: persist(lambda: put(staged / name, self._base / name)), order[number]))
                 self._sent |= {name: changed[name] for name in order[number]}
         gone = sorted((set(self._sent) | set(self._stamps)) - names, key=lambda name: not name.endswith(".index"))
         for name in gone if self.whole else ():
-            _again(lambda name=name: remove(self._base / name))
+            persist(lambda name=name: remove(self._base / name))
             self._forget(name)
 
     def _forget(self, name):
@@ -177,7 +177,7 @@ def worked_in(given, flag, writes=True, whole=True, claims=False):
         claims: whether such a one keeps others out too.
     Raises:
         UsageError: another process holds it, no such bucket, no right to it.
-        RunError: it cannot be read or written.
+        RunError: it cannot be read or written, for another reason.
     """
     if not is_url(given):
         yield
@@ -190,7 +190,8 @@ def worked_in(given, flag, writes=True, whole=True, claims=False):
         try:
             mirror.pull()
         except OSError as error:
-            raise RunError(f"--{flag}: cannot read {url} ({error.strerror or error})") from error
+            kind = UsageError if isinstance(error, PermissionError) else RunError
+            raise kind(f"--{flag}: cannot read {url} ({error.strerror or error})") from error
         _WORKED_IN[url], _NAMED[str(mirror.folder)], _mirrors[url] = mirror.folder, url, mirror
         try:
             yield
@@ -231,17 +232,3 @@ def _files(folder):
 def _signature(path):
     found = os.stat(path)
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _again(work):
-    """Do what a server may refuse for a while; what it refuses for good is raised at once."""
-    for tried in range(TRIES):
-        try:
-            work()
-            return
-        except (FileNotFoundError, PermissionError):
-            raise
-        except OSError:
-            if tried + 1 == TRIES:
-                raise
-            time.sleep(2**tried)

@@ -9,7 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
-from mpl_tf.base.storage.paths import file_system, path, told
+from mpl_tf.base.storage.faults import told
+from mpl_tf.base.storage.paths import file_system, path
 
 BLOCK = 2**23  # Bytes that a file in a bucket is read by, from its begin to its end.
 

@@ -1,22 +1,22 @@
 """Paths as users give them, on a disk or as URLs, and what is asked of them without reading a file."""
 
-import contextlib
-import errno
 import functools
 import importlib.util
 import logging
 import os
 import re
+import time
 import urllib.parse
 from pathlib import Path
 
-from mpl_tf.base.errors import UsageError, reason
+from mpl_tf.base.errors import UsageError
+from mpl_tf.base.storage.faults import told
 
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 # What speaks to a kind of server, where fsspec does not itself: (module, what pip is to install).
 NEEDED = {"gs": ("gcsfs", "mpl-tf[gcs]"), "gcs": ("gcsfs", "mpl-tf[gcs]"), "s3": ("s3fs", "mpl-tf[s3]")}
 NEEDED["s3a"] = NEEDED["s3"]
-ACCOUNT = "give this machine's account that right, or log in (gcloud auth application-default login, aws configure)"
+REACHED = 60.0  # Seconds within which a server must say whether it has a place; its libraries ask for minutes.
 _WORKED_IN, _NAMED = {}, {}  # URLs of folders to the local ones that stand for them (mirror.py), and back, for good.
 
 
@@ -97,28 +97,14 @@ def _file_system(protocol, _):
     import fsspec
 
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # What it says is in its errors too.
+    options = {}
+    if NEEDED.get(protocol, ("",))[0] == "gcsfs":
+        import aiohttp
+
+        # By default each of its tries waits five minutes for a server that has gone; s3fs waits 15 seconds.
+        options["requests_timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60)
     # Listings that are remembered would hide what others write.
-    return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True)
-
-
-@contextlib.contextmanager
-def told(given):
-    """What goes wrong at a server, by whatever exception of its library, as an OSError that says it in a line."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(errno.ENOENT, "there is no such object, or no such bucket", str(given)) from error
-    except PermissionError as error:
-        raise PermissionError(errno.EACCES, f"no right to it; {ACCOUNT}", str(given)) from error
-    except FileExistsError:
-        raise
-    except Exception as error:  # Of s3fs, gcsfs, aiohttp, botocore, google.auth, ...: their classes have no common one.
-        text = f"{type(error).__name__}: {reason(error)}"
-        if "redential" in text:
-            raise PermissionError(
-                errno.EACCES, f"no credentials for it ({reason(error)}); {ACCOUNT}", str(given)
-            ) from error
-        raise OSError(errno.EIO, text, str(given)) from error
+    return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
 
 
 def check(given, flag):
@@ -138,17 +124,35 @@ def check(given, flag):
         raise UsageError(f"--{flag}: {error}") from error
     if isinstance(found, Path):
         return
-    system, name = file_system(found)
     try:
         with told(given):
-            if not system.exists(name) and found.protocol in NEEDED:
-                system.info(name.strip("/").partition("/")[0])
+            _reach(found)
     except FileNotFoundError as error:
         raise UsageError(
             f"--{flag}: expected a place in a bucket that exists, got {given}; make the bucket first"
         ) from error
     except OSError as error:
         raise UsageError(f"--{flag}: {given}: {error.strerror}") from error
+
+
+def _reach(found):
+    """Ask a UPath's server for it, and where it is not there for its bucket; raises as its libraries do."""
+    system, name = file_system(found)
+    ends = time.monotonic() + REACHED
+
+    def ask(what, *given):
+        if not getattr(system, "async_impl", False):
+            return getattr(system, what)(*given)
+        import fsspec.asyn
+
+        left = max(ends - time.monotonic(), 0.1)
+        try:
+            return fsspec.asyn.sync(system.loop, getattr(system, f"_{what}"), *given, timeout=left)
+        except fsspec.asyn.FSTimeoutError as error:
+            raise TimeoutError(f"no answer within {REACHED:.0f} s; look at the network, and at the address") from error
+
+    if not ask("exists", name) and found.protocol in NEEDED:
+        ask("info", name.strip("/").partition("/")[0])
 
 
 def exists(given):

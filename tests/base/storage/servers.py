@@ -15,13 +15,19 @@ S3 = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# The emulator speaks no gRPC, by which gcsfs asks of what kind a bucket is.
+GCS = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
 
 class _Between:
-    """What stands between a client and a server: delays, and refusals."""
+    """What stands between a client and a server: delays, and refusals.
+
+    Attributes:
+        forbidden: methods of HTTP, as PUT, that are answered by 403.
+    """
 
     def __init__(self, app, every, seconds):
-        self.app, self.every, self.seconds = app, every, seconds
+        self.app, self.every, self.seconds, self.forbidden = app, every, seconds, ()
         self.count, self.refused, self.lock = 0, 0, threading.Lock()
 
     def __call__(self, environ, start_response):
@@ -34,7 +40,16 @@ class _Between:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Slow Down", [("Content-Length", "0")])
             return [b""]
+        if environ["REQUEST_METHOD"] in self.forbidden:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            return _answer(403, b"<Error><Code>AccessDenied</Code></Error>", environ, start_response)
         return self.app(environ, start_response)
+
+
+def _answer(status, body, environ, start_response):
+    body = b"" if environ["REQUEST_METHOD"] == "HEAD" else body
+    start_response(f"{status} Refused", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
+    return [body]
 
 
 @contextlib.contextmanager
@@ -49,17 +64,9 @@ def s3(every=0, seconds=0.0):
     """
     pytest.importorskip("s3fs", reason="mpl-tf[s3] is not installed")
     moto = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    class Silent(WSGIRequestHandler):
-        def log(self, *_):
-            pass
-
     between = _Between(moto.DomainDispatcherApplication(moto.create_backend_app), 0, 0.0)
-    server = make_server("127.0.0.1", 0, between, threaded=True, request_handler=Silent)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = S3 | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
-    try:
+    with _served(between) as address:
+        environment = S3 | {"AWS_ENDPOINT_URL": address}
         with given(environment):
             import fsspec
 
@@ -69,8 +76,52 @@ def s3(every=0, seconds=0.0):
             fsspec.filesystem("s3", skip_instance_cache=True).mkdir("bucket1")
             between.every, between.seconds = every, seconds
             yield environment, between
+
+
+@contextlib.contextmanager
+def _served(app):
+    """A WSGI application on a port of the loopback device; yields its address."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Silent(WSGIRequestHandler):
+        def log(self, *_):
+            pass
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+
+
+@contextlib.contextmanager
+def refusing(kind, status, body):
+    """A server that answers every request alike.
+
+    Args:
+        kind: s3 or gs, whose clients it is for.
+        status: of HTTP; 0: there is no answer for minutes.
+        body: bytes.
+    """
+    module = {"s3": "s3fs", "gs": "gcsfs"}[kind]
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    pytest.importorskip("werkzeug", reason="moto[server], which brings werkzeug, is not installed")
+    ended = threading.Event()
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if not status:
+            ended.wait(120)
+        return _answer(status or 503, body, environ, start_response)
+
+    with _served(app) as address:
+        environment = S3 | {"AWS_ENDPOINT_URL": address} if kind == "s3" else GCS | {"STORAGE_EMULATOR_HOST": address}
+        try:
+            with given(environment):
+                yield
+        finally:
+            ended.set()
 
 
 @contextlib.contextmanager
@@ -81,8 +132,7 @@ def gcs():
     server = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket1")
     server.start()
     port = server._api._httpd.server_port if hasattr(server._api, "_httpd") else server._api.server_port
-    # The emulator speaks no gRPC, by which gcsfs asks of what kind a bucket is.
-    environment = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    environment = GCS | {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}"}
     try:
         with given(environment):
             yield environment

@@ -7,7 +7,7 @@ import pytest
 
 from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.base.storage import claim, mirror
+from mpl_tf.base.storage import claim, faults, mirror
 
 
 def checkpoint(folder, step, content):
@@ -144,7 +144,7 @@ def test_what_fails_for_a_while_is_tried_again(bucket, monkeypatch):
         put(local, given)
 
     monkeypatch.setattr(mirror, "put", busy)
-    monkeypatch.setattr(mirror.time, "sleep", lambda _: None)
+    monkeypatch.setattr(faults.time, "sleep", lambda _: None)
     with mirror.worked_in(f"{bucket}/run", "workdir"):
         files.write_text(storage.path(f"{bucket}/run") / "x", "x")
     assert storage.read_bytes(f"{bucket}/run/x") == b"x"

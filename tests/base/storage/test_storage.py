@@ -1,6 +1,6 @@
 """Paths of a disk stay what they were; URLs are read, written, listed, kept and removed by the same calls.
 
-Covers: __init__.py, paths.py, objects.py, listing.py, cached.py, scratch.py
+Covers: __init__.py, paths.py, faults.py, objects.py, listing.py, cached.py, scratch.py
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from mpl_tf.base import files, lock, storage
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.base.storage import paths, scratch
+from mpl_tf.base.storage import faults, scratch
 
 
 def test_a_path_on_a_disk_is_the_path_that_it_always_was(tmp_path):
@@ -82,7 +82,7 @@ class _Vexed(Exception):
     ],
 )
 def test_whatever_a_library_raises_is_an_os_error_of_one_line(error, kind, told):
-    with pytest.raises(kind, match=told) as raised, paths.told("s3://b/x"):
+    with pytest.raises(kind, match=told) as raised, faults.told("s3://b/x"):
         raise error
     assert raised.value.filename == "s3://b/x"
     assert raised.value.strerror
