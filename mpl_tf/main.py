@@ -11,7 +11,7 @@ import sys
 import traceback
 
 from mpl_tf.base import console, quiet, storage
-from mpl_tf.base.errors import Interrupted, RunError, Stopped, UsageError, reason
+from mpl_tf.base.errors import Interrupted, RunError, Stopped, UsageError, unforeseen
 from mpl_tf.devices import cluster
 from mpl_tf.run import modes, workdir
 from mpl_tf.settings import flags
@@ -45,10 +45,7 @@ def main(argv=None, make=None):
     except KeyboardInterrupt:
         return _end(Stopped(f"stopped; {_going_on(config)}" if config else "stopped"), debug)
     except Exception as error:
-        # What nobody foresaw is one line as well; its cause is what --debug shows.
-        told = RunError(f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback")
-        told.__cause__ = error
-        return _end(told, debug)
+        return _end(unforeseen(error), debug)  # One line as well; its cause is what --debug shows.
     return 0
 
 

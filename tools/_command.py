@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from mpl_tf.base import console, files, storage
-from mpl_tf.base.errors import RunError, UsageError, reason
+from mpl_tf.base.errors import RunError, UsageError, unforeseen
 from mpl_tf.settings import fields, flags, help_text
 from mpl_tf.settings.config import Config
 
@@ -39,7 +39,7 @@ class Command:
         about: what it does and how it is called, the head of --help.
         classes: of its flags, frozen dataclasses of settings.fields.flag.
         others: whose arguments it takes beside its own.
-        buckets: whether its --output may be a URL; else that is refused, as a folder on a disk is what it makes.
+        urls: those of its flags whose files and folders may be in a bucket; URLs of the others are refused.
         stopped: what the same command does after Ctrl-C, for the user.
     """
 
@@ -48,7 +48,7 @@ class Command:
     classes: tuple
     others: Others = Others.NONE
     stopped: str = ""
-    buckets: bool = False
+    urls: tuple = ("json",)
 
     def run(self, argv, work):
         """Read the flags and work.
@@ -69,19 +69,29 @@ class Command:
         try:
             given, others = self._read(argv)
             debug = given.get("debug", False)
-            for name in ("output", "runs", "work"):
-                if storage.is_url(given.get(name, "")) and not self.buckets:
-                    raise UsageError(f"--{name}: expected a folder on a disk, got {given[name]}; copy it there later")
+            self._check_urls(given)
             settings = [fields.make(cls, given) for cls in self.classes]
             return work(*settings, *([] if self.others is Others.NONE else [others])) or 0
         except (UsageError, RunError) as error:
-            return self._end(error, str(error), error.status, debug)
+            return self._end(error, debug)
         except KeyboardInterrupt:
             print(f"{self.name}: stopped{self.stopped and '; '}{self.stopped}", file=sys.stderr)
             return INTERRUPTED
         except Exception as error:
-            told = f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback"
-            return self._end(error, told, RunError.status, debug)
+            return self._end(unforeseen(error), debug)
+
+    def _check_urls(self, given):
+        """Refuse URLs of buckets that cannot be reached, and those of flags that take none, before any work."""
+        for name, values in given.items():
+            for value in values if isinstance(values, list | tuple) else (values,):
+                if not storage.is_url(str(value)):
+                    continue
+                if name not in self.urls:
+                    raise UsageError(
+                        f"--{name}: expected a path on a disk, got {value}; this program reads and writes "
+                        "it there alone: copy what it needs from the bucket, and what it leaves there later"
+                    )
+                storage.check(value, name)
 
     def help(self):
         """The text of --help."""
@@ -102,11 +112,11 @@ class Command:
             flags.read(argv, *self.classes, Config, flags.Stored)
         return flags.read(argv, *self.classes, further=True)
 
-    def _end(self, error, told, status, debug):
+    def _end(self, error, debug):
         if debug:
             traceback.print_exception(error)
-        print(f"{self.name}: error: {storage.named(' '.join(told.split()))}", file=sys.stderr)
-        return status
+        print(f"{self.name}: error: {storage.named(' '.join(str(error).split()))}", file=sys.stderr)
+        return error.status
 
 
 def show_figures(figures, path=""):

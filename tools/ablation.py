@@ -33,7 +33,8 @@ class Flags:
     """Flags of a study."""
 
     study: str = flag(
-        f"which rows to run: {', '.join(studies.STUDIES)}, or a JSON file of your own (docs/extending.md)", "methods"
+        f"which rows to run: {', '.join(studies.STUDIES)}, or a JSON file of your own, or its URL (docs/extending.md)",
+        "methods",
     )
     dataset: str = like(Config, "dataset", "digits_50", text="data set of every row that names none")
     rows: str = flag("run the rows that this regular expression finds; empty: all", "")
@@ -43,7 +44,7 @@ class Flags:
     jobs: int = flag("rows at a time, each on its own core if more than 1", 1, low=1)
 
 
-COMMAND = _command.Command("ablation", __doc__, (Flags,))
+COMMAND = _command.Command("ablation", __doc__, (Flags,), urls=("study",))
 
 
 def main(argv=None):

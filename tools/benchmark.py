@@ -22,9 +22,8 @@ import os
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 
-from mpl_tf.base import quiet, versions
+from mpl_tf.base import quiet, storage, versions
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.fields import flag, like
@@ -48,7 +47,7 @@ class Flags:
     cores: int = flag("1: confine the process to one core; 0: all", 0, low=0, high=1)
 
 
-COMMAND = _command.Command("benchmark", __doc__, (Flags,), others=_command.Others.TRAINER)
+COMMAND = _command.Command("benchmark", __doc__, (Flags,), others=_command.Others.TRAINER, urls=("json", "compare"))
 
 
 def main(argv=None):
@@ -123,7 +122,7 @@ def _machine(what):
 
 def _read(path):
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(storage.read_bytes(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"--compare: expected a JSON file of figures, got {path} ({error})") from error
 

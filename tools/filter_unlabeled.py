@@ -37,7 +37,7 @@ COMMAND = _command.Command(
     __doc__,
     (Places, Scoring, Selection),
     others=_command.Others.BEAM,
-    buckets=True,
+    urls=("output", "scores", "images", "model", "exclude", "per_class", "data_dir"),
     stopped="the same command goes on from the chunks that are done",
 )
 

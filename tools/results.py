@@ -2,22 +2,24 @@
 
     python -m tools.results --runs=runs
 
-Groups the runs by data set, method and the flags in which the runs of that method differ, prints the table and writes
-it to --output. Files that are no results of this program are named on stderr and left out.
+RUNS may be a URL (gs://, s3://). Groups the runs by data set, method and the flags in which the runs of that method
+differ, prints the table and writes it to --output. Files that are no results of this program are named on stderr and
+left out.
 """
 
 import dataclasses
 import statistics
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.fields import flag
 
 from . import _command
 from ._ablation.report import mean_sd
 
+THREADS = 16  # Runs read at once: in a bucket each is a request or two.
 NOT_SETTINGS = ("dataset", "method", "seed", "workdir", "mode", "debug", "data_dir", "images", "store")
 MPL_2, MPL_9 = "MPL, Table 2", "MPL, Table 9"
 META_SEMI = "Meta-Semi, Table 1, CNN-13"
@@ -49,11 +51,11 @@ PAPERS = {
 class Flags:
     """Flags of the table."""
 
-    runs: str = flag("folder with finished runs at any depth", "runs")
-    output: str = flag("file of the table; empty: RUNS/results.md", "")
+    runs: str = flag("folder with finished runs at any depth, or a URL", "runs")
+    output: str = flag("file of the table, or a URL; empty: RUNS/results.md", "")
 
 
-COMMAND = _command.Command("results", __doc__, (Flags,))
+COMMAND = _command.Command("results", __doc__, (Flags,), urls=("runs", "output"))
 
 
 def main(argv=None):
@@ -62,9 +64,8 @@ def main(argv=None):
 
 
 def _tabulate(values):
-    folder = Path(values.runs)
-    lines = table(read(folder))
-    files.write_text(values.output or folder / "results.md", "\n".join(lines) + "\n")
+    lines = table(read(values.runs))
+    files.write_text(values.output or storage.join(values.runs, "results.md"), "\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
@@ -72,24 +73,30 @@ def read(folder):
     """The finished runs below a folder.
 
     Args:
-        folder: Path.
+        folder: path or URL.
     Returns:
         list of dict: dataset, method, seed, top1, settings (dict of flag to value).
     Raises:
         UsageError: no such folder, or no finished run in it.
     """
-    if not folder.is_dir():
+    if not storage.is_dir(folder):
         raise UsageError(f"--runs: expected a folder of runs, got {folder}")
-    runs = []
-    for path in sorted(folder.rglob("results.json")):
-        try:
-            runs.append(_read_run(path))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"results: {path} left out, expected the results of a finished run ({reason})", file=sys.stderr)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(_read_or_tell, storage.find(folder, "results.json")))
+    runs = [run for run in found if run]
     if not runs:
         raise UsageError(f"--runs: expected finished runs below {folder}, found no results.json of one")
     return runs
+
+
+def _read_or_tell(path):
+    """`_read_run`; None, and a line on stderr, where it is none."""
+    try:
+        return _read_run(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"results: {path} left out, expected the results of a finished run ({reason})", file=sys.stderr)
+        return None
 
 
 def table(runs):

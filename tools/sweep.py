@@ -9,10 +9,9 @@ that was cut off goes on. Ends at the first seed that fails, with its line and i
 import dataclasses
 import os
 import sys
-from pathlib import Path
 
 from mpl_tf import main as program
-from mpl_tf.base import files, kept
+from mpl_tf.base import files, kept, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings.fields import flag
 
@@ -26,7 +25,7 @@ OWN = ("seed", "workdir", "config", "mode")  # Flags of the program that a sweep
 class Flags:
     """Flags of the sweep itself, before the `--`."""
 
-    output: str = flag("folder of the seeds' folders")
+    output: str = flag("folder of the seeds' folders, or a URL")
     seeds: str = flag("first-last, or a list: 0,3,7", "0-4")
     control: str = flag(
         "train this control of mpl's exact feedback in its place: what the teacher is told instead; empty: none",
@@ -36,7 +35,7 @@ class Flags:
     core: int = flag("core to stay on; -1: all", -1, low=-1)
 
 
-COMMAND = _command.Command("sweep", __doc__, (Flags,), others=_command.Others.AFTER_DASHES)
+COMMAND = _command.Command("sweep", __doc__, (Flags,), others=_command.Others.AFTER_DASHES, urls=("output",))
 
 
 def main(argv=None):
@@ -48,12 +47,12 @@ def _sweep(values, arguments):
     """The runs, seed after seed; the first status that is not 0, else 0."""
     seeds = parse_seeds(values.seeds)
     _refuse_own(arguments)
-    _mark(Path(values.output), values.control)
+    _mark(storage.path(values.output), values.control)
     _pin(values.core)
     make = Traced(values.control)
     with kept.between_runs():
         for seed in seeds:
-            workdir = Path(values.output) / f"seed{seed}"
+            workdir = storage.join(values.output, f"seed{seed}")
             status = program.main([*arguments, f"--seed={seed}", f"--workdir={workdir}"], make)
             if status:
                 return status
@@ -122,14 +121,13 @@ def _refuse_own(arguments):
 def _mark(output, control):
     """Note whose control the runs of a folder are, as their own files name mpl; refuse those of another one."""
     path = output / "control.txt"
-    found = path.read_text().strip() if path.exists() else ""
-    if found != control and any(output.glob("seed*")):
+    found = storage.read_bytes(path).decode().strip() if storage.exists(path) else ""
+    if found != control and any(name.startswith("seed") for name in storage.names(output)):
         raise UsageError(
             f"--output: {output} holds runs of {f'the control {found}' if found else 'mpl itself'}; give another "
             f"--output, or {f'--control={found}' if found else 'no --control'}"
         )
     if control:
-        output.mkdir(parents=True, exist_ok=True)
         files.write_text(path, f"{control}\n")
 
 

@@ -1,6 +1,7 @@
 """The ways a run can end early; each carries its exit status and one line that says what to do."""
 
 import difflib
+import os
 import re
 
 
@@ -36,6 +37,23 @@ def reason(error):
     """What an exception says, its first line, without TensorFlow's names of nodes and operations."""
     first = next(iter(str(error).strip().splitlines()), "")
     return re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", first)
+
+
+def unforeseen(error):
+    """The RunError of an exception that nobody foresaw: of a file or an object that has gone, or may not be read any
+    more, by its name; of others --debug shows the cause.
+
+    Args:
+        error: Exception.
+    """
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        told = f"{name}: expected to read or write it, got: {error.strerror}; mend that, then run it again"
+    else:
+        told = f"unexpected {type(error).__name__}: {reason(error)}; run with --debug for the traceback"
+    found = RunError(told)
+    found.__cause__ = error
+    return found
 
 
 def did_you_mean(given, names, shown="{}"):

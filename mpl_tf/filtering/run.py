@@ -34,7 +34,6 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     """
     # All that can be refused is refused before a folder is made.
     runner.check_arguments(beam_arguments)
-    _check_places(scoring, selection, output, scores)
     settings.check(scoring, selection)
     scoring = scoring and settings.resolved(scoring)
     output = storage.path(output)
@@ -48,15 +47,6 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
         lock.refuse_held(place, "scores")
     with lock.held(output, "output"):
         return _claimed(job)
-
-
-def _check_places(scoring, selection, output, scores):
-    """Refuse URLs of buckets that cannot be reached, by their flags."""
-    given = [("output", output), ("scores", scores or ""), *(("exclude", spec) for spec in selection.exclude)]
-    if scoring:
-        given += [("model", scoring.model), *(("images", spec) for spec in scoring.images)]
-    for flag, place in given:
-        storage.check(place, flag)
 
 
 def _claimed(job):

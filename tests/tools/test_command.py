@@ -1,6 +1,7 @@
 """The frame of the programs: exit statuses, one line an error, whose arguments are whose, one flag for two classes."""
 
 import dataclasses
+import importlib
 
 import pytest
 
@@ -111,6 +112,57 @@ def test_what_neither_program_knows_is_refused(capsys, others, argv, told):
     status, _, err = ending(capsys, argv, raises(AssertionError()), others=others)
     assert status == 2
     assert told in err
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Flags of places."""
+
+    json: str = fields.flag("a file", "")
+    output: str = fields.flag("a folder", "")
+    images: tuple = fields.flag("folders", ())
+
+
+@pytest.mark.parametrize(
+    ("urls", "argv", "told"),
+    [
+        (("json",), ["--json=memory://bucket/x", "--output=out"], None),
+        (("images",), ["--images=memory://bucket/x", "--images=here"], None),
+        (("json",), ["--output=gs://b/out"], "--output: expected a path on a disk, got gs://b/out; "),
+        (("json", "output"), ["--images=here", "--images=s3://b/x"], "--images: expected a path on a disk, got s3://"),
+        (("json",), ["--json=nope://b/x"], "--json: nope://b/x: expected a path, gs://, s3:// or another URL"),
+        (("json",), ["--json=ftp://me:hidden@host/x"], "--json: ftp://...@host: expected a URL without a password"),
+    ],
+)
+def test_urls_are_for_the_flags_that_take_them(capsys, bucket, urls, argv, told):
+    found = []
+    status = Command("lunch", "Cook.", (Places,), urls=urls).run(argv, found.append)
+    err = capsys.readouterr().err
+    assert (status, len(found), len(err.splitlines())) == ((0, 1, 0) if told is None else (2, 0, 1))
+    assert (told or "") in err and "hidden" not in err
+
+
+@pytest.mark.parametrize(
+    ("program", "argv", "told"),
+    [
+        ("ablation", ["--output=gs://b/out"], "--output: expected a path on a disk"),
+        ("two_moons", ["--output=s3://b/out"], "--output: expected a path on a disk"),
+        ("benchmark", ["--compare=memory://bucket/none.json"], "--compare: expected a JSON file of figures"),
+        ("ablation", ["--study=memory://bucket/none.json"], "--study: expected"),
+        ("plan", ["--json=nope://b/x"], "--json: nope://b/x: expected a path, gs://"),
+        ("studies.faults", ["--output=gs://b/out"], "--output: expected a path on a disk"),
+    ],
+)
+def test_programs_take_urls_or_refuse_them_in_one_line(capsys, bucket, program, argv, told):
+    assert importlib.import_module(f"tools.{program}").main(argv) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line
+
+
+def test_a_file_that_has_gone_is_told_by_its_name(capsys, tmp_path):
+    status, _, err = ending(capsys, [], lambda _: (tmp_path / "none").read_text())
+    told = f"lunch: error: {tmp_path}/none: expected to read or write it, got: No such file or directory; mend that, "
+    assert (status, err) == (1, f"{told}then run it again\n")
 
 
 def test_help_says_whose_flags_may_come_too(capsys):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mpl_tf.base import files
+from mpl_tf.base import files, storage
 from tools import results
 
 
@@ -44,6 +44,24 @@ def test_a_figure_that_was_changed_since_is_left_out_and_told(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "| cifar10_4k | mpl |  | 1 | 50.00 |" in captured.out
     assert f"{path} left out" in captured.err and "changed or damaged" in captured.err
+
+
+def test_runs_in_a_bucket_give_the_table_that_they_give_on_a_disk(tmp_path, bucket, capsys):
+    for seed, top1 in enumerate((0.90, 0.92)):
+        write_run(tmp_path / "deep" / str(seed), top1, seed=seed)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "results.json").write_text("{")
+    for path in tmp_path.rglob("*.json"):
+        storage.put(path, f"{bucket}/runs/{path.relative_to(tmp_path)}")
+    assert results.main([f"--runs={tmp_path}"]) == 0
+    assert results.main([f"--runs={bucket}/runs"]) == 0
+    here, there = (tmp_path / "results.md").read_bytes(), storage.read_bytes(f"{bucket}/runs/results.md")
+    assert here == there and b"91.00" in here
+    here, there = capsys.readouterr().err.splitlines()
+    assert there == here.replace(str(tmp_path), f"{bucket}/runs")
+    assert results.main([f"--runs={bucket}/none"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"results: error: --runs: expected a folder of runs, got {bucket}/none"
 
 
 def test_what_is_no_run_is_named_and_left_out(tmp_path, capsys):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mpl_tf import main
+from mpl_tf.base import files, storage
 from mpl_tf.methods.mpl import MetaPseudoLabels
 from tools import sweep
 
@@ -68,6 +69,25 @@ def test_a_failed_seed_ends_the_sweep_with_its_line(tmp_path, capsys):
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("mpl_tf: error: --workdir: expected an empty or new folder")
     assert not (tmp_path / "seed2").exists()
+
+
+def test_a_sweep_into_a_bucket(bucket, capsys, monkeypatch):
+    """Each seed's workdir is a URL, which the program takes; whose control the runs are is noted there too."""
+    ran = []
+
+    def train(argv, make):
+        ran.append(argv[-1])
+        files.write_text(f"{argv[-1].partition('=')[2]}/results.json", "{}")
+        return 0
+
+    monkeypatch.setattr(sweep.program, "main", train)
+    output, control = f"--output={bucket}/sweep", f"--control={next(iter(sweep.CONTROLS))}"
+    assert sweep.main(["--seeds=1,3", output, control, "--", *TINY]) == 0
+    assert ran == [f"--workdir={bucket}/sweep/seed1", f"--workdir={bucket}/sweep/seed3"]
+    assert storage.names(f"{bucket}/sweep") == {"control.txt", "seed1", "seed3"}
+    assert sweep.main(["--seeds=4", output, "--", *TINY]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"sweep: error: --output: {bucket}/sweep holds runs of the control")
 
 
 def test_bad_flags_are_one_line_each(tmp_path, capsys):

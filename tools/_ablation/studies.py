@@ -1,8 +1,8 @@
 """The studies: rows of runs to set side by side, each a name and the flags that make it."""
 
 import itertools
-from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError, did_you_mean
 from mpl_tf.settings.catalogue import METHODS
 
@@ -156,7 +156,7 @@ def rows(study):
     """
     if study in STUDIES:
         return STUDIES[study]
-    if not Path(study).is_file():
+    if not storage.is_file(study):
         choices = f"{', '.join(STUDIES)}, or a file like {study_file.EXAMPLE}"
         raise UsageError(f"--study: expected one of {choices}, got {study or 'nothing'}{did_you_mean(study, STUDIES)}")
     return study_file.read(study).rows

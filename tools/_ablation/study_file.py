@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError, reason
 
 EXAMPLE = '{"rows": {"off": ["--feedback=off"], "on": ["--feedback=exact"]}, "flags": ["--method=mpl"]}'
@@ -34,7 +34,7 @@ def read(path):
         UsageError: it cannot be read, or does not hold that.
     """
     try:
-        study = json.loads(Path(path).read_text())
+        study = json.loads(storage.read_bytes(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"--study: expected JSON like {EXAMPLE} in {path}, got {reason(error)}") from error
     wrong = next(_problems(study), None)

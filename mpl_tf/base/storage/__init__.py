@@ -7,7 +7,7 @@ reads of a part. An object has no rename, and needs none: it is there whole unde
 """
 
 from mpl_tf.base.storage.cached import fetched, remembered, shared
-from mpl_tf.base.storage.listing import names, scandir, sizes, tree
+from mpl_tf.base.storage.listing import find, names, scandir, sizes, tree
 from mpl_tf.base.storage.objects import (
     fetch,
     make_folder,
@@ -42,6 +42,7 @@ __all__ = [
     "exists",
     "fetch",
     "fetched",
+    "find",
     "is_dir",
     "is_file",
     "is_url",

@@ -90,3 +90,11 @@ def tree(given):
     root = name.strip("/") + "/"
     below = {key.lstrip("/").removeprefix(root): about for key, about in found.items()}
     return {key: below[key] for key in sorted(below) if key and not key.endswith("/")}
+
+
+def find(given, name):
+    """List of the path objects of all files of a name (str) in a folder, at any depth, sorted."""
+    found = path(given)
+    if isinstance(found, Path):
+        return sorted(found.rglob(name))
+    return [found / below for below in tree(found) if below.rpartition("/")[2] == name]
