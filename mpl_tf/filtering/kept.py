@@ -1,7 +1,8 @@
 """The kept images into shards, as a Beam pipeline.
 
-What a shard is made from lies in a file of its own, which the worker that writes it reads: ids of millions of images
-are never objects of the launching program or parts of the pipeline's description.
+What a shard is made from lies in a file of its own, which the worker that writes it reads: millions of images are never
+objects of the launching program or parts of the pipeline's description. Ids come with the images, as they did when
+these were scored.
 """
 
 import os
@@ -53,14 +54,15 @@ class Write(runner.Told):
         with tf.io.TFRecordWriter(os.fsencode(temporary)) as writer:
             for chunk in chunks:
                 mine = table.filter(pa.array(number == chunk.number))
-                columns = (mine[name].to_pylist() for name in ("id", "class", "probability", "copies"))
+                columns = (mine[name].to_pylist() for name in ("class", "probability", "copies"))
                 wanted = dict(zip(mine["row"].to_pylist(), zip(*columns, strict=True), strict=True))
                 for item in inputs.pick(chunk, wanted):
                     try:
-                        encoded = images.storable(item.load()[1], chunk.ground)
+                        name, data = item.load()
+                        encoded = images.storable(data, chunk.ground)
                     except (OSError, ValueError) as error:
                         raise RunError(f"{item.source}: scored, but now it cannot be read ({error})") from error
-                    writer.write(shards.serialize(encoded, *wanted[item.row]))
+                    writer.write(shards.serialize(encoded, name, *wanted[item.row]))
 
 
 def write(chunks, table, size, work, output, arguments):

@@ -9,8 +9,11 @@ import pyarrow as pa
 
 from mpl_tf.filtering import pipeline, select, tables
 from mpl_tf.filtering.pairs import Pair, Pairs
+from mpl_tf.filtering.parts import Parts
 
 BINS = 20  # Of the probability histograms.
+ROWS = 1 << 20  # Of kept.parquet that lie together.
+READ = ("id", "source", "problem", "detail", "usable")  # Of the scores, to tell what became of an image.
 
 
 @dataclasses.dataclass
@@ -18,17 +21,20 @@ class Selected:
     """What was chosen.
 
     Attributes:
-        kept: table of tables.CANDIDATES in select.ORDER.
+        kept: table of parts.NUMBERS in select.ORDER.
         copies: int32 [N], how often each counts.
         limits: int64 [C].
-        duplicates: dict of the (chunk, row) of an image left out as a duplicate to (id, chunk, row, distance) of the
-            kept one.
+        duplicates: table of tables.DUPLICATES in the order of chunks and rows, of images left out as such.
+        parts: parts.Parts, the candidates, in whose files ids and sources are.
+        mask: bool, which of them are kept.
     """
 
     kept: pa.Table
     copies: np.ndarray
     limits: np.ndarray
-    duplicates: dict
+    duplicates: pa.Table
+    parts: Parts
+    mask: np.ndarray
 
     @functools.cached_property
     def images(self):
@@ -142,11 +148,18 @@ def write_tables(chunks, scores, work, chosen, min_probability, output):
     rejected = (read.rejected(chunk, scores, work) for chunk in chunks)
     tables.write_parts(output / "rejected.parquet", tables.REJECTED, rejected)
     tables.write_parts(output / "problems.parquet", tables.PROBLEMS, read.problems)
-    kept = chosen.kept
-    columns = [kept["id"], read.kept_sources(), kept["class"], kept["probability"]]
-    columns += [select.ranks(kept["class"].to_numpy()), chosen.copies]
-    tables.write(output / "kept.parquet", pa.table(columns, schema=tables.KEPT))
+    tables.write_parts(output / "kept.parquet", tables.KEPT, tables.cut(_kept(chosen), tables.KEPT, ROWS))
     return read.counts
+
+
+def _kept(chosen):
+    """Tables of tables.KEPT, a group of classes each."""
+    ranks, start = select.ranks(chosen.kept["class"].to_numpy()), 0
+    for first, candidates in chosen.parts.tables(*tables.KEPT.names[:4]):
+        found = candidates.filter(pa.array(chosen.mask[first : first + len(candidates)]))
+        stop = start + len(found)
+        yield pa.table([*found, ranks[start:stop], chosen.copies[start:stop]], schema=tables.KEPT)
+        start = stop
 
 
 class _Reading:
@@ -166,31 +179,23 @@ class _Reading:
         # Kept images by chunk: the places of chunk c are order[first:stop] where chunks[first:stop] == c.
         chunks, self._rows = (chosen.kept[name].to_numpy() for name in ("chunk", "row"))
         self._order = np.argsort(chunks, kind="stable")
-        self._chunks, self._sources = chunks[self._order], []
-        self._duplicates = collections.defaultdict(dict)  # Of each chunk: row to the kept image that it overlaps.
-        for (chunk, row), other in chosen.duplicates.items():
-            self._duplicates[chunk][row] = other
+        self._chunks, self._duplicates = chunks[self._order], chosen.duplicates
+        self._duplicate_chunks = chosen.duplicates["chunk"].to_numpy()
 
     def rejected(self, chunk, scores, work):
         """Table of tables.REJECTED of a chunk; arguments as in `write_tables`."""
-        table = tables.read(pipeline.scores_path(scores, chunk), tables.scores_schema(1))
+        table = tables.read(pipeline.scores_path(scores, chunk), tables.scores_schema(1, READ), only=True)
         self.counts.add(table)
         odd = table.filter(pa.array([bool(problem) for problem in table["problem"].to_pylist()], pa.bool_()))
         self.problems.append(odd.select(tables.PROBLEMS.names))
-        first, stop = np.searchsorted(self._chunks, [chunk.number, chunk.number + 1])
-        mine = self._order[first:stop]
-        rows = self._rows[mine]
-        self._sources += table["source"].take(pa.array(rows)).chunks
+        own = [chunk.number, chunk.number + 1]
+        rows = self._rows[self._order[slice(*np.searchsorted(self._chunks, own))]]
+        first, stop = np.searchsorted(self._duplicate_chunks, own)
+        duplicates = self._duplicates.slice(first, stop - first).select(tables.OVERLAPS.names)
         overlaps = tables.OVERLAPS.empty_table()
         if work:
             overlaps = tables.read(pipeline.overlaps_path(work, chunk), tables.OVERLAPS)
-        return _rejected(table, chunk.number, rows, overlaps, self._duplicates[chunk.number], self.counts)
-
-    def kept_sources(self):
-        """Array of the source of each kept image, all chunks having been read in their order."""
-        places = np.empty([len(self._order)], np.int64)
-        places[self._order] = np.arange(len(places))
-        return pa.chunked_array(self._sources, tables.TEXT).take(pa.array(places))
+        return _rejected(table, chunk.number, rows, overlaps, duplicates, self.counts)
 
 
 def _rejected(table, chunk, kept, overlaps, duplicates, counts):
@@ -200,8 +205,7 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
         table: scores of the chunk.
         chunk: its number.
         kept: int [k], rows of its kept images.
-        overlaps: table of tables.OVERLAPS, its overlaps with the evaluation images.
-        duplicates: dict of a row to (id, chunk, row, distance) of the kept image that it overlaps.
+        overlaps, duplicates: tables of tables.OVERLAPS, its overlaps with the evaluation images and with kept ones.
         counts: Counts.
     Returns:
         Table of tables.REJECTED.
@@ -213,8 +217,8 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     # One reason an image, the first that holds: unreadable, overlaps, below_threshold, beyond_top_k.
     reason = np.where(usable, "", "unreadable").astype(object)
     other, distance = np.full([count], None, object), np.full([count], None, object)
-    found = [("evaluation", *values) for values in zip(*(column.to_pylist() for column in overlaps), strict=True)]
-    found += [("unlabeled", row, *values) for row, values in sorted(duplicates.items())]
+    found = [("evaluation", *one.values()) for one in overlaps.to_pylist()]
+    found += [("unlabeled", *one.values()) for one in duplicates.to_pylist()]
     labels = table["class_1"].to_pylist() if found else ()
     for what, row, name, other_chunk, other_row, bits in found:
         if is_kept[row]:  # As another of its classes.

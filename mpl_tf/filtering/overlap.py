@@ -5,13 +5,10 @@ principle; Norouzi et al., CVPR 2012, "Fast search in Hamming space with multi-i
 in a sorted list finds all of them without comparing every pair.
 """
 
-import collections
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mpl_tf.filtering import select, tables
+from mpl_tf.filtering import tables
 from mpl_tf.filtering.images import HASH_BYTES
 
 BITS = 8 * HASH_BYTES
@@ -123,59 +120,3 @@ def unpacked(hashes):
     """uint8 [N, HASH_BYTES] of an Arrow array of hashes, none of which is null."""
     data = hashes.cast(pa.binary(HASH_BYTES)).buffers()[1]
     return np.frombuffer(data or b"", np.uint8)[: len(hashes) * HASH_BYTES].reshape(-1, HASH_BYTES)
-
-
-def without_duplicates(pool, limits, distance):
-    """The best of each class of which no two overlap, the more probable of two being kept.
-
-    The images are gone through from the most probable down, whatever their class; one is kept if its class has room
-    and no image kept before overlaps it.
-
-    Args:
-        pool: table of tables.CANDIDATES with hashes, in select.ORDER.
-        limits: int [C].
-        distance: as Evaluation's.
-    Returns:
-        (kept, dropped): the table of those kept, in select.ORDER; dict of the (chunk, row) of an image that overlaps
-        a kept one to (its place in `pool`, distance).
-    """
-    # Images of equal hashes are one group, of which at most one image is kept, in one class or more.
-    groups, near = _groups(pool, distance)
-    images = pool["chunk"].to_numpy().astype(np.int64) << 32 | pool["row"].to_numpy()
-    classes, room = pool["class"].to_numpy(), list(map(int, limits))
-    kept, dropped = collections.defaultdict(list), {}
-    order = pc.sort_indices(pool, sort_keys=select.ORDER[1:]).to_numpy()
-    for place, label, group in zip(order.tolist(), classes[order].tolist(), groups[order].tolist(), strict=True):
-        # A class may be short of room, an image may stand in several classes: it is no duplicate of itself.
-        if not room[label]:
-            continue
-        around = [(0, group), *near.get(group, ())]
-        others = [(bits, o) for bits, other in around for o in kept.get(other, ()) if images[o] != images[place]]
-        if others:  # Told as a duplicate of the nearest.
-            bits, _, other = min((bits, pool["id"][o].as_py(), o) for bits, o in others)
-            dropped.setdefault((int(images[place] >> 32), int(images[place] & (1 << 32) - 1)), (other, bits))
-        else:
-            kept[group].append(place)
-            room[label] -= 1
-    left = np.zeros([len(pool)], bool)
-    left[[place for places in kept.values() for place in places]] = True
-    return pool.filter(pa.array(left)), dropped
-
-
-def _groups(pool, distance):
-    """What overlaps what, of the images grouped by equal hashes; with EXACT, by equal pixels.
-
-    Args:
-        pool, distance: as `without_duplicates` has them.
-    Returns:
-        (groups, near): int [N], the group of each image; dict of a group to the set of (distance, group) of the others
-        near it.
-    """
-    column = pool["sha256" if distance == EXACT else "hash"].combine_chunks().dictionary_encode()
-    groups, near = column.indices.to_numpy(), collections.defaultdict(set)
-    if distance != EXACT and len(pool):
-        hashes = unpacked(column.dictionary)
-        for one, other, bits in Index(hashes, distance).pairs(hashes, own=True).T.tolist():
-            near[one].add((bits, other))
-            near[other].add((bits, one))
-    return groups, near

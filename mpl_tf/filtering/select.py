@@ -16,29 +16,45 @@ ORDER = [
 ]
 
 
-def candidates(scores, chunk, top_classes, min_probability, barred, with_hashes):
+def rows(scores, place, least, barred):
+    """Which images of a chunk may be kept for their `place`-th best class.
+
+    Args:
+        scores: table with usable and, of that place, class and probability.
+        place: from 1.
+        least: float32, least probability that counts, or [C] of them, one a class.
+        barred: bool [N], images that overlap an evaluation set.
+    Returns:
+        (rows, classes, probabilities): int64, int32 and float32 [n].
+    """
+    assert len(scores) == len(barred)
+    usable = ~barred & scores["usable"].to_numpy(zero_copy_only=False)
+    probability = scores[f"probability_{place}"].fill_null(-1.0).to_numpy()
+    classes, least = scores[f"class_{place}"].fill_null(0).to_numpy(), np.asarray(least, np.float32)
+    found = np.flatnonzero(usable & (probability >= (least[classes] if least.ndim else least)))
+    return found, classes[found], probability[found]
+
+
+def candidates(scores, chunk, top_classes, least, barred, fingerprint=""):
     """What of a chunk may be kept.
 
     Args:
         scores: table of tables.scores_schema.
         chunk: its number.
         top_classes: classes that an image competes for.
-        min_probability: least probability that counts.
-        barred: bool [N], images that overlap an evaluation set.
-        with_hashes: whether sha256 and hash go along, for --dedup.
+        least, barred: as in `rows`.
+        fingerprint: what goes along for --dedup: hash or sha256; empty: nothing.
     Returns:
         Table of tables.CANDIDATES.
     """
-    assert len(scores) == len(barred)
     # For each of its best classes an image is a candidate of its own, with that class's probability.
-    usable, parts = ~barred & scores["usable"].to_numpy(zero_copy_only=False), []
+    parts = []
     for place in range(1, top_classes + 1):
-        probability = scores[f"probability_{place}"].fill_null(-1.0).to_numpy()
-        rows = np.flatnonzero(usable & (probability >= np.float32(min_probability)))
-        taken = scores.take(pa.array(rows))
-        hashes = [taken[name] if with_hashes else pa.nulls(len(rows), tables.BYTES) for name in ("sha256", "hash")]
-        columns = [taken["id"], taken[f"class_{place}"], taken[f"probability_{place}"]]
-        columns += [np.full(len(rows), chunk, np.int32), taken["row"], *hashes]
+        found, classes, probability = rows(scores, place, least, barred)
+        taken = scores.take(pa.array(found))
+        prints = taken[fingerprint] if fingerprint else pa.nulls(len(found), tables.BYTES)
+        columns = [taken["id"], taken["source"], classes, probability]
+        columns += [np.full(len(found), chunk, np.int32), taken["row"], prints]
         parts.append(pa.table(columns, schema=tables.CANDIDATES))
     return pa.concat_tables(parts)
 

@@ -29,15 +29,17 @@ PLACE = [("chunk", pa.int32()), ("row", pa.int32())]
 EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", BYTES), ("hashes", MANY_BYTES)])
 CANDIDATES = pa.schema(
     [
-        ("id", TEXT),
+        *IMAGE,
         ("class", pa.int32()),
         ("probability", pa.float32()),
         *PLACE,
-        *HASHES,
+        ("fingerprint", BYTES),  # Where --dedup compares them: hash, or sha256.
     ]
 )
-# What a shard is made from: each kept image once.
-SHARD = pa.schema([*PLACE, ("id", TEXT), ("class", pa.int32()), ("probability", pa.float32()), ("copies", pa.int32())])
+# Of each class the probability of the last candidate, and its group: classes whose candidates are merged together.
+SURVEY = pa.schema([("least", pa.float32()), ("group", pa.int32())])
+# What a shard is made from: each kept image once. Its id comes with the image itself.
+SHARD = pa.schema([*PLACE, ("class", pa.int32()), ("probability", pa.float32()), ("copies", pa.int32())])
 PLACED = [("class", pa.int32()), ("probability", pa.float32()), ("rank", pa.int32())]
 KEPT = pa.schema([*IMAGE, *PLACED, ("copies", pa.int32())])
 REJECTED = pa.schema(
@@ -48,13 +50,16 @@ OVERLAPS = pa.schema(
     [("row", pa.int32()), ("overlaps", TEXT), ("other_chunk", pa.int32()), ("other_row", pa.int32())]
     + [("distance", pa.int32())]
 )
+# The same of all chunks, of images that overlap a kept one.
+DUPLICATES = pa.schema([("chunk", pa.int32()), *OVERLAPS])
 
 
-def scores_schema(top_classes):
-    """Schema of a chunk's scores, with the `top_classes` best classes of each image."""
+def scores_schema(top_classes, names=None):
+    """Schema of a chunk's scores, with the `top_classes` best classes of each image; `names`: of the other columns."""
     best = [(f"class_{n}", pa.int32()) for n in range(1, top_classes + 1)]
     best += [(f"probability_{n}", pa.float32()) for n in range(1, top_classes + 1)]
-    return pa.schema([*IMAGE, ("row", pa.int32()), *PROBLEM, *HASHES, *best])
+    others = [*IMAGE, ("row", pa.int32()), *PROBLEM, *HASHES]
+    return pa.schema([field for field in others if names is None or field[0] in names] + best)
 
 
 def write(path, table):
@@ -79,7 +84,24 @@ def write_parts(path, schema, parts):
     files.write(path, save)
 
 
-def read(path, schema):
+def cut(parts, schema, rows):
+    """Tables put together and cut anew: of `rows` rows each, the last of what is left, and that one even if empty.
+
+    Args:
+        parts: iterable of tables.
+        schema: theirs.
+        rows: of a table.
+    """
+    waiting = schema.empty_table()
+    for part in parts:
+        waiting = pa.concat_tables([waiting, part])
+        while len(waiting) > rows:
+            yield waiting.slice(0, rows).combine_chunks()
+            waiting = waiting.slice(rows)
+    yield waiting.combine_chunks()
+
+
+def read(path, schema, only=False, part=None):
     """A table.
 
     Pages have checksums; the file's own list of its columns has none, so that it is compared with what it should be.
@@ -87,6 +109,8 @@ def read(path, schema):
     Args:
         path: of the file.
         schema: the columns that it has, among others.
+        only: whether these alone are read.
+        part: number of the row group that is read; None: all.
     Returns:
         Table of all its columns, those of the schema in the schema's types.
     Raises:
@@ -94,7 +118,8 @@ def read(path, schema):
     """
     try:
         with storage.open_whole(path) as file:
-            found = pq.ParquetFile(file, page_checksum_verification=True).read()
+            source, columns = pq.ParquetFile(file, page_checksum_verification=True), schema.names if only else None
+            found = source.read(columns) if part is None else source.read_row_group(part, columns)
         for field in schema:
             at = found.schema.get_field_index(field.name)
             if at < 0 or found.schema.field(at).type not in (field.type, NARROW.get(field.type)):

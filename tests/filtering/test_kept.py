@@ -1,4 +1,7 @@
-"""Kept images, each once, against a plain loop; what shards are made from goes by files; shards with their records."""
+"""Kept images, each once, against a plain loop; what shards are made from goes by files; shards with their records.
+
+Covers: outputs.py
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -6,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mpl_tf.filtering import inputs, kept, outputs, tables
+from mpl_tf.filtering import inputs, kept, outputs, parts, tables
 
 
 def selected(random, count):
@@ -16,11 +19,11 @@ def selected(random, count):
     labels, images = (
         (np.array(column, np.int32) for column in zip(*rows, strict=True)) if rows else [np.zeros(0, int)] * 2
     )
-    names = [f"image{image:02d}" for image in images]
-    places = [images // 5, images % 5, *[pa.nulls(len(rows), tables.BYTES)] * 2]
-    columns = [names, labels, random.choice([0.25, 0.5, 1.0], len(rows)), *places]
-    table = pa.table([pa.array(column) for column in columns], names=tables.CANDIDATES.names).cast(tables.CANDIDATES)
-    return outputs.Selected(table, random.integers(1, 5, len(rows)).astype(np.int32), np.zeros(4, np.int64), {})
+    columns = [labels, random.choice([0.25, 0.5, 1.0], len(rows)), images // 5, images % 5]
+    schema = pa.schema([tables.CANDIDATES.field(name) for name in parts.NUMBERS])
+    table = pa.table([pa.array(column) for column in columns], names=schema.names).cast(schema)
+    copies = random.integers(1, 5, len(rows)).astype(np.int32)
+    return outputs.Selected(table, copies, np.zeros(4, np.int64), tables.DUPLICATES.empty_table(), None, None)
 
 
 @pytest.mark.parametrize("count", [0, 1, 20, 60])
@@ -39,12 +42,12 @@ def test_what_shards_are_made_from_goes_by_files(tmp_path):
     chunks = [inputs.Chunk(number, "list.txt", 5 * number, 5 * number + 5, 0) for number in range(6)]
     images = selected(np.random.default_rng(0), 40).images
     elements = kept.divide(chunks, images, 7, tmp_path)
-    # The pipeline's own elements are numbers and chunks; ids stay in the files, 7 or less a shard.
-    parts = [tables.read(kept.part_path(tmp_path, number), tables.SHARD) for number, _ in elements]
-    assert pa.concat_tables(parts).equals(images) and max(map(len, parts)) <= 7
+    # The pipeline's own elements are numbers and chunks; images stay in the files, 7 or less a shard.
+    found = [tables.read(kept.part_path(tmp_path, number), tables.SHARD) for number, _ in elements]
+    assert pa.concat_tables(found).equals(images) and max(map(len, found)) <= 7
     assert [number for number, _ in elements] == list(range(-(-len(images) // 7)))
-    for (_, found), part in zip(elements, parts, strict=True):
-        assert [chunk.number for chunk in found] == sorted(set(part["chunk"].to_pylist()))
+    for (_, own), part in zip(elements, found, strict=True):
+        assert [chunk.number for chunk in own] == sorted(set(part["chunk"].to_pylist()))
 
 
 def test_a_shard_has_its_images_by_chunk_and_row(tmp_path):
@@ -52,7 +55,7 @@ def test_a_shard_has_its_images_by_chunk_and_row(tmp_path):
         Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")
     said = []
     chunks = inputs.plan([str(tmp_path)], "--images", "", 2, tmp_path / "scores", "white", said.append)
-    columns = [[0, 1, 1], [1, 0, 1], ["b", "c", "d"], [0, 1, 0], [0.5, 0.25, 1.0], [1, 2, 3]]
+    columns = [[0, 1, 1], [1, 0, 1], [0, 1, 0], [0.5, 0.25, 1.0], [1, 2, 3]]
     tables.write(kept.part_path(tmp_path, 0), pa.table(columns, schema=tables.SHARD))
     assert list(kept.Write(str(tmp_path), str(tmp_path), 1).work((0, chunks))) == [0]
     found = [
@@ -60,7 +63,8 @@ def test_a_shard_has_its_images_by_chunk_and_row(tmp_path):
         for one in tf.data.TFRecordDataset(str(kept.shard_path(tmp_path, 0, 1))).as_numpy_iterator()
     ]
     features = [one.features.feature for one in found]
-    assert [one["image/id"].bytes_list.value[0] for one in features] == [b"b", b"c", b"d"]
+    ids = [one["image/id"].bytes_list.value[0].decode() for one in features]
+    assert ids == [str(tmp_path / f"{number}.png") for number in (1, 2, 3)]
     assert [one["image/copies"].int64_list.value[0] for one in features] == [1, 2, 3]
     assert [one["image/encoded"].bytes_list.value[0] for one in features] == [
         (tmp_path / f"{number}.png").read_bytes() for number in (1, 2, 3)

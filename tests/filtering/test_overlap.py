@@ -1,4 +1,4 @@
-"""Near hashes against all pairs; planted copies of an evaluation set; duplicates against a plain loop."""
+"""Near hashes against all pairs; planted copies of an evaluation set."""
 
 import io
 import tracemalloc
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 
-from mpl_tf.filtering import images, overlap, select, tables
+from mpl_tf.filtering import images, overlap, tables
 
 DISTANCE = 18  # The tool's default.
 
@@ -101,93 +101,6 @@ def test_equal_pixels_in_another_form_are_exact():
     assert first.sha256 == second.sha256
     turned = images.decode_all([encoded(picture.rotate(90, expand=True))], 0, True)[0]
     assert turned.sha256 != first.sha256
-
-
-def slow_duplicates(pool, limits, distance):
-    """What without_duplicates promises, by comparing every pair."""
-    rows = pool.to_pylist()
-    bits = [np.unpackbits(np.frombuffer(row["hash"], np.uint8)) for row in rows]
-    kept, room, dropped = [], list(limits), set()
-    for place in sorted(range(len(rows)), key=lambda i: (-rows[i]["probability"], rows[i]["id"])):
-        row = rows[place]
-        image = row["chunk"], row["row"]
-        near = [
-            o
-            for o in kept
-            if (bits[o] != bits[place]).sum() <= distance and image != (rows[o]["chunk"], rows[o]["row"])
-        ]
-        if room[row["class"]] and near:
-            dropped.add(image)
-        elif room[row["class"]]:
-            kept.append(place)
-            room[row["class"]] -= 1
-    return sorted(kept), dropped
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_most_probable_of_duplicates_stays(seed):
-    random = np.random.default_rng(seed)
-    families = random.integers(0, 256, (12, images.HASH_BYTES), dtype=np.uint8)
-    count = 80
-    hashes = [families[random.integers(12)].copy() for _ in range(count)]
-    for one in hashes:
-        one[random.integers(images.HASH_BYTES)] ^= 1 << random.integers(8)
-    rows = [f"image{i:02d}" for i in range(count)]
-    columns = [rows, random.integers(0, 3, count), random.choice([0.5, 0.75, 1.0], count), np.zeros(count)]
-    columns += [random.permutation(count) // 2, [b"%d" % i for i in range(count)], [one.tobytes() for one in hashes]]
-    arrays = [pa.array(column if isinstance(column, list) else column.tolist()) for column in columns]
-    pool = pa.table(arrays, names=tables.CANDIDATES.names).cast(tables.CANDIDATES)
-    pool = select.best(pool, [100] * 3)
-    limits = [3, 4, 100]
-    kept, dropped = overlap.without_duplicates(pool, limits, DISTANCE)
-    expected, expected_dropped = slow_duplicates(pool, limits, DISTANCE)
-    assert kept["id"].to_pylist() == [pool["id"][i].as_py() for i in expected]
-    assert set(dropped) == expected_dropped and dropped
-    for other, bits in dropped.values():
-        assert other in expected and 0 <= bits <= DISTANCE
-
-
-def test_exact_duplicates_alone():
-    columns = [
-        ["a", "b", "c"],
-        [0, 0, 1],
-        [0.5, 0.75, 0.625],
-        [0, 0, 0],
-        [0, 1, 2],
-        [b"x", b"x", b"y"],
-        [b"", b"", b""],
-    ]
-    pool = select.best(pa.table(columns, names=tables.CANDIDATES.names).cast(tables.CANDIDATES), [9, 9])
-    kept, dropped = overlap.without_duplicates(pool, [9, 9], overlap.EXACT)
-    assert kept["id"].to_pylist() == ["b", "c"] and list(dropped) == [(0, 0)]
-
-
-@pytest.mark.parametrize("distance", [DISTANCE, overlap.EXACT])
-def test_thousands_of_one_picture_take_no_memory_for_their_pairs(distance):
-    count, classes = 5000, 4
-    random = np.random.default_rng(0)
-    others = random.integers(0, 256, (count, images.HASH_BYTES), dtype=np.uint8)
-    one_hash = random.integers(0, 256, images.HASH_BYTES, dtype=np.uint8).tobytes()
-    hashes = [one_hash] * count + [hash.tobytes() for hash in others]
-    sums = [b"one"] * count + [b"%d" % i for i in range(count)]
-    labels = np.arange(2 * count) % classes
-    places = [np.linspace(1, 0.5, 2 * count, dtype=np.float32), np.zeros(2 * count, int), np.arange(2 * count)]
-    columns = [[f"{i:05d}" for i in range(2 * count)], labels, *places, sums, hashes]
-    pool = pa.table([pa.array(column) for column in columns], names=tables.CANDIDATES.names).cast(tables.CANDIDATES)
-    pool = select.best(pool, [2 * count] * classes)
-    tracemalloc.start()
-    try:
-        kept, dropped = overlap.without_duplicates(pool, [2 * count] * classes, distance)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    # Of the placeholders the most probable is kept, and the others are told as its duplicates.
-    assert sorted(kept["row"].to_pylist()) == [0, *range(count, 2 * count)]
-    assert set(dropped) == {(0, row) for row in range(1, count)}
-    assert {pool["row"][at].as_py() for at, _ in dropped.values()} == {0} and {
-        bits for _, bits in dropped.values()
-    } == {0}
-    assert peak < 2**27  # 25 million pairs of one dict entry each were over 2 GiB.
 
 
 def test_thousands_of_one_picture_in_both_sets():

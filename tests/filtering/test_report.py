@@ -48,7 +48,8 @@ def page(request, tmp_path_factory):
     rows = {"class": labels, "probability": np.linspace(0.9, 0.5, 12), "chunk": [0] * 12, "row": range(12)}
     columns = [list(rows.get(name, [""] * 12)) for name in tables.CANDIDATES.names]
     kept = pa.table(columns, schema=tables.CANDIDATES)
-    chosen = outputs.Selected(kept, np.ones(12, np.int32), np.full(3, 6), {})
+    copies, none = np.ones(12, np.int32), tables.DUPLICATES.empty_table()
+    chosen = outputs.Selected(kept, copies, np.full(3, 6), none, None, None)
     report.write(counts, chosen, NAMES if request.param else None, DISTANCE, chunks, excluded, root)
     return root / "report.html"
 

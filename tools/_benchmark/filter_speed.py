@@ -77,12 +77,12 @@ def _rounds(name, side, count, batch, folder, repeats):
 
 
 def _filter(chunks, scoring, folder):
-    from mpl_tf.filtering import pipeline
+    from mpl_tf.filtering import merging, pipeline
     from mpl_tf.filtering.settings import Selection
 
     limits = np.full([pipeline.scorer(scoring).classes], 100)
-    candidates = pipeline.Candidates(str(folder), Selection("100"), limits, str(folder), ())
-    pipeline.select_best(chunks, scoring, str(folder), candidates, str(folder / "best.parquet"), [])
+    choice = merging.Choice(str(folder), Selection("100"), limits, str(folder), str(folder / "best"))
+    merging.select_best(chunks, scoring, choice, [])
 
 
 def _compiled(path):
