@@ -21,23 +21,23 @@ OWN_CLASSES = 10  # Of own images, of which nobody knows how many they have.
 SYNTHETIC = 4096  # Examples of the stand-in data set.
 
 
-def stand_in(config):
-    """A Dataset of random examples shaped like the configured one, so that no data is needed."""
+def stand_in(config, examples=SYNTHETIC):
+    """A Dataset of so many random examples shaped like the configured one, so that no data is needed."""
     from mpl_tf.data import Dataset, Source
 
     row = DATASETS[config.dataset]
     shape, classes = row.example_shape(config.image_size), row.classes or OWN_CLASSES
     random = np.random.default_rng(0)
     if len(shape) == 1:
-        examples = random.normal(size=(SYNTHETIC, *shape)).astype(np.float32)
+        values = random.normal(size=(examples, *shape)).astype(np.float32)
     else:
-        examples = random.integers(0, 256, size=(SYNTHETIC, *shape), dtype=np.uint8)
-    labels = np.arange(SYNTHETIC, dtype=np.int32) % classes
+        values = random.integers(0, 256, size=(examples, *shape), dtype=np.uint8)
+    labels = np.arange(examples, dtype=np.int32) % classes
     about = {} if len(shape) == 1 else {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-    source = Source(examples, labels)
+    source = Source(values, labels)
     names = tuple(map(str, range(classes)))
-    targets = np.full((SYNTHETIC, classes), 1 / classes, np.float32)
-    return Dataset(config.dataset, source, Source(examples, targets=targets), source, names, flip=config.flip, **about)
+    targets = np.full((examples, classes), 1 / classes, np.float32)
+    return Dataset(config.dataset, source, Source(values, targets=targets), source, names, flip=config.flip, **about)
 
 
 def step(config, repeats, warmup):

@@ -5,6 +5,11 @@
 XLA on a CPU is the nearest to a TPU's compiler that a CPU offers. Any flag of mpl_tf.main may follow; the images are
 random, so no data set is needed. Prints JSON: seconds of the first step either way, and the largest relative
 difference of each logged quantity and of each part's weights after `--steps`.
+
+    python -m tools.compiled --cost --method=uda --model=wide_resnet_28_2
+
+runs nothing: it prints the operations and bytes of the compiled step by XLA's own count, beside the least that the
+method's passes need by the shapes of its networks, and what passes between host and device in a loop of `--steps`.
 """
 
 import dataclasses
@@ -13,7 +18,7 @@ import time
 
 import numpy as np
 
-from mpl_tf.base import quiet
+from mpl_tf.base import quiet, versions
 from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.fields import flag, like
 
@@ -26,7 +31,8 @@ class Flags:
     """Flags of the comparison itself."""
 
     json: str = like(_command.Figures, "json", "")
-    steps: int = flag("steps to compare", 2, unit="steps", low=1)
+    steps: int = flag("steps to compare; with --cost those of the loop", 2, unit="steps", low=1)
+    cost: bool = flag("count what the step computes, instead of comparing", False)
 
 
 COMMAND = _command.Command("compiled", __doc__, (Flags,), others=_command.Others.TRAINER)
@@ -38,17 +44,36 @@ def main(argv=None):
 
 
 def _report(values, arguments):
-    config = program_flags.parse(["--dataset=cifar10_4k", *arguments])
+    config = program_flags.parse(["--dataset=cifar10_4k", *arguments]).replace(jit_compile=True)
     quiet.import_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    from mpl_tf.devices import determinism
+
+    # As the trainer would have it.
+    if determinism.wanted(config.deterministic, config.jit_compile):
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(config.precision)
+    with determinism.told():
+        found = _cost(config, values.steps) if values.cost else _compared(config, values.steps)
+    _command.show_figures({"arguments": arguments} | found, values.json)
+
+
+def _compared(config, steps):
     from mpl_tf import methods
 
     shape = (config.image_size, config.image_size, 3)
-    report = {"arguments": arguments} | compare(
-        lambda jit: methods.make(config.replace(jit_compile=jit, steps_per_execution=1), shape, CLASSES),
-        noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu),
-        values.steps,
-    )
-    _command.show_figures(report, values.json)
+    one_batch = noise(np.random.default_rng(0), shape, config.labeled_batch, config.labeled_batch * config.mu)
+    config = config.replace(steps_per_execution=1)
+    return compare(lambda jit: methods.make(config.replace(jit_compile=jit), shape, CLASSES), one_batch, steps)
+
+
+def _cost(config, steps):
+    from .._cost import report
+
+    about = versions.versions()["versions"]
+    return report.of_config(config, steps) | {name: about[name] for name in ("python", "tensorflow", "keras")}
 
 
 def compare(make, one_batch, steps):
