@@ -31,6 +31,7 @@ def described(name, data_dir):
         OSError: it cannot be read.
     """
     folder = _folder(data_dir)
+    storage.hold(folder)
     found = storage.tree(storage.path(data_dir) / name)
     wanted = [below for below in found if not is_shard(below)]
     _bring([(storage.path(data_dir) / name / below, folder / name / below) for below in wanted], again=True)
@@ -54,6 +55,7 @@ def _bring(pairs, again=False):
         if again or not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             storage.fetch(given, copy)
+            storage.grown(copy.stat().st_size)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(one, pairs))

@@ -26,9 +26,9 @@ def items(chunk):
 
 def unpacked(path):
     """The records of a gzip'd TFRecord file, bytes each; RunError where it is damaged."""
-    file = os.fsencode(storage.fetched(path))
     try:
-        yield from tf.data.TFRecordDataset([file], "GZIP").as_numpy_iterator()
+        with storage.fetched(path) as copy:
+            yield from tf.data.TFRecordDataset([os.fsencode(copy)], "GZIP").as_numpy_iterator()
     except tf.errors.OpError as error:
         raise RunError(
             f"{path}: expected a gzip'd TFRecord file that is whole, cannot read it ({reason(error)}); "

@@ -33,7 +33,8 @@ def load(path, flag="workdir", missing="expected a finished run with {path}, fou
         raise UsageError(f"--{flag}: " + missing.format(path=path))
     check(path, flag)
     try:
-        return keras.models.load_model(storage.fetched(path), compile=False)
+        with storage.fetched(path) as copy:
+            return keras.models.load_model(copy, compile=False)
     except Exception as error:  # Keras passes on whatever the file's parts lead it to.
         raise _unreadable(path, flag, f"{type(error).__name__}: {reason(error)}") from error
 
@@ -77,11 +78,11 @@ def add_class_names(path, names):
 
 def class_names(path):
     """Tuple of the names of a model's classes in the order of its outputs; None where its file has none."""
-    path = storage.fetched(path)
-    if not zipfile.is_zipfile(path):  # Of another format.
-        return None
-    with zipfile.ZipFile(path) as archive:
-        names = json.loads(archive.read(METADATA)).get(NAMES)
+    with storage.fetched(path) as copy:
+        if not zipfile.is_zipfile(copy):  # Of another format.
+            return None
+        with zipfile.ZipFile(copy) as archive:
+            names = json.loads(archive.read(METADATA)).get(NAMES)
     return None if names is None else tuple(names)
 
 
@@ -105,17 +106,22 @@ def damaged(path):
     if not storage.exists(path):
         return "it is gone"
     try:
-        path = storage.fetched(path)
-        if path.suffix != ".keras":
-            with open(path, "rb") as file:
-                while file.read(1 << 20):
-                    pass
-            return None
-        with zipfile.ZipFile(path) as archive:
-            part = archive.testzip()
+        with storage.fetched(path) as copy:
+            part = _damaged_part(copy)
     except Exception as error:  # Damage may lead the reader anywhere.
         return f"{type(error).__name__}: {reason(error)}"
     return None if part is None else f"its part {part} is damaged"
+
+
+def _damaged_part(path):
+    """Name of the first damaged part of a file on the disk, or None; raises where it cannot be read."""
+    if path.suffix != ".keras":
+        with open(path, "rb") as file:
+            while file.read(1 << 20):
+                pass
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
 
 
 def start_from(network, path, flag):

@@ -35,13 +35,13 @@ def load(network, name, path):
     Raises:
         UsageError: a file that cannot be read or does not fit; it names the first weight that does not.
     """
-    path = storage.fetched(path)
-    if path.suffix == ".npz":
-        _from_torch(network, name, path)
-    elif path.suffix == ".h5":
-        _from_h5(network, name, path)
-    else:
-        saved.start_from(network, path, "weights")
+    with storage.fetched(path) as copy:
+        if copy.suffix == ".npz":
+            _from_torch(network, name, copy)
+        elif copy.suffix == ".h5":
+            _from_h5(network, name, copy)
+        else:
+            saved.start_from(network, copy, "weights")
 
 
 def _from_h5(network, name, path):

@@ -33,6 +33,7 @@ from mpl_tf.base.storage.paths import (
     real,
     size,
 )
+from mpl_tf.base.storage.room import grown, hold
 from mpl_tf.base.storage.scratch import kept
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "fetch",
     "fetched",
     "find",
+    "grown",
+    "hold",
     "is_dir",
     "is_file",
     "is_url",

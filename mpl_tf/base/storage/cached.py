@@ -1,7 +1,7 @@
 """What is taken from a bucket as a whole file, and what was found out about one, kept on the disk until it changes.
 
 The folder is scratch.kept(). A name there has in it the object's URL and the stamp that its server gives it, so that
-nothing old is taken for new; all of it may be deleted at any time.
+nothing old is taken for new; all of it may be deleted at any time, and room.py keeps it within a limit.
 """
 
 import contextlib
@@ -10,30 +10,37 @@ import os
 import shutil
 from pathlib import Path
 
-from mpl_tf.base.storage import scratch
+from mpl_tf.base.storage import room, scratch
 from mpl_tf.base.storage.faults import told
 from mpl_tf.base.storage.listing import stamp
 from mpl_tf.base.storage.objects import fetch, put
 from mpl_tf.base.storage.paths import _NAMED, exists, file_system, is_url, path
 
 
+@contextlib.contextmanager
 def fetched(given):
-    """The Path of a file on the disk: of a path there itself, of a URL a copy of what its server holds now.
+    """Let a file be used on the disk.
 
+    Yields:
+        Path of a file: of a path on the disk itself, of a URL of a copy of what its server holds now.
     Raises:
         OSError: it cannot be fetched; FileNotFoundError where it is not there.
     """
     found = path(given)
     if isinstance(found, Path):
-        return found
+        yield found
+        return
     folder = scratch.kept() / "files" / _key(str(found))
     copy = folder / _key(_stamp(found)) / found.name
-    if not copy.exists():
-        shutil.rmtree(folder, ignore_errors=True)  # The copies of what it was before.
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        fetch(found, copy)
-    _NAMED[str(copy)] = str(found)
-    return copy
+    with room.held(folder):
+        if not copy.exists():
+            for before in set(folder.glob("[!.]*")) - {copy.parent}:  # The copies of what it was before.
+                shutil.rmtree(before, ignore_errors=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            fetch(found, copy)
+            room.grown(os.path.getsize(copy))
+        _NAMED[str(copy)] = str(found)
+        yield copy
 
 
 def remembered(given, what, make):
@@ -51,12 +58,15 @@ def remembered(given, what, make):
     folder = scratch.kept() / "index"
     kept = folder / f"{_key(str(given), _stamp(path(given)), what)}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):
-        return np.load(kept, allow_pickle=False)
+        found = np.load(kept, allow_pickle=False)
+        os.utime(kept)  # Its last use.
+        return found
     found = make()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = kept.with_name(f"{os.getpid()}-{kept.name}")
     np.save(temporary, found)
     os.replace(temporary, kept)
+    room.grown(found.nbytes)
     return found
 
 
@@ -71,12 +81,13 @@ def shared(given, record):
         the end, the record first.
     """
     folder = scratch.kept() / "stores" / _key(str(given))
-    folder.mkdir(parents=True, exist_ok=True)
+    room.hold(folder)  # Who was given the copy may map it into memory.
     copies, seen = {one: folder / one.name for one in (record, given)}, {}
     for one, copy in copies.items():
         known, there = copy.with_name(f"{copy.name}.stamp"), _stamp(one) if exists(one) else ""
         if there and not (copy.exists() and known.exists() and known.read_text() == there):
             fetch(one, copy)
+            room.grown(os.path.getsize(copy))
             known.write_text(there)
         elif not there:
             copy.unlink(missing_ok=True)

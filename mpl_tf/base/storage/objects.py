@@ -6,6 +6,7 @@ Libraries repeat what a busy server refuses (503, 429, a lost connection); what 
 import contextlib
 import io
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -86,10 +87,13 @@ def put(local, given, new=False):
 def fetch(given, local):
     """Copy an object of a URL to a file on the disk, in one step."""
     system, name = file_system(path(given))
-    temporary = f"{local}.partial"
-    with told(given):
-        system.get_file(name, temporary)
-    os.replace(temporary, local)
+    temporary = f"{local}.{os.getpid()}-{secrets.token_hex(4)}.partial"  # Another process may fetch it too.
+    try:
+        with told(given):
+            system.get_file(name, temporary)
+        os.replace(temporary, local)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
 
 
 def remove(given):

@@ -41,7 +41,8 @@ def test_files_on_a_server(place):
     assert storage.read_bytes(f"{place}/deep/b.txt", 10, 15) == b"deep/"
     assert storage.is_dir(f"{place}/deep")
     assert not storage.is_dir(f"{place}/dee")
-    assert storage.fetched(f"{place}/a.txt").read_text() == "a.txt" * 100
+    with storage.fetched(f"{place}/a.txt") as copy:
+        assert copy.read_text() == "a.txt" * 100
     with lock.held(place, "output"), pytest.raises(UsageError, match="is in use by process"):
         lock.held(place, "output").__enter__()
     with mirror.worked_in(f"{place}/run", "workdir"):

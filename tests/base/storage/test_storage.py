@@ -26,7 +26,8 @@ def test_a_path_on_a_disk_is_the_path_that_it_always_was(tmp_path):
     (tmp_path / "f").write_bytes(b"0123456789")
     assert storage.readable(tmp_path / "f") == tmp_path / "f"
     assert storage.read_bytes(str(tmp_path / "f"), 2, 5) == b"234"
-    assert storage.fetched(tmp_path / "f") == tmp_path / "f"
+    with storage.fetched(tmp_path / "f") as found:
+        assert found == tmp_path / "f"
     assert storage.absolute("x") == os.path.abspath("x")
 
 
@@ -64,8 +65,8 @@ def test_files_of_a_bucket(bucket):
 def test_what_is_not_there_is_one_line(bucket):
     with pytest.raises(FileNotFoundError, match="no such object, or no such bucket.*memory://bucket/none"):
         storage.read_bytes(f"{bucket}/none")
-    with pytest.raises(FileNotFoundError):
-        storage.fetched(f"{bucket}/none")
+    with pytest.raises(FileNotFoundError), storage.fetched(f"{bucket}/none"):
+        raise AssertionError
 
 
 class _Vexed(Exception):
@@ -104,12 +105,15 @@ def test_a_missing_package_is_told_with_what_brings_it(monkeypatch):
 
 def test_a_file_is_fetched_once_until_it_changes(bucket):
     files.write_text(f"{bucket}/model.keras", "one")
-    first = storage.fetched(f"{bucket}/model.keras")
-    assert (first.name, first.read_text()) == ("model.keras", "one")
-    assert storage.fetched(f"{bucket}/model.keras") == first
+    with storage.fetched(f"{bucket}/model.keras") as first:
+        assert (first.name, first.read_text()) == ("model.keras", "one")
+        written = first.stat().st_mtime_ns
+    with storage.fetched(f"{bucket}/model.keras") as again:
+        assert again == first and again.stat().st_mtime_ns == written
     files.write_text(f"{bucket}/model.keras", "two")
-    assert storage.fetched(f"{bucket}/model.keras").read_text() == "two"
-    assert storage.named(str(storage.fetched(f"{bucket}/model.keras"))) == "memory://bucket/model.keras"
+    with storage.fetched(f"{bucket}/model.keras") as second:
+        assert second.read_text() == "two" and not first.exists()
+        assert storage.named(str(second)) == "memory://bucket/model.keras"
 
 
 def test_what_was_found_out_of_a_file_is_remembered_until_it_changes(bucket, tmp_path):
