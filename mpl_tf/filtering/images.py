@@ -15,6 +15,7 @@ from scipy import fftpack
 
 from mpl_tf.data import decode as decoding
 from mpl_tf.data import sixteen_bit
+from mpl_tf.filtering import smooth
 
 HASH_SIDE = 16  # 256 bits: 64 do not tell slight crops of 32 x 32 photographs from other photographs.
 HASH_BYTES = HASH_SIDE**2 // 8
@@ -30,7 +31,9 @@ class Decoded:
         pixels: uint8 [S, S, 3]; None where it cannot be used, or no size was asked for.
         sha256: of the decoded pixels at full size, with that size, 32 bytes; None without fingerprints.
         hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image, the second, of an evaluation
-            image, of its mirror image.
+            image, of its mirror image. Of a plain image, whose hash would be that of all others, its sha256; of an
+            evaluation image none.
+        smooth: the pixels of smooth.py, where it has little texture and fingerprints; else None.
         problem: empty, or why it cannot be used: empty_file, too_large, truncated, unreadable; or that it was
             converted, a key of data/decode.py's CONVERSIONS: cmyk, sixteen_bit, twelve_bit, few_bits, animated,
             clear.
@@ -40,6 +43,7 @@ class Decoded:
     pixels: np.ndarray | None = None
     sha256: bytes | None = None
     hashes: tuple = ()
+    smooth: bytes | None = None
     problem: str = ""
     detail: str = ""
     usable: bool = True
@@ -67,9 +71,13 @@ def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding
             whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()
             found.append((result, _crops(upright) if evaluated else [upright]))
-    hashes = iter(perceptual_hashes([image for _, images in found for image in images], mirrored=evaluated))
+    low = coefficients([image for _, images in found for image in images])
+    hashes, textures = iter(hashes_of(low, mirrored=evaluated)), iter(smooth.texture(low, 2 * HASH_SIDE))
     for result, images in found:
         result.hashes = tuple(itertools.islice(hashes, len(images) * (1 + evaluated)))
+        # That of the whole image counts, whose crops are as smooth.
+        texture, *_ = itertools.islice(textures, len(images))
+        _note(result, images[0], texture, evaluated)
     return [result for result, _ in opened]
 
 
@@ -100,6 +108,14 @@ def refused(problem, detail):
     return Decoded(problem=problem, detail=" ".join(detail.split())[:200], usable=False)
 
 
+def _note(result, image, texture, evaluated):
+    """Note what a Decoded is compared by instead of, or beside, its hashes where its image has little texture."""
+    if texture < smooth.SMOOTH:
+        result.smooth = smooth.pixels(image)
+    if texture < smooth.BLANK:
+        result.hashes = () if evaluated else (result.sha256,)
+
+
 def perceptual_hashes(images, mirrored=False):
     """DCT hashes of PIL images, bit for bit those of ImageHash's phash(image, HASH_SIDE, 2), each HASH_BYTES bytes.
 
@@ -107,17 +123,31 @@ def perceptual_hashes(images, mirrored=False):
 
     Args:
         images: list of N.
-        mirrored: whether the hash of each one's mirror image (left for right, as training flips it) follows its own.
-            It takes no second resizing: mirroring turns the sign of every odd column of the DCT.
+        mirrored: as in `hashes_of`.
     Returns:
         list of N, or 2 N, bytes.
     """
+    return hashes_of(coefficients(images), mirrored)
+
+
+def coefficients(images):
+    """The lowest coefficients of the cosine transform of N PIL images: float64 [N, HASH_SIDE, HASH_SIDE]."""
     if not images:
-        return []
+        return np.zeros([0, HASH_SIDE, HASH_SIDE])
     side = 2 * HASH_SIDE
     pixels = np.stack([image.convert("L").resize((side, side), Image.Resampling.LANCZOS) for image in images])
     columns = fftpack.dct(pixels, axis=1)[:, :HASH_SIDE]
-    low = fftpack.dct(columns, axis=2)[:, :, :HASH_SIDE]
+    return fftpack.dct(columns, axis=2)[:, :, :HASH_SIDE]
+
+
+def hashes_of(low, mirrored):
+    """Hashes of what `coefficients` gives: list of bytes.
+
+    Args:
+        low: float64 [N, HASH_SIDE, HASH_SIDE].
+        mirrored: whether the hash of each one's mirror image (left for right, as training flips it) follows its own.
+            It takes no second resizing: mirroring turns the sign of every odd column of the transform.
+    """
     if mirrored:
         low = np.stack([low, low * (-1.0) ** np.arange(HASH_SIDE)], axis=1)
     low = low.reshape(-1, HASH_SIDE**2)

@@ -192,9 +192,9 @@ class _Reading:
         rows = self._rows[self._order[slice(*np.searchsorted(self._chunks, own))]]
         first, stop = np.searchsorted(self._duplicate_chunks, own)
         duplicates = self._duplicates.slice(first, stop - first).select(tables.OVERLAPS.names)
-        overlaps = tables.OVERLAPS.empty_table()
+        overlaps = tables.FOUND.empty_table()
         if work:
-            overlaps = tables.read(pipeline.overlaps_path(work, chunk), tables.OVERLAPS)
+            overlaps = tables.read(pipeline.overlaps_path(work, chunk), tables.FOUND)
         return _rejected(table, chunk.number, rows, overlaps, duplicates, self.counts)
 
 
@@ -205,7 +205,8 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
         table: scores of the chunk.
         chunk: its number.
         kept: int [k], rows of its kept images.
-        overlaps, duplicates: tables of tables.OVERLAPS, its overlaps with the evaluation images and with kept ones.
+        overlaps: table of tables.FOUND, its overlaps with the evaluation images.
+        duplicates: table of tables.OVERLAPS, those with kept ones.
         counts: Counts.
     Returns:
         Table of tables.REJECTED.
@@ -216,14 +217,14 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     is_kept[kept] = True
     # One reason an image, the first that holds: unreadable, overlaps, below_threshold, beyond_top_k.
     reason = np.where(usable, "", "unreadable").astype(object)
-    other, distance = np.full([count], None, object), np.full([count], None, object)
+    other, distance, measure = (np.full([count], None, object) for _ in range(3))
     found = [("evaluation", *one.values()) for one in overlaps.to_pylist()]
-    found += [("unlabeled", *one.values()) for one in duplicates.to_pylist()]
+    found += [("unlabeled", *one.values(), None) for one in duplicates.to_pylist()]
     labels = table["class_1"].to_pylist() if found else ()
-    for what, row, name, other_chunk, other_row, bits in found:
+    for what, row, name, other_chunk, other_row, bits, by in found:
         if is_kept[row]:  # As another of its classes.
             continue
-        reason[row], other[row], distance[row] = "overlaps", name, bits
+        reason[row], other[row], distance[row], measure[row] = "overlaps", name, bits, by
         counts.overlaps.add(Pair(what, (chunk, row), (other_chunk, other_row), bits, labels[row]))
     left = (reason == "") & ~is_kept
     low = table["probability_1"].fill_null(1.0).to_numpy() < np.float32(counts.min_probability)
@@ -234,4 +235,5 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
     taken = table.take(pa.array(rows))
     columns = [taken["id"], taken["source"], taken["class_1"], taken["probability_1"], pa.nulls(len(rows), pa.int32())]
     columns += [pa.array(values[rows], kind) for values, kind in ((reason, tables.TEXT), (other, tables.TEXT))]
-    return pa.table([*columns, pa.array(distance[rows], pa.int32()), taken["detail"]], schema=tables.REJECTED)
+    columns += [pa.array(distance[rows], pa.int32()), pa.array(measure[rows], tables.TEXT), taken["detail"]]
+    return pa.table(columns, schema=tables.REJECTED)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mpl_tf.filtering import tables
 from mpl_tf.filtering.images import HASH_BYTES
+from mpl_tf.filtering.smooth import Smooth
 
 BITS = 8 * HASH_BYTES
 PART_BITS = 32  # Of a part that are looked up: more would separate no better.
@@ -70,7 +71,7 @@ class Evaluation:
     """The images that no kept image may overlap.
 
     Args:
-        table: of tables.EVALUATION; each image has one hash or more.
+        table: of tables.EVALUATION; each image has hashes, or is smooth.
         distance: largest Hamming distance that overlaps, bits; EXACT: equal pixels alone.
     """
 
@@ -80,7 +81,7 @@ class Evaluation:
         self._exact = {}
         for position, digest in enumerate(table["sha256"].to_pylist()):
             self._exact.setdefault(digest, position)
-        self._index = None
+        self._index, self._smooth = None, None
         if distance != EXACT and len(table):
             column = table["hashes"].combine_chunks()
             owner = np.repeat(np.arange(len(table)), column.value_lengths().to_numpy())
@@ -88,32 +89,40 @@ class Evaluation:
             equal = column.flatten().dictionary_encode()
             self._owner = owner[np.unique(equal.indices.to_numpy(), return_index=True)[1]]
             self._index = Index(unpacked(equal.dictionary), distance)
+            self._smooth = Smooth(table["smooth"].to_pylist())
 
-    def overlaps(self, scores):
-        """The images of a chunk that overlap: table of tables.OVERLAPS, each with the nearest evaluation image.
+    def overlaps(self, scores, smooth):
+        """The images of a chunk that overlap: table of tables.FOUND, each with the nearest evaluation image.
 
         Args:
             scores: table with usable, sha256 and hash.
+            smooth: table of tables.SMOOTH.
         """
-        # dict of row to (place of the nearest evaluation image, distance): first by hashes, then by equal pixels.
+        # dict of row to (place of the nearest evaluation image, distance, measure): the surest measure is written last.
         rows = np.flatnonzero(scores["usable"].to_numpy(zero_copy_only=False))
         taken = scores.take(pa.array(rows))
         found = {}
-        if self._index and len(rows):
-            equal, nearest = taken["hash"].combine_chunks().dictionary_encode(), {}
-            query, hit, distance = self._index.pairs(unpacked(equal.dictionary))
-            owner = self._owner[hit]
-            for place in np.lexsort([owner, distance, query])[::-1]:  # The nearest is written last.
-                nearest[int(query[place])] = (int(owner[place]), int(distance[place]))
-            found = {row: nearest[group] for row, group in enumerate(equal.indices.to_pylist()) if group in nearest}
-        for row, digest in enumerate(taken["sha256"].to_pylist()):
+        if self._index:
+            near = self._smooth.nearest(smooth)
+            found = {row: (place, round(levels), "smooth") for row, (place, levels) in near.items()}
+            found |= {int(rows[at]): (*one, "hash") for at, one in self._near(taken["hash"]).items()}
+        for row, digest in zip(rows.tolist(), taken["sha256"].to_pylist(), strict=True):
             if digest in self._exact:
-                found[row] = (self._exact[digest], 0)
+                found[row] = (self._exact[digest], 0, "pixels")
         # As a table, with what the evaluation images are known by.
         order = sorted(found)
-        others = self._table.take(pa.array([found[row][0] for row in order], pa.int64()))
-        distances = [found[row][1] for row in order]
-        return pa.table([rows[order], *(others[name] for name in PLACE), distances], schema=tables.OVERLAPS)
+        places, distances, measures = zip(*map(found.get, order), strict=True) if order else ((), (), ())
+        others = self._table.take(pa.array(places, pa.int64()))
+        return pa.table([order, *(others[name] for name in PLACE), distances, measures], schema=tables.FOUND)
+
+    def _near(self, hashes):
+        """dict of the places of hashes (Arrow array) that are near to (place of the nearest image, distance)."""
+        equal, nearest = hashes.combine_chunks().dictionary_encode(), {}
+        query, hit, distance = self._index.pairs(unpacked(equal.dictionary))
+        owner = self._owner[hit]
+        for place in np.lexsort([owner, distance, query])[::-1]:  # The nearest is written last.
+            nearest[int(query[place])] = (int(owner[place]), int(distance[place]))
+        return {place: nearest[group] for place, group in enumerate(equal.indices.to_pylist()) if group in nearest}
 
 
 def unpacked(hashes):

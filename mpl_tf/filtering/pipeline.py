@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mpl_tf.base import storage
-from mpl_tf.filtering import overlap, runner, score, tables, tally
+from mpl_tf.filtering import overlap, runner, score, smooth, tables, tally
 from mpl_tf.filtering.runner import beam
 
 _lock = threading.Lock()
@@ -68,8 +68,9 @@ class Score(runner.Told):
         if not storage.exists(path):
             own = self.scoring
             tell = tally.of(self.tallies).begin(chunk.number)
-            table = score.score(chunk, scorer(own), own.top_classes, own.fingerprints, tell)
-            tables.write(path, table)
+            table, plain = score.score(chunk, scorer(own), own.top_classes, own.fingerprints, tell)
+            smooth.write(self.folder, chunk, plain)
+            tables.write(path, table)  # The last, as it says that the chunk is done.
             beam.metrics.Metrics.counter("filter", "images").inc(len(table))
         yield chunk
 
@@ -106,8 +107,9 @@ def overlapping(scores, folder, evaluation, distance, chunk, count):
             # Threads of a worker share one index of the evaluation images.
             with _lock:
                 known = _evaluation(folder, evaluation, distance)
-            tables.write(path, known.overlaps(tables.read(scores_path(scores, chunk), tables.scores_schema(1))))
-        barred[tables.read(path, tables.OVERLAPS)["row"].to_numpy()] = True
+            table = tables.read(scores_path(scores, chunk), tables.scores_schema(1))
+            tables.write(path, known.overlaps(table, smooth.read(scores, chunk)))
+        barred[tables.read(path, tables.FOUND)["row"].to_numpy()] = True
     return barred
 
 

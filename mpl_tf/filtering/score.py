@@ -13,7 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import images, inputs, tables
+from mpl_tf.filtering import images, inputs, smooth, tables
 from mpl_tf.models import saved
 
 THREADS = os.cpu_count() or 1
@@ -134,9 +134,9 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
         fingerprints: whether to note sha256 and hash.
         tell: function that is told how many images more are done, every few; None: nobody is.
     Returns:
-        pyarrow.Table of tables.scores_schema(n).
+        (pyarrow.Table of tables.scores_schema(n), table of tables.SMOOTH).
     """
-    schema, parts = tables.scores_schema(top_classes), []
+    schema, parts, smooth_parts = tables.scores_schema(top_classes), [], [tables.SMOOTH.empty_table()]
     what = (scorer.batch, scorer.size, fingerprints, scorer.pace)
     for ids, found, decoded in decoded_batches(chunk, *what, resize=scorer.resize):
         usable = np.array([one.usable for one in decoded], bool)
@@ -159,7 +159,8 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
         columns = [ids, [item.source for item in found], *columns]
         columns += [pa.array(values, mask=~usable) for values in (*classes.T, *best.T)]
         parts.append(pa.table(columns, schema=schema))
-    return pa.concat_tables(parts) if parts else schema.empty_table()
+        smooth_parts.append(smooth.table_of(found, decoded))
+    return pa.concat_tables([schema.empty_table(), *parts]), pa.concat_tables(smooth_parts)
 
 
 def fingerprint(chunk):
@@ -171,6 +172,7 @@ def fingerprint(chunk):
             [item.row for item in found],
             [one.sha256 for one in decoded],
             [list(one.hashes) for one in decoded],
+            [one.smooth for one in decoded],
         ]
         parts.append(pa.table(columns, schema=tables.EVALUATION))
     return pa.concat_tables(parts)

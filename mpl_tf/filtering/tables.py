@@ -4,7 +4,8 @@ scores/scores-00000.parquet, a row an image: id, source, row, problem, detail, u
     probability_1 and so on for --top_classes.
 kept.parquet, a row an image and class, by class and rank: id, source, class, probability, rank (0: the best), copies.
 rejected.parquet, a row an image: id, source, class, probability, rank (null), reason (unreadable, overlaps,
-    below_threshold or beyond_top_k), overlaps (the id that it overlaps), distance (bits), detail.
+    below_threshold or beyond_top_k), overlaps (the id that it overlaps), distance (bits, or as `measure` says),
+    measure (what an evaluation image was found by: pixels; hash, in bits; smooth, in grey levels), detail.
 problems.parquet, a row an odd image: id, source, problem, detail, usable (false: it was left out).
 
 Texts and bytes have offsets of 64 bits: those of 32 end at 2 GiB a column, 27 million ids of 80 bytes.
@@ -26,7 +27,8 @@ PROBLEM = [("problem", TEXT), ("detail", TEXT), ("usable", pa.bool_())]
 HASHES = [("sha256", BYTES), ("hash", BYTES)]
 PROBLEMS = pa.schema(IMAGE + PROBLEM)
 PLACE = [("chunk", pa.int32()), ("row", pa.int32())]
-EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", BYTES), ("hashes", MANY_BYTES)])
+EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", BYTES), ("hashes", MANY_BYTES), ("smooth", BYTES)])
+SMOOTH = pa.schema([("row", pa.int32()), ("pixels", BYTES)])
 CANDIDATES = pa.schema(
     [
         *IMAGE,
@@ -43,13 +45,15 @@ SHARD = pa.schema([*PLACE, ("class", pa.int32()), ("probability", pa.float32()),
 PLACED = [("class", pa.int32()), ("probability", pa.float32()), ("rank", pa.int32())]
 KEPT = pa.schema([*IMAGE, *PLACED, ("copies", pa.int32())])
 REJECTED = pa.schema(
-    [*IMAGE, *PLACED, ("reason", TEXT), ("overlaps", TEXT), ("distance", pa.int32())] + [("detail", TEXT)]
+    [*IMAGE, *PLACED, ("reason", TEXT), ("overlaps", TEXT), ("distance", pa.int32())]
+    + [("measure", TEXT), ("detail", TEXT)]
 )
 # An image's row in its chunk; id, chunk and row of the evaluation image that it overlaps.
 OVERLAPS = pa.schema(
     [("row", pa.int32()), ("overlaps", TEXT), ("other_chunk", pa.int32()), ("other_row", pa.int32())]
     + [("distance", pa.int32())]
 )
+FOUND = OVERLAPS.append(pa.field("measure", TEXT))  # Of evaluation images, with what it was found by.
 # The same of all chunks, of images that overlap a kept one.
 DUPLICATES = pa.schema([("chunk", pa.int32()), *OVERLAPS])
 

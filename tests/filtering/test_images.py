@@ -115,6 +115,6 @@ def test_hashes_of_mirror_images_are_those_of_the_mirrored_pixels():
 
 def test_an_evaluation_image_is_hashed_with_its_slight_crops():
     result = images.decode_all([encoded(SOFT, "PNG"), encoded(SOFT.crop((0, 0, 2, 2)), "PNG")], 0, True, evaluated=True)
-    assert len(result[0].hashes) == 32 and len(result[1].hashes) == 2 and result[0].pixels is None
+    assert len(result[0].hashes) == 32 and result[1].hashes == () and result[0].pixels is None
     corner = images.perceptual_hashes([SOFT.crop((1, 1, 23, 19))])[0]
     assert result[0].hashes[0] == images.perceptual_hashes([SOFT])[0] and corner == result[0].hashes[-2]

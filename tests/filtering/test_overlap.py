@@ -66,15 +66,17 @@ def evaluation(pictures, distance):
     columns = [[f"test{i}" for i in count], ["" for i in count], ["" for i in count], ["" for i in count]]
     columns += [[True for i in count], [7 for i in count], list(count)]
     columns += [[one.sha256 for one in decoded], [list(one.hashes) for one in decoded]]
+    columns += [[one.smooth for one in decoded]]
     return overlap.Evaluation(pa.table(columns, schema=tables.EVALUATION), distance)
 
 
 def scores_of(files):
+    """(scores, smooth) as Evaluation.overlaps takes them."""
     decoded = images.decode_all(files, 0, True)
     columns = {"usable": [one.usable for one in decoded], "sha256": [one.sha256 for one in decoded]}
-    return pa.table(
-        columns | {"hash": pa.array([one.hashes[0] if one.hashes else None for one in decoded], tables.BYTES)}
-    )
+    columns |= {"hash": pa.array([one.hashes[0] if one.hashes else None for one in decoded], tables.BYTES)}
+    rows = [row for row, one in enumerate(decoded) if one.smooth]
+    return pa.table(columns), pa.table([rows, [decoded[row].smooth for row in rows]], schema=tables.SMOOTH)
 
 
 def test_copies_are_found_and_others_are_not():
@@ -84,15 +86,15 @@ def test_copies_are_found_and_others_are_not():
     missed = 0
     for kind, copy in COPIES.items():
         files = [b"", *map(copy, tests)]
-        found = known.overlaps(scores_of(files)).to_pylist()
+        found = known.overlaps(*scores_of(files)).to_pylist()
         assert all(one["overlaps"] == f"test{one['row'] - 1}" and one["other_chunk"] == 7 for one in found)
         assert all(one["other_row"] == one["row"] - 1 and one["distance"] <= DISTANCE for one in found)
         assert kind != "exact" or [one["distance"] for one in found] == [0] * 60
         missed += 60 - len(found)
-        assert len(exact_alone.overlaps(scores_of(files))) == (60 if kind == "exact" else 0)
+        assert len(exact_alone.overlaps(*scores_of(files))) == (60 if kind == "exact" else 0)
     assert missed <= 0.02 * 300
     innocent = scores_of(map(encoded, others))
-    assert len(known.overlaps(innocent)) == 0 and len(exact_alone.overlaps(innocent)) == 0
+    assert len(known.overlaps(*innocent)) == 0 and len(exact_alone.overlaps(*innocent)) == 0
 
 
 def test_equal_pixels_in_another_form_are_exact():
@@ -112,12 +114,13 @@ def test_thousands_of_one_picture_in_both_sets():
         "hashes": [[*one.hashes] * 2] * count,
     }
     tests |= {"id": [f"test{i}" for i in range(count)], "chunk": [0] * count, "row": list(range(count))}
+    tests |= {"smooth": [None] * count}
     blank = {name: [""] * count for name in ("source", "problem", "detail")}
     table = pa.table({name: (tests | blank)[name] for name in tables.EVALUATION.names}).cast(tables.EVALUATION)
     scores = pa.table({"usable": [True] * count, "sha256": [b"other"] * count, "hash": [one.hashes[0]] * count})
     tracemalloc.start()
     try:
-        found = overlap.Evaluation(table, DISTANCE).overlaps(scores)
+        found = overlap.Evaluation(table, DISTANCE).overlaps(scores, tables.SMOOTH.empty_table())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -205,6 +205,7 @@ def test_selecting_again_needs_no_model(place, finished, capsys):
         "004.png": "v1.png",
     }
     assert {row["distance"] for row in overlaps.values()} == {0}
+    assert {row["measure"] for row in overlaps.values()} == {"pixels"}
     assert not (other / "scores").exists()
     assert (other / "report.html").read_text().count('class="pair"') == 2
 

@@ -6,10 +6,12 @@ import itertools
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy import fft
 
 RESAMPLING = Image.Resampling.BILINEAR
 BLOCK = 500  # Images compared with all evaluation hashes at once.
 DISTANCE = 18  # The tool's default.
+SMOOTH, BLANK, LEVELS = 6, 0.1, 5  # As in mpl_tf/filtering/smooth.py.
 
 
 def read(data_dir, split, count=None):
@@ -72,21 +74,41 @@ def compare(data_dir, model, output, per_class):
 
 
 def overlapping(images, tests):
-    """bool [N]: images within DISTANCE of a test image, of one of its 15 slight crops, or of a mirror image of these;
-    all pairs are compared."""
+    """bool [N]: images within DISTANCE of a test image, of one of its 15 slight crops, or of a mirror image of these,
+    and smooth ones within LEVELS of one at 8 x 8; all pairs are compared."""
     # Each test image with and without a margin of a pixel on each side.
     crops = [
         (left, top, 32 - right, 32 - low) for left, top, right, low in itertools.product((0, 1), (0, 1), (0, 1), (0, 1))
     ]
-    cut = [test.crop(crop).convert("L") for test in map(pixels, tests) for crop in crops]
+    tests, images = list(map(pixels, tests)), list(map(pixels, images))
+    cut = [test.crop(crop).convert("L") for test in tests if _texture(test) >= BLANK for crop in crops]
     shrunk = [image.resize((32, 32), Image.Resampling.LANCZOS) for image in cut]
     known = np.array([_signs(image) for one in shrunk for image in (one, ImageOps.mirror(one))]).T  # [256, hashes]
     # Of 256 signs that differ in d the product is 256 - 2 d.
     near = []
     for start in range(0, len(images), BLOCK):
-        agreement = np.array([_signs(pixels(one)) for one in images[start : start + BLOCK]]) @ known
+        agreement = np.array([_signs(one) for one in images[start : start + BLOCK]]) @ known
         near.append((256 - agreement.max(axis=1)) / 2 <= DISTANCE)
-    return np.concatenate(near)
+    smooth = [test for test in tests if _texture(test) < SMOOTH]
+    small = np.array([_small(one) for test in smooth for one in (test, ImageOps.mirror(test))])
+    return np.concatenate(near) | np.array([_near(image, small) for image in images])
+
+
+def _texture(image):
+    """Middle distance of the coefficients from their median, grey levels."""
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), np.float64)
+    low = fft.dctn(grey)[:16, :16] / 64
+    return np.median(np.abs(low - np.median(low)))
+
+
+def _near(image, small):
+    if not len(small) or _texture(image) >= SMOOTH:
+        return False
+    return np.sqrt(((_small(image) - small) ** 2).mean(axis=(1, 2, 3))).min() <= LEVELS
+
+
+def _small(image):
+    return np.asarray(image.resize((8, 8), Image.Resampling.BOX), np.float64)
 
 
 def _signs(image):

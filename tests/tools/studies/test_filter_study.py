@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import ImageOps
 
-from mpl_tf.filtering import images, overlap, settings
+from mpl_tf.filtering import images, overlap, settings, smooth
 from tests.filtering.test_overlap import COPIES, evaluation, photograph, scores_of
 from tools.studies import filter_reference, filter_study
 
@@ -21,10 +22,17 @@ def test_all_pairs_find_what_the_index_finds():
     random = np.random.default_rng(3)
     tests, others = ([jpeg(photograph(random)) for _ in range(count)] for count in (12, 20))
     changed = [COPIES[kind](filter_reference.pixels(one)) for kind, one in zip([*COPIES] * 2, tests, strict=True)]
+    # Smooth pictures: a copy, another one, and one like no other.
+    soft = [picture.resize((3, 3)) for picture in (photograph(random), photograph(random))]
+    tests += [jpeg(soft[0])]
+    changed += [COPIES["jpeg"](ImageOps.mirror(soft[0].resize((32, 32)))), jpeg(soft[1])]
     found = filter_reference.overlapping(others[:10] + changed + others[10:], tests)
     known = evaluation([filter_reference.pixels(one) for one in tests], filter_reference.DISTANCE)
-    rows = known.overlaps(scores_of(others[:10] + changed + others[10:]))["row"].to_pylist()
-    assert np.flatnonzero(found).tolist() == rows and len(rows) >= 11
+    overlaps = known.overlaps(*scores_of(others[:10] + changed + others[10:]))
+    assert np.flatnonzero(found).tolist() == overlaps["row"].to_pylist() and len(overlaps) >= 12
+    assert overlaps["measure"].to_pylist().count("smooth") == 1
+    assert (filter_reference.SMOOTH, filter_reference.BLANK) == (smooth.SMOOTH, smooth.BLANK)
+    assert filter_reference.LEVELS == smooth.LEVELS
     assert overlap.BITS == 256 == 4 * settings.LARGEST_DISTANCE and images.CROP == 1 / 32
 
 
