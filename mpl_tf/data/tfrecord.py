@@ -15,13 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base import storage
-from mpl_tf.base.errors import RunError
+from mpl_tf.data import record_places
+from mpl_tf.data.record_places import FOOTER, HEADER, MASK
 
-HEADER, FOOTER = 12, 4  # Bytes before and after a record's data.
-CRC32C, MASK = (
-    0x82F63B78,
-    0xA282EAD8,
-)  # The checksum's polynomial, and what TFRecord adds to it after a turn of 15 bits.
 WRONG = "a record whose checksum is wrong"
 READ = 2**20  # Bytes that TensorFlow's reader asks of the disk at a time.
 
@@ -68,6 +64,30 @@ class Record:
         return io.BytesIO(self.example()[self.feature])
 
 
+class Neighbours(collections.abc.Sequence):
+    """Records of one shard, side by side, each made when it is asked for.
+
+    Args:
+        path: of the shard.
+        first: number of the first.
+        places: int64 [N, 2], offset and length of the data of each.
+        feature: that holds the image.
+    """
+
+    def __init__(self, path, first, places, feature):
+        self.path, self.first, self._places, self._feature = str(path), first, places, feature
+
+    def __len__(self):
+        return len(self._places)
+
+    def __getitem__(self, place):
+        """The Record at a place, int; the Neighbours of a slice of step 1."""
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            return Neighbours(self.path, self.first + start, self._places[start:stop], self._feature)
+        return Record(self.path, self.first + range(len(self))[place], *self._places[place].tolist(), self._feature)
+
+
 class Records(collections.abc.Sequence):
     """The Records of shards, each made when it is asked for; a million take some 30 MB."""
 
@@ -100,8 +120,8 @@ class Records(collections.abc.Sequence):
         return os.fsencode(f"{os.path.basename(record.path)}#{record.number}")
 
 
-def records(path, offset=0, first=0, stop=None, feature="image/encoded"):
-    """The Records of an uncompressed shard; reads their lengths alone.
+def neighbours(path, offset=0, first=0, stop=None, feature="image/encoded"):
+    """The Records of an uncompressed shard, as Neighbours; reads their lengths alone.
 
     Args:
         path: of the shard.
@@ -111,48 +131,15 @@ def records(path, offset=0, first=0, stop=None, feature="image/encoded"):
     Raises:
         RunError: a length whose checksum is wrong, a file that ends within a record or is no TFRecord file.
     """
-    places = storage.remembered(path, f"records {offset} {first} {stop}", lambda: _places(path, offset, first, stop))
-    return [Record(str(path), first + number, *place, feature) for number, place in enumerate(places.tolist())]
+    places = storage.remembered(
+        path, f"records {offset} {first} {stop}", lambda: record_places.found(path, offset, first, stop)
+    )
+    return Neighbours(path, first, places, feature)
 
 
-def _places(path, offset, first, stop):
-    """int64 [N, 2]: offset and length of the data of the records; arguments and errors as in `records`."""
-    found, headers, size, number, start = [], bytearray(), storage.size(path), first, offset
-    with storage.open_file(path) as file:
-        while start < size and number != stop:
-            file.seek(start)
-            header = file.read(HEADER)
-            length = int.from_bytes(header[:8], "little")
-            if len(header) < HEADER or start + HEADER + length + FOOTER > size:
-                break
-            headers += header
-            found.append((start + HEADER, length))
-            number += 1
-            start += HEADER + length + FOOTER
-    # A wrong length leads astray: the first one is to blame, wherever the walk ended.
-    wrong = np.flatnonzero(~_lengths_hold(headers))
-    if len(wrong):
-        raise RunError(f"{path}#{first + wrong[0]}: the checksum of this record's length is wrong; copy the file again")
-    if start < size and number != stop:
-        raise RunError(
-            f"{path}: expected an uncompressed TFRecord file, it ends within record {number}; "
-            "copy it again, or remove it"
-        )
-    return np.array(found, np.int64).reshape(-1, 2)
-
-
-def _lengths_hold(headers):
-    """bool [N]: whether the length (uint64) in each header of 12 bytes has the checksum (uint32) that follows it."""
-    parts = np.frombuffer(headers, np.uint8).reshape(-1, HEADER)  # [N, 12]
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = (table >> 1) ^ (table & 1) * np.uint32(CRC32C)
-    crc = np.full([len(parts)], 2**32 - 1, np.uint32)
-    for column in range(8):
-        crc = (crc >> 8) ^ table[(crc ^ parts[:, column]) & 255]
-    crc = ~crc
-    masked = ((crc >> 15) | (crc << 17)) + np.uint32(MASK)  # Wraps around.
-    return masked == np.ascontiguousarray(parts[:, 8:]).view("<u4")[:, 0]
+def records(*about, **named):
+    """`neighbours` as a list."""
+    return list(neighbours(*about, **named))
 
 
 def checked(path, offset, length):
@@ -199,12 +186,12 @@ def damaged(found):
     found = (record for record in found if not storage.is_url(record.path))  # Of those, each is checked as it is read.
     runs = itertools.groupby(enumerate(found), lambda numbered: (numbered[1].path, numbered[1].number - numbered[0]))
     for _, run in runs:
-        faults |= dict.fromkeys(_faulty([record for _, record in run]), WRONG)
+        faults |= dict.fromkeys(faulty([record for _, record in run]), WRONG)
     return faults
 
 
-def _faulty(neighbours):
-    """Those of neighbouring records whose checksums are wrong, found by halving."""
+def faulty(neighbours):
+    """Those of neighbouring Records on a disk whose checksums are wrong, found by halving: a list."""
     # Through flat_map, as TensorFlow (2.21) cannot hand its reader with an offset from operation to operation.
     path, start = os.fsencode(neighbours[0].path), neighbours[0].offset
     data = tf.data.Dataset.from_tensors((path, np.int64(start))).flat_map(lambda *place: _reader(*place, READ))
@@ -213,7 +200,7 @@ def _faulty(neighbours):
         return []
     except tf.errors.DataLossError:
         half = len(neighbours) // 2
-        return _faulty(neighbours[:half]) + _faulty(neighbours[half:]) if half else neighbours
+        return faulty(neighbours[:half]) + faulty(neighbours[half:]) if half else list(neighbours)
 
 
 def image_of(data, feature):
@@ -228,7 +215,7 @@ def is_packed(path):
     """Whether a TFRecord file is gzip'd: it begins as gzip has it, and not with a length that has its checksum."""
     with storage.open_file(path) as file:
         head = file.read(HEADER)
-    return head[:3] == b"\x1f\x8b\x08" and not (len(head) == HEADER and _lengths_hold(head)[0])
+    return head[:3] == b"\x1f\x8b\x08" and not (len(head) == HEADER and record_places.lengths_hold(head)[0])
 
 
 def parse_bytes(data):

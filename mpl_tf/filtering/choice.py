@@ -9,6 +9,7 @@ from mpl_tf.filtering import dedup, merging, outputs, progress, select, tables
 from mpl_tf.filtering.parts import Parts
 
 MORE = (8, 16)  # Candidates beyond k a class in the first search for duplicates: k / 8 + 16.
+FURTHER = 64  # Times as many at most in the next.
 
 
 def choose(job, chunks, done, evaluation):
@@ -51,8 +52,8 @@ def _best(job, chunks, done, evaluation, asked):
 def _without_duplicates(job, chunks, done, evaluation):
     """(parts, mask, duplicates) as outputs.Selected has them.
 
-    More candidates than limits are asked for, and twice as many again where a class is short of images and may have
-    more: until each is full or has none left.
+    More candidates than limits are asked for, and some times as many again where a class is short of images and may
+    have more: until each is full or has none left.
     """
     limits = job.limits
     asked = limits + (limits > 0) * (limits // MORE[0] + MORE[1])
@@ -66,7 +67,9 @@ def _without_duplicates(job, chunks, done, evaluation):
         short = (has < limits) & (had == asked)
         if not short.any():
             return parts, kept, _named(dropped, parts)
-        asked = np.where(short, 2 * asked, asked)
+        # As many as it takes where the next ones are lost like those before.
+        more = np.clip(-(-limits * 5 // (4 * np.maximum(has, 1))), 2, FURTHER)
+        asked = np.where(short, more * asked, asked)
 
 
 def _named(dropped, parts):

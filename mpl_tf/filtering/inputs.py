@@ -26,7 +26,7 @@ def items(chunk):
 
 def pick(chunk, rows):
     """The Items of a chunk at `rows` (a set or dict of int), in order."""
-    return ahead.loaded(item for item in reading.items(chunk) if item.row in rows)
+    return ahead.loaded(reading.items(chunk, rows))
 
 
 def plan(specs, flag, data_dir, size, folder, background="white", echo=print, feature=""):
@@ -61,8 +61,7 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print, fe
         for line in about.passed.told(flag):
             echo(line)
         made = [dataclasses.replace(chunk, number=n, background=background) for n, chunk in enumerate(chunks)]
-        text = "".join(json.dumps(dataclasses.asdict(chunk)) + "\n" for chunk in made)
-        files.write_text(record, text + json.dumps(_checksums(text, folder)) + "\n")
+        save(made, folder)
         return made  # Nothing has had the time to damage it.
     try:
         planned = _planned(record)
@@ -73,6 +72,12 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print, fe
     # The list of files lies beside the plan, wherever both were moved since.
     listed = storage.absolute(folder / "images.jsonl")
     return [dataclasses.replace(chunk, place=listed) if chunk.listed else chunk for chunk in planned]
+
+
+def save(chunks, folder):
+    """Write the plan of a run, chunks.jsonl, its images.jsonl being there: a line a Chunk, and then the checksums."""
+    text = "".join(json.dumps(dataclasses.asdict(chunk)) + "\n" for chunk in chunks)
+    files.write_text(folder / "chunks.jsonl", text + json.dumps(_checksums(text, folder)) + "\n")
 
 
 def _planned(record):

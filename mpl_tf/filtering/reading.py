@@ -14,14 +14,21 @@ from mpl_tf.filtering import parquet
 from mpl_tf.filtering.chunks import Item, printable
 
 
-def items(chunk):
+def items(chunk, rows=None):
     """The Items of a chunk, in order. Those that can be read by their place are read when they are loaded.
 
+    Args:
+        chunk: chunks.Chunk.
+        rows: set or dict of those that are wanted; None: all.
     Raises:
         RunError: a compressed or Parquet file that is damaged.
     """
     kinds = {"parquet": _rows_of, "tar": _packed_of, "records": _unpacked_of}
-    return kinds[chunk.kind](chunk) if chunk.kind else (_files_of if chunk.listed else _records_of)(chunk)
+    if not chunk.kind:
+        # Each has a place of its own: nothing is done for those that nobody wants.
+        wanted = range(len(chunk)) if rows is None else sorted(rows)
+        return (_files_of if chunk.listed else _records_of)(chunk, wanted)
+    return (item for item in kinds[chunk.kind](chunk) if rows is None or item.row in rows)
 
 
 def unpacked(path):
@@ -36,11 +43,14 @@ def unpacked(path):
         ) from error
 
 
-def _files_of(chunk):
+def _files_of(chunk, wanted):
     with storage.open_file(chunk.place) as lines:
         lines.seek(chunk.offset)
-        for row in range(len(chunk)):
-            name, path, *member = json.loads(lines.readline())
+        before = 0
+        for row in wanted:
+            *_, line = itertools.islice(lines, row - before, row - before + 1)
+            before = row + 1
+            name, path, *member = json.loads(line)
             name, source = printable(name), printable("/".join([path, *member[:1]]))
             yield Item(row, source, functools.partial(_load_file, name, path, *member[1:]), name)
 
@@ -49,14 +59,15 @@ def _load_file(name, path, place=None):
     return name, storage.read_bytes(path) if place is None else archives.read(path, place)
 
 
-def _records_of(chunk):
-    found = tfrecord.records(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
-    damaged = tfrecord.damaged(found)
+def _records_of(chunk, wanted):
+    found = tfrecord.neighbours(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
     # Closed with the last Item, wherever that is loaded; of a bucket each record is a request of its own.
     file = None if storage.is_url(chunk.place) else open(chunk.place, "rb", buffering=0)  # noqa: SIM115
-    for row, record in enumerate(found):
-        name = f"{chunk.name}#{chunk.shift + record.number}"
-        load = functools.partial(_load_record, name, record, file, damaged.get(record))
+    damaged = set() if file is None else {record.number for record in tfrecord.faulty(found)}
+    for row in wanted:
+        record = found[row]
+        name, wrong = f"{chunk.name}#{chunk.shift + record.number}", record.number in damaged
+        load = functools.partial(_load_record, name, record, file, tfrecord.WRONG if wrong else "")
         yield Item(row, printable(str(record)), load, name)
 
 

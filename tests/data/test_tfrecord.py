@@ -1,4 +1,7 @@
-"""Places of records and their checksums: every byte of the framing, damaged lengths and data, cut files."""
+"""Places of records and their checksums: every byte of the framing, damaged lengths and data, cut files.
+
+Covers: record_places.py
+"""
 
 import struct
 

@@ -84,8 +84,7 @@ class Study:
         return {
             "scorer_test_top1": scorer["test"]["top1"],
             **{part: self._once(part) for part in parts},
-            "machine": {"cores": os.cpu_count(), "machine": platform.machine(), "load_average": os.getloadavg()},
-            **_versions(),
+            **machine(),
         }
 
     def _once(self, part):
@@ -160,14 +159,7 @@ class Study:
 
     def _filter(self, name, *more, images="train"):
         """Run the tool; returns (seconds, peak memory in bytes)."""
-        started, peak = time.perf_counter(), 0
-        process = subprocess.Popen(self._command(name, *more, images=images))
-        while process.poll() is None:
-            peak = max(peak, _resident(process.pid))
-            time.sleep(0.1)
-        if process.returncode:
-            raise RunError(f"filter_unlabeled ended with {process.returncode}; its message is above")
-        return time.perf_counter() - started, peak
+        return watched(self._command(name, *more, images=images))
 
     def _reasons(self, name):
         summary = json.loads((self.work / name / "summary.json").read_text())
@@ -179,10 +171,26 @@ class Study:
             raise RunError(f"{module} ended with {status}; its message is above")
 
 
-def _versions():
+def watched(command):
+    """Run the tool's command (list of str) in a process of its own; returns (seconds, its peak memory in bytes)."""
+    started, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command)
+    while process.poll() is None:
+        peak = max(peak, _resident(process.pid))
+        time.sleep(0.1)
+    if process.returncode:
+        raise RunError(f"filter_unlabeled ended with {process.returncode}; its message is above")
+    return time.perf_counter() - started, peak
+
+
+def machine():
+    """dict of the versions and the machine, as results.json has them."""
     more = ("apache-beam", "pyarrow", "pillow", "ImageHash")
     found = versions.versions()
-    return found | {"versions": found["versions"] | {name: metadata.version(name) for name in more}}
+    about = {"cores": os.cpu_count(), "machine": platform.machine(), "load_average": os.getloadavg()}
+    return (
+        {"machine": about} | found | {"versions": found["versions"] | {name: metadata.version(name) for name in more}}
+    )
 
 
 def _resident(process):
