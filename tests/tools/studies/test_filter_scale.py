@@ -1,7 +1,4 @@
-"""The simulated heap, and the two other ways to its choice, on a few images; the tool's choice is theirs.
-
-Covers: filter_expected.py, filter_heap.py
-"""
+"""The simulated heap, and the two other ways to its choice, on a few images; the tool's choice is theirs."""
 
 import json
 
