@@ -6,7 +6,7 @@ are the pipeline's) and without weight normalisation.
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models.layers import BatchNorm, MaxPooling2D
 
 LEAK = 0.1
 WIDTHS = (128, 256)  # Each: three 3 x 3 convolutions, then 2 x 2 max-pooling and dropout.
@@ -27,7 +27,7 @@ def cnn13(shape, num_classes, dropout=0.0):
     for width in WIDTHS:
         for _ in range(3):
             x = _convolution(x, width, 3, "same")
-        x = keras.layers.Dropout(dropout)(keras.layers.MaxPooling2D()(x))
+        x = keras.layers.Dropout(dropout)(MaxPooling2D()(x))
     for width, size in HEAD:
         x = _convolution(x, width, size, "valid")
     x = keras.layers.GlobalAveragePooling2D()(x)  # [B, 128]

@@ -18,7 +18,7 @@ import numpy as np
 
 from mpl_tf.base.errors import UsageError, reason
 from mpl_tf.models import keras_cv_mends, keras_cv_presets
-from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models.layers import BatchNorm, MaxPooling2D
 from mpl_tf.settings.catalogue import FOREIGN, IMAGENET_MEAN, IMAGENET_STD
 
 INPUT_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
@@ -178,6 +178,8 @@ def _copy(operation, name):
     if kind is keras.layers.BatchNormalization:
         config.pop("synchronized")
         kind = BatchNorm
+    elif kind is keras.layers.MaxPooling2D:
+        kind = MaxPooling2D
     elif kind is keras.layers.Lambda:  # KerasCV's only one.
         config, kind = {"activation": "silu", "name": operation.name}, keras.layers.Activation
     elif type(config.get("excite_activation")).__name__ == "HardSigmoidActivation":

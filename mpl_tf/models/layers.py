@@ -17,9 +17,10 @@ from keras.layers import (
     Dropout,
     GlobalAveragePooling2D,
     LeakyReLU,
-    MaxPooling2D,
     Multiply,
 )
+
+from mpl_tf.models.pooling import MaxPooling2D
 
 __all__ = [
     "Activation",
@@ -160,9 +161,8 @@ def stock_copy(network):
     def stock(layer):
         if not isinstance(layer, keras.layers.Layer):  # An operation has no type of its own.
             return type(layer).from_config(layer.get_config())
-        config = (layer.plain() if isinstance(layer, BatchNorm) else layer).get_config() | {"dtype": "float32"}
-        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
-        return kind.from_config(config)
+        plain = layer.plain() if hasattr(layer, "plain") else layer
+        return type(plain).from_config(plain.get_config() | {"dtype": "float32"})
 
     # Layers made of layers make theirs anew, in the type of the present policy.
     policy = keras.config.dtype_policy()

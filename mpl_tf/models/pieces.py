@@ -42,8 +42,7 @@ def passages(graph):
         (tensors, sizes): list of n KerasTensors; list of n + 1 int, elements that the operations before, between and
         after them give, for one example.
     """
-    by_depth = graph._nodes_by_depth
-    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+    nodes = graph_nodes(graph)
     last = {id(tensor): number for number, node in enumerate(nodes) for tensor in node.input_tensors}
     tensors, sizes, waiting = [], [0], {}
     for number, node in enumerate(nodes):
@@ -55,6 +54,12 @@ def passages(graph):
             tensors += waiting.values()
             sizes.append(0)
     return tensors, sizes
+
+
+def graph_nodes(network):
+    """The nodes of a functional keras.Model's layers, in an order in which they can be computed."""
+    by_depth = (getattr(network, "_functional", None) or network)._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
 
 
 def chosen(tensors, sizes):

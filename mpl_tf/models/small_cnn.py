@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from mpl_tf.models.layers import BatchNorm
+from mpl_tf.models.layers import BatchNorm, MaxPooling2D
 
 LEAK = 0.1
 
@@ -26,7 +26,7 @@ def two_stages(name, widths, shape, num_classes, dropout=0.0):
         for width in stage:
             x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
             x = keras.layers.LeakyReLU(LEAK)(BatchNorm()(x))
-        x = keras.layers.MaxPooling2D()(x)
+        x = MaxPooling2D()(x)
     x = keras.layers.GlobalAveragePooling2D()(x)  # [B, widths[-1][-1]]
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(inputs, keras.layers.Dense(num_classes, dtype="float32")(x), name=name)
