@@ -83,6 +83,11 @@ def make(devices, convolve=True, **compiled):
         return method.devices.place(method)
 
 
+def whole(variable):
+    """A variable's values in their own shape."""
+    return variable.value.whole() if hasattr(variable.value, "whole") else variable.numpy()
+
+
 def weights(devices, network):
     """All numbers of a network as one vector."""
     return np.concatenate([weight.ravel() for weight in devices.whole(network).get_weights()])
@@ -201,6 +206,15 @@ def test_fit_trains_as_steps_one_after_the_other_on_one_device(trained, devices,
     for network, plainly in ((method.student_network, other.student_network), (method.averaged, other.averaged)):
         np.testing.assert_allclose(weights(devices, network), weights(one, plainly), rtol=1e-4, atol=1e-6)
     assert logs == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-5)
+
+
+def test_steps_in_one_call_have_the_bits_of_single_calls(trained, devices):
+    method, _ = trained
+    single = make(devices, steps_per_execution=1)
+    single.fit(distributed(devices), epochs=1, steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    for group, variables in method.state().items():
+        for one, other in zip(variables, single.state()[group], strict=True):
+            np.testing.assert_array_equal(whole(one), whole(other), err_msg=group)
 
 
 def test_checkpoints_of_all_kinds_are_alike(trained, devices, one, tmp_path):

@@ -93,6 +93,18 @@ def halves(strategy, batch):
     return strategy.distribute_datasets_from_function(lambda _: tiny.halves(batch))
 
 
+def test_two_replicas_end_with_the_same_bits_in_one_call_and_in_many(two_replicas):
+    """Labels are drawn anew at each step, by its number; the recipe for GPUs takes ten steps a call."""
+    ends, options = [], {"norm": True, "ema_decay": 0.9, "pseudo_labels": "sampled"}
+    for steps in (1, 3):
+        with two_replicas.scope():
+            method = tiny.make("mpl", **options, compiled={"steps_per_execution": steps})
+        ends.append(run(method, halves(two_replicas, tiny.batch(labeled=4, unlabeled=8)), 6))
+    (logs, numbers), (logs_of_many, numbers_of_many) = ends
+    np.testing.assert_array_equal(numbers_of_many, numbers)
+    assert logs_of_many == logs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_two_replicas_give_the_numbers_of_one(name, options, two_replicas):
