@@ -8,9 +8,10 @@ import keras
 import pytest
 import tensorflow as tf
 
+from mpl_tf.models.pieces import graph_nodes
 from tests.devices.mesh.test_mesh import finish, start
 from tools import plan
-from tools._plan import activations, estimate, machines
+from tools._plan import activations, backward, estimate, machines
 from tools.studies import mesh
 
 ARGUMENTS = ["--model=efficientnet_b0", "--mesh=replica:4,core:2", "--image_size=64", "--labeled_batch=8", "--mu=3"]
@@ -83,25 +84,47 @@ def test_passes_of_a_step(method, feedback, teacher_passes, expected):
 
 
 def test_bytes_of_an_image_by_hand():
-    """Of `small`: 388 elements kept, 2,032 in windows, 1,600 of them of one layer; 192 + 64 of the first layer."""
+    """Of `small`: 388 elements kept, 2,032 in windows, 1,600 of them of the depthwise convolution.
+
+    Of 64 elements each: at the sum its gradient; at the pointwise convolution that and another, which the depthwise
+    one's then takes the place of, beside the image, the norm's input and its own: 192 + 2 * 64, + 3 * 64 there.
+    """
     network = estimate.describe(small())
-    assert (network.flight, network.window, network.first) == (256, 1600, 192)
-    none, layer, block = (activations.of_image(network, 2, 2, form) for form in plan.FORMS)
-    assert (none.held, none.windows, none.worked) == (388 + 2032, 2032, 256)  # 2 bytes over 2 cores.
-    assert (layer.held, layer.worked) == (388, 2 * 1600 + 256)
-    # Two pieces, cut before the classifier, to which 4 elements pass.
-    assert (block.held, block.worked) == (192 + 4, 192 + 384 + 256 + 2 * 1600)
+    assert network.first == 192
+    assert network.most.whole == 192 + 3 * 64 + 2 * 64  # At the pointwise convolution: all but the classifier's 4.
+    assert network.most.kept == 192 + 2 * 64 + 3 * 64 + 2032 + 1600  # At the depthwise convolution.
+    assert network.most.made == 192 + 2 * 64 + 3 * 64 + 2 * 1600
+    none, layer, block = (activations.of_image(network, 2, 2, form) for form in plan.FORMS)  # 2 bytes over 2 cores.
+    assert (none.held, none.windows, none.alone) == (388 + 2032, 2032, network.most.kept)
+    assert (layer.held, layer.alone) == (388, network.most.made)
+    # Two pieces, cut before the classifier, to which 4 elements pass: gone when the first goes backwards.
+    assert (block.held, block.alone) == (192 + 4, network.most.made)
+    assert block.held + block.worked == 192 + network.most.made
     assert none.weights == 2 * network.count
+    assert block.weights == (2 + 4 / 2) * 236  # All but the classifier's 50.
     assert activations.of_image(network, 1, 4, "none").weights == 0
+
+
+def test_gradients_that_are_there_at_each_layer():
+    """A sum hands on one buffer for both of its inputs; a swish takes a second value for its slope."""
+    inputs = keras.Input((10,))
+    x = keras.layers.Dense(4)(inputs)
+    y = keras.layers.Activation("swish")(keras.layers.Dense(4)(x))
+    network = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Add()([x, y])))
+    dense, inner, swish, add, last = backward.gradients(graph_nodes(network), network.inputs)
+    assert (last, add, swish) == (2 + 4, 4, 4 + 4 + 4)
+    assert inner == 4 + 4 + 4  # That of the other branch, its own, and what it gives, which is then added.
+    assert dense == 4  # Nobody asks for the images'.
 
 
 def test_the_moment_that_takes_most():
     """The teacher's 10 images wait while the student's 30 go backwards, or go backwards themselves."""
-    image, of_step = activations.Image(held=1, windows=0, worked=5, weights=0), estimate.Passes(10, 30, 30, 0, 0)
-    assert activations.most(image, of_step, "block", 1) == (10, 90)  # The second derivative has three of each.
-    assert activations.most(image, of_step, "none", 1) == (100, 30)
-    assert activations.most(image, dataclasses.replace(of_step, doubled=0), "block", 1) == (40, 30)
-    assert activations.most(image, dataclasses.replace(of_step, doubled=0), "none", 5) == (6, 6)
+    image = activations.Image(held=1, windows=0, worked=5, alone=6, weights=0)
+    of_step = estimate.Passes(10, 30, 30, 0, 0)
+    assert activations.most(image, of_step, "block", 1) == (10, 90 * 6)  # The second derivative has three of each.
+    assert activations.most(image, of_step, "none", 1) == (100, 30 * 5)
+    assert activations.most(image, dataclasses.replace(of_step, doubled=0), "block", 1) == (40, 30 * 5)
+    assert activations.most(image, dataclasses.replace(of_step, doubled=0), "none", 5) == (6, 6 * 5)
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """What waits for the backward pass, and what it works with, in each form of --remat: elements from shapes alone."""
 
 import dataclasses
+import itertools
+import math
 
 FLOAT = 4  # Bytes of a variable's element.
 DOUBLED = 3  # Values that a second derivative has of each: the pass's, its gradient's and the derivative's.
@@ -13,14 +15,16 @@ class Image:
     Args:
         held: what waits from the forward to the backward pass.
         windows: of `held`, the windows that a mesh cuts out of images.
-        worked: what the backward pass has beside it at its largest: values made again, gradients on their way, and what
-            the compiler copies of them.
+        worked: what the backward pass has at its largest beyond `held`: values made again, gradients on their way, and
+            what the compiler copies of them. What waited for later layers has gone by then.
+        alone: what a network, or a piece of it that is made again, has at its largest by itself.
         weights: bytes of the weights as they are used, for all images together, of one network.
     """
 
     held: float
     windows: float
     worked: float
+    alone: float
     weights: int
 
 
@@ -38,34 +42,36 @@ def of_image(network, cores, size, remat):
     each = size / cores
     if remat == "none":
         windows = each * network.windows if split else 0
-        return Image(each * network.kept + windows, windows, each * network.flight, used * network.count)
+        held, alone = each * network.kept + windows, each * (network.most.kept if split else network.most.whole)
+        return Image(held, windows, alone - held, alone, used * network.count)
     if remat == "layer":
-        worked = max(network.flight, 2 * network.window + network.flight if split else 0)
-        return Image(each * network.kept, 0, each * worked, used * network.largest)
-    # A piece's values are made again whole, of a copy of its argument; then they go backwards, with the windows of
-    # a layer and their gradients at a time.
-    worked = max(p.first + p.kept + p.flight + (2 * p.window if split else 0) for p in network.pieces)
-    held = sum(piece.first for piece in network.pieces)
-    return Image(each * held, 0, each * worked, used * max(piece.count for piece in network.pieces))
+        held, alone = each * network.kept, each * (network.most.made if split else network.most.whole)
+        return Image(held, 0, alone - held, alone, used * network.largest)
+    # A piece's values are made again whole when all after it are done with: then the arguments of those before wait.
+    before = list(itertools.accumulate(piece.first for piece in network.pieces))
+    alone = [piece.most.made if split else piece.most.whole for piece in network.pieces]
+    most_in_all = max(waiting + own for waiting, own in zip(before, alone, strict=True))
+    weights = math.ceil((used + FLOAT / cores) * max(piece.count for piece in network.pieces))  # As a sum with 0, too.
+    return Image(each * before[-1], 0, each * (most_in_all - before[-1]), each * max(alone), weights)
 
 
 def most(image, of_step, remat, accumulate):
-    """Images that wait, and images that are at work, at the moment when both take most.
+    """Images that wait, and bytes beside what they hold, at the moment when both take most.
 
     Args:
         image: Image.
         of_step: estimate.Passes.
         remat, accumulate: as the flags.
     Returns:
-        (waiting, working): numbers of images, not always whole.
+        (waiting, beside): a number of images, not always whole; bytes a core.
     """
     # In parts nothing of the others waits: each is passed again before it goes backwards.
     before = of_step.held if accumulate == 1 else 0
+    last, student, doubled = (count / accumulate for count in (of_step.held, of_step.student, of_step.doubled))
     # Twice differentiated, a network that keeps all has all three times, one in blocks a block's.
-    kept = of_step.doubled / accumulate * (0 if remat == "block" else DOUBLED)
-    moments = [
-        (of_step.held / accumulate, of_step.held / accumulate),
-        (before + of_step.student / accumulate, of_step.student / accumulate),
-        (before + kept, of_step.doubled / accumulate * (DOUBLED if remat == "block" else 1)),
-    ]
-    return max(moments, key=lambda moment: moment[0] * image.held + moment[1] * image.worked)
+    if remat == "block":
+        twice = (before, DOUBLED * doubled * image.alone)
+    else:
+        twice = (before + DOUBLED * doubled, doubled * image.worked)
+    moments = [(last, last * image.worked), (before + student, student * image.worked), twice]
+    return max(moments, key=lambda moment: moment[0] * image.held + moment[1])

@@ -13,22 +13,11 @@ import tensorflow as tf
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.devices.mesh.grid import mesh_size
-from mpl_tf.models.pieces import elements, pieces
+from mpl_tf.models.pieces import elements, graph_nodes, pieces
 from mpl_tf.settings.catalogue import METHODS
 
-from . import activations
+from . import activations, backward
 from .activations import FLOAT
-
-READ_INPUT = (  # Layers whose backward pass reads what they were given.
-    keras.layers.Conv2D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.Dense,
-    keras.layers.BatchNormalization,
-    keras.layers.Activation,
-    keras.layers.LeakyReLU,
-    keras.layers.Multiply,
-    keras.layers.MaxPooling2D,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +28,7 @@ class Network:
         trainable, fixed: shapes of its trainable weights and of its batch-norm statistics.
         kept: elements of the activations that the backward pass reads.
         windows: elements of the windows of its k x k convolutions, k > 1, which a mesh cuts out of the image.
-        window: those of the one layer that has most.
-        flight: elements of the layer whose input and output are most together: in the backward pass, their gradients.
+        most: elements that the backward pass has at its largest, those that it reads among them.
         first: elements of what it is given.
         largest: elements of its largest weight.
         flops: floating-point operations of a forward pass, two a multiply and add.
@@ -51,8 +39,7 @@ class Network:
     fixed: tuple
     kept: int
     windows: int
-    window: int
-    flight: int
+    most: backward.Most
     first: int
     largest: int
     flops: int
@@ -78,29 +65,19 @@ def build(name, image_size, num_classes, mesh):
 
 def describe(network):
     """The `Network` of a functional keras.Model."""
-    parts = tuple(described(piece) for piece in pieces(network))
+    parts = tuple(described(piece, images=not number) for number, piece in enumerate(pieces(network)))
     return dataclasses.replace(described(network), pieces=parts)
 
 
-def described(network):
-    """The `Network` of a functional keras.Model without its pieces."""
+def described(network, images=True):
+    """The `Network` of a functional keras.Model without its pieces; `images`: as backward.most has it."""
     layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
-    kept, flights = {}, []
-    for layer in layers:
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        # The gradient of a ReLU reads what it gave, which the next layer was given too.
-        rectified = getattr(getattr(layer, "activation", None), "__name__", "") in ("relu", "relu6")
-        if isinstance(layer, READ_INPUT):
-            kept |= {id(tensor): elements(tensor) for tensor in ([layer.output] if rectified else inputs)}
-        flights.append(sum(map(elements, inputs)) + elements(layer.output))
-    windows = [window_elements(layer) for layer in layers]
     return Network(
         trainable=tuple(tuple(weight.shape) for weight in network.trainable_weights),
         fixed=tuple(tuple(w.shape) for w in network.non_trainable_weights if w.dtype.startswith("float")),
-        kept=sum(kept.values()),
-        windows=sum(windows),
-        window=max(windows),
-        flight=max(flights),
+        kept=sum(size for _, size in backward.kept(graph_nodes(network)).values()),
+        windows=sum(map(window_elements, layers)),
+        most=backward.most(network, window_elements, images),
         first=elements(network.inputs[0]),
         largest=max((math.prod(weight.shape) for weight in network.weights), default=0),
         flops=sum(map(operations, layers)),
@@ -201,7 +178,9 @@ def memory(network, cores, method, of_step, size, average, remat, accumulate=1):
     averaged = weights if average else 0
     image = activations.of_image(network, cores, size, remat)
     used = image.weights * (networks if remat == "none" and accumulate == 1 else 1)
-    waiting, working = activations.most(image, of_step, remat, accumulate)
+    if accumulate > 1:  # Each part waits for the one before by a sum of each weight and 0.
+        used += trained
+    waiting, beside = activations.most(image, of_step, remat, accumulate)
     return {
         "weights": networks * weights,
         "slots": networks * trained,
@@ -212,7 +191,7 @@ def memory(network, cores, method, of_step, size, average, remat, accumulate=1):
         "images": math.ceil(FLOAT * of_step.given * network.first / cores),
         "activations": math.ceil(waiting * (image.held - image.windows)),
         "windows of convolutions": math.ceil(waiting * image.windows),
-        "made again, gradients and copies": math.ceil(working * image.worked),
+        "made again, gradients and copies": math.ceil(beside),
     }
 
 
