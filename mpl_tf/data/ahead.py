@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base import storage
-from mpl_tf.data import tfrecord
+from mpl_tf.data import members
 
 THREADS = 64  # Requests at a time: 20 ms each make 3,200 a second.
 AHEAD = 256  # Examples asked for before they are needed; of 100 KB each 25 MB.
@@ -77,8 +77,8 @@ class Ahead:
 
 
 def workers(sources):
-    """Threads that read images of sources (paths or tfrecord.Records); None: as many as the machine decodes by."""
-    places = (source.path if isinstance(source, tfrecord.Record) else source for source in sources)
+    """Threads that read images of sources (paths, Records or Members); None: as many as the machine decodes by."""
+    places = (source.path if isinstance(source, members.INSIDE) else source for source in sources)
     return THREADS if any(map(storage.is_url, places)) else None
 
 

@@ -17,9 +17,9 @@ import zlib
 from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, reason
 from mpl_tf.data.file_kinds import BARE, HIDDEN, SPECIAL, is_hidden, is_image, suffix
+from mpl_tf.settings.forms import TARS, ZIPS
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-ZIPS = (".zip",)
+CLASS, LONGEST = ".cls", 4096  # WebDataset's member with an example's class, bytes at most.
 OPEN = 4  # Zip files whose lists of members a process keeps: half a KB a member.
 # What tarfile, zipfile and their decompressors raise of a file that is damaged, or packed in a way that they lack.
 DAMAGE = (
@@ -51,12 +51,27 @@ class _Strict(tarfile.TarInfo):
             raise tarfile.ReadError(f"a damaged header: {error}") from error
 
 
-def images(path, passed):
+def is_packed(path):
+    """Whether a tar file is compressed, whatever its name; a zip file is not. RunError as in `images`."""
+    if str(path).lower().endswith(ZIPS):
+        return False
+    with _told(path), storage.open_file(path) as file, tarfile.open(fileobj=file, mode="r:*", tarinfo=_Strict) as tar:
+        return tar.fileobj is not file
+
+
+def sizes(path):
+    """Bytes of each member of a zip file, unpacked, by the first number of its place: list of int."""
+    with _told(path):
+        return [member.file_size for member in _opened(str(path), storage.size(path)).infolist()]
+
+
+def images(path, passed, classes=None):
     """The images of a tar or zip file, in its order.
 
     Args:
         path: of the file.
         passed: PassedOver, which counts the other members.
+        classes: dict that gets what WebDataset's members NAME.cls hold, str, by NAME; None: they are passed over.
     Yields:
         (name of the member, its place for `read`, a list of int); of a compressed tar file the place is None.
     Raises:
@@ -65,22 +80,50 @@ def images(path, passed):
     with _told(path):
         if str(path).lower().endswith(ZIPS):
             size = storage.size(path)
-            for number, member in enumerate(_opened(str(path), size).infolist()):
-                if not member.is_dir() and (name := _wanted(member.filename, True, passed)):
+            archive = _opened(str(path), size)
+            for number, member in enumerate(archive.infolist()):
+                if _is_class(member.filename, member.file_size, classes):
+                    classes[example(member.filename)] = _text(archive.read(member))
+                elif not member.is_dir() and (name := _wanted(member.filename, True, passed)):
                     yield name, [number, size]
             return
-        for member, packed in _members(path):
-            if not member.isdir() and (name := _wanted(member.name, member.isreg() and not member.issparse(), passed)):
+        for member, file, packed in _members(path):
+            whole = member.isreg() and not member.issparse()
+            if whole and _is_class(member.name, member.size, classes):
+                classes[example(member.name)] = _text(_content(member, file))
+            elif not member.isdir() and (name := _wanted(member.name, whole, passed)):
                 yield name, None if packed else [member.offset_data, member.size]
 
 
-def packed_images(path):
-    """(name of the member, its bytes) of each image of a compressed tar file; RunError as in `images`."""
+def packed_images(path, passed=None, classes=None):
+    """(name of the member, its bytes) of each image of a compressed tar file; arguments and RunError as in `images`."""
+    passed = {} if passed is None else passed
     with _told(path):
-        for member, file in _members(path):
-            if member.isreg() and not member.issparse() and (name := _wanted(member.name, True, {})):
-                file.seek(member.offset_data)
-                yield name, file.read(member.size)
+        for member, file, _ in _members(path):
+            whole = member.isreg() and not member.issparse()
+            if whole and _is_class(member.name, member.size, classes):
+                classes[example(member.name)] = _text(_content(member, file))
+            elif not member.isdir() and (name := _wanted(member.name, whole, passed)):
+                yield name, _content(member, file)
+
+
+def example(name):
+    """What the members of one example of a WebDataset have in common: the name up to its file's first dot."""
+    folder, file = posixpath.split(posixpath.normpath(name).lstrip("/"))
+    return posixpath.join(folder, file.partition(".")[0])
+
+
+def _is_class(name, size, classes):
+    return classes is not None and name.lower().endswith(CLASS) and size <= LONGEST
+
+
+def _content(member, file):
+    file.seek(member.offset_data)
+    return file.read(member.size)
+
+
+def _text(data):
+    return data.decode(errors="backslashreplace").strip()
 
 
 def read(path, place):
@@ -106,13 +149,13 @@ def read(path, place):
 
 
 def _members(path):
-    """(TarInfo, the open file where it is compressed, else None) of each member; what is compressed is read whole."""
+    """(TarInfo, the file that its place is in, whether that was compressed) of each member; it is then read whole."""
     with storage.open_file(path) as file, tarfile.open(fileobj=file, mode="r:*", tarinfo=_Strict) as tar:
-        packed = None if tar.fileobj is file else tar.fileobj
+        packed = tar.fileobj is not file
         while (member := tar.next()) is not None:
-            yield member, packed
+            yield member, tar.fileobj, packed
             tar.members = []  # Else all of them stay in memory.
-        while packed and packed.read(2**20):  # The checksum is at the end.
+        while packed and tar.fileobj.read(2**20):  # The checksum is at the end.
             pass
 
 

@@ -13,7 +13,8 @@ import os
 import numpy as np
 
 from mpl_tf.base import storage
-from mpl_tf.data import ahead, tfrecord
+from mpl_tf.data import ahead, members, tfrecord
+from mpl_tf.data.paths import Paths
 
 SAMPLED = 1000  # Files whose bytes are looked at.
 END = 2**17  # Bytes at each end of a larger file.
@@ -43,7 +44,7 @@ def sizes(images):
 
 
 def _size(pool, place, listed):
-    if isinstance(pool, tfrecord.Records):
+    if not isinstance(pool, Paths):
         return pool[place].length
     folder = pool.folder(place)
     if storage.is_url(folder):
@@ -57,14 +58,17 @@ def _size(pool, place, listed):
 
 
 def _ends(source):
-    """The bytes at both ends of a Path or a Record; what cannot be read is told when it is met."""
+    """The bytes at both ends of a Path, a Record or a Member; what cannot be read is told when it is met."""
     is_record = isinstance(source, tfrecord.Record)
     try:
+        if isinstance(source, members.Member):
+            data = source.read()
+            return data if len(data) <= 2 * END else data[:END] + data[-END:]
         path = source.path if is_record else source
         start, length = (source.offset, source.length) if is_record else (0, storage.size(path))
         if length <= 2 * END:
             return storage.read_bytes(path, start, start + length)
         ends = ((start, start + END), (start + length - END, start + length))
         return b"".join(storage.read_bytes(path, *end) for end in ends)
-    except OSError:
+    except (OSError, ValueError):
         return b""

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageColor, ImageOps, UnidentifiedImageError
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import reason
-from mpl_tf.data import ahead, sixteen_bit, tfrecord
+from mpl_tf.data import ahead, members, sixteen_bit, tfrecord
 from mpl_tf.data.file_kinds import FORMATS
 from mpl_tf.data.unreadable import Unreadable
 from mpl_tf.settings.forms import BACKGROUND
@@ -59,7 +59,7 @@ def decode_files(sources, size, skip_bad, background=WHITE, resize="crop"):
     """Decode and resize many files.
 
     Args:
-        sources: list of N paths or tfrecord.Records.
+        sources: list of N paths, tfrecord.Records or Members.
         size: side S of the square images, pixels.
         skip_bad: leave an unreadable image black and mark it instead of raising.
         background: RGB, what transparent images are laid on.
@@ -125,7 +125,7 @@ def decode(path, size, background=WHITE, resize="crop"):
     """One image as uint8 [size, size, 3], upright.
 
     Args:
-        path: of the file, a tfrecord.Record, or a binary file.
+        path: of the file, a tfrecord.Record, a Member, or a binary file.
         size: pixels.
         background: RGB, what a transparent image is laid on.
         resize: as in `fit`.
@@ -143,8 +143,8 @@ def _read(source, size, background, resize):
 
 
 def _file(source):
-    """What open_image takes of a path, a URL's path, a tfrecord.Record or a binary file."""
-    if isinstance(source, tfrecord.Record):
+    """What open_image takes of a path, a URL's path, a Record, a Member or a binary file."""
+    if isinstance(source, members.INSIDE):
         return source.open()
     return source if hasattr(source, "read") else storage.readable(source)
 

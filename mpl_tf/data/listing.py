@@ -13,10 +13,12 @@ import re
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import walking
+from mpl_tf.data import archives, parquet, walking
 from mpl_tf.data.file_kinds import BARE, CLASSLESS, HIDDEN, KINDS, PassedOver, is_hidden, is_image, is_shard, suffix
 from mpl_tf.data.paths import Paths
+from mpl_tf.settings import forms
 
+OWN = re.compile(r"(kept|rejected|problems|scores-\d{5,})\.parquet")  # Tables that filtering leaves.
 OF = re.compile(r"-\d{5}-of-(\d{5})")
 
 
@@ -28,11 +30,24 @@ class Found:
         images: Paths, sorted.
         shards: sorted list of Path, TFRecord shards.
         passed: PassedOver.
+        holders: sorted list of Path, tar, zip and Parquet files.
     """
 
     images: Paths
     shards: list
     passed: PassedOver
+    holders: list = dataclasses.field(default_factory=list)
+
+
+def is_holder(name):
+    """Whether a file of this name holds images as its members or rows: tar, zip or Parquet."""
+    return archives.is_archive(name) or parquet.is_table(name)
+
+
+def _is_read(name):
+    """Whether a file of a folder is gone through for images: Parquet files where pyarrow is there, none of the filter's
+    own tables."""
+    return is_holder(name) and not (parquet.is_table(name) and (OWN.fullmatch(name) or not parquet.there()))
 
 
 def told(names, most=5):
@@ -41,13 +56,13 @@ def told(names, most=5):
     return ", ".join(names[:most]) + more
 
 
-def find(folder, flag, images=True, shards=False, may_lack=False):
-    """The images, the shards or both in `folder`, at any depth.
+def find(folder, flag, images=True, shards=False, may_lack=False, holders=False):
+    """The images, the shards and the files that hold images, those that are asked for, in `folder`, at any depth.
 
     Args:
         folder: path; a file stands for itself, whatever its name.
         flag: what the user gave it by, for messages.
-        images, shards: which of them are asked for; what is not is counted among what is passed over.
+        images, shards, holders: which are asked for; what is not is counted among what is passed over.
         may_lack: whether there may be none.
     Returns:
         Found.
@@ -55,25 +70,29 @@ def find(folder, flag, images=True, shards=False, may_lack=False):
         UsageError: there are none; a folder that cannot be listed; a set of shards that is not whole.
     """
     passed, root = PassedOver(), str(folder)
-    of_images, of_shards = Paths(), []
+    of_images, of_shards, of_holders = Paths(), [], []
     alone = [(*os.path.split(root), False)] if storage.is_file(folder) else None
-    for parent, name, is_link in alone or walking.scan(root, flag, passed):
+    for parent, name, is_link in alone or walking.scan(root, flag, passed, _is_read if holders else None):
         of_shard = is_shard(name)
-        if not (shards if of_shard else images):
+        if holders and is_holder(name):
+            of_holders.append(storage.join(parent, name))
+        elif not (shards if of_shard else images):
             passed[suffix(name)] += 1
         elif of_shard:
             of_shards.append(storage.join(parent, name))
         else:
             of_images.add(parent if alone else root, parent, name, is_link)
-    if not (of_images or of_shards or may_lack):
-        raise nothing(flag, folder, passed, images, shards)
+    if not (of_images or of_shards or of_holders or may_lack):
+        if holders and passed[forms.TABLES[0]]:
+            parquet.check_there()
+        raise nothing(flag, folder, passed, images, shards, holders)
     _check_whole(of_shards, flag)
-    return Found(of_images, of_shards, passed)
+    return Found(of_images, of_shards, passed, of_holders)
 
 
-def nothing(flag, folder, passed, images=True, shards=True):
-    """The UsageError where images, shards or both are asked for and a folder or a pattern has none."""
-    asked = ["images"] * images + ["TFRecord shards"] * shards
+def nothing(flag, folder, passed, images=True, shards=True, holders=False):
+    """The UsageError where images, shards or files that hold images are asked for and a folder or pattern has none."""
+    asked = ["images"] * images + ["TFRecord shards"] * shards + ["tar, zip or Parquet files of images"] * holders
     told = [f"{line.partition(': ')[2]}; images are {KINDS} files" for line in passed.told(flag)]
     return UsageError("; ".join([f"{flag}: expected {' or '.join(asked)}, found none in {folder}", *told]))
 

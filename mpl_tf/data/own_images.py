@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.base import console, storage
-from mpl_tf.data import ahead, contents, decode, shards, tfrecord
+from mpl_tf.data import ahead, contents, decode, members, shards, tfrecord
 from mpl_tf.data.file_kinds import KINDS
 from mpl_tf.data.from_files import FromFiles
 from mpl_tf.data.source import digest
@@ -30,7 +30,7 @@ class OwnImages(FromFiles):
     """Images of folders and shards, in the place of a Source.
 
     Attributes:
-        pools: tuple of Paths and tfrecord.Records, which `numbers` goes through one after the other.
+        pools: tuple of Paths, tfrecord.Records and Members, which `numbers` goes through one after the other.
         numbers: int32 [N], of the examples among all of the pools'.
         size: side S of the images, pixels.
         resize, background: as in decode.decode.
@@ -75,7 +75,7 @@ class OwnImages(FromFiles):
     def ahead(self):
         """Ahead of the examples' files, where one of them is in a bucket, else None."""
         remote = any(storage.is_url(folder) for pool in self.pools for folder in pool.folders())
-        return ahead.Ahead(lambda number: _bytes(self.source(number))) if remote else None
+        return ahead.Ahead(lambda number: members.read(self.source(number))) if remote else None
 
     @property
     def nbytes(self):
@@ -114,7 +114,7 @@ class OwnImages(FromFiles):
         return dataclasses.replace(self, **changes, targets=None, bad={}, failures=[])
 
     def source(self, number):
-        """Where an example is: a Path, or a tfrecord.Record."""
+        """Where an example is: a Path, a tfrecord.Record or a Member."""
         pool, place = self.place(number)
         return pool[place]
 
@@ -226,11 +226,8 @@ class OwnImages(FromFiles):
         return None
 
 
-def _bytes(source):
-    return source.open().read() if isinstance(source, tfrecord.Record) else storage.read_bytes(source)
-
-
 def _file(source):
+    """What decode.decode takes: of a Record, its checksum verified, the image in it."""
     return _record(source) if isinstance(source, tfrecord.Record) else source
 
 

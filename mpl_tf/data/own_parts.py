@@ -7,7 +7,7 @@ import numpy as np
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import ahead, decode, labels_csv, listing, plausible, shards, tfrecord
+from mpl_tf.data import ahead, decode, labels_csv, labels_inside, listing, members, plausible, shards, tfrecord
 from mpl_tf.data.own_images import OwnImages
 from mpl_tf.data.paths import Paths
 from mpl_tf.settings.catalogue import METHODS
@@ -70,12 +70,22 @@ def scored(config, flag, names, unknown):
         UsageError: such a class, an empty one, no image.
     """
     passed, folder = listing.PassedOver(), getattr(config, flag)
-    present = listing.class_folders(folder, f"--{flag}", passed)
+    if labels_inside.holders(folder, f"--{flag}"):
+        paths, classes, passed = labels_inside.labeled(folder, f"--{flag}", names)
+        _check_known(flag, classes, names, unknown)
+        labels = labels_inside.numbered(classes, names)
+    else:
+        present = listing.class_folders(folder, f"--{flag}", passed)
+        _check_known(flag, present, names, unknown)
+        paths, labels = _of_classes(folder, names, f"--{flag}", passed, present)
+    return Listed(names, {flag: _images(config, (paths,), labels=labels)}, passed.told(f"--{flag}"))
+
+
+def _check_known(flag, present, names, unknown):
+    """Refuse classes of a part to be scored that are not among `names`; the arguments are those of `scored`."""
     others = sorted(set(present) - set(names))
     if others:
         raise UsageError(f"--{flag}: class {listing.told(others)} {'has' if len(others) == 1 else 'have'} {unknown}")
-    paths, labels = _of_classes(folder, names, f"--{flag}", passed, present)
-    return Listed(names, {flag: _images(config, (paths,), labels=labels)}, passed.told(f"--{flag}"))
 
 
 def _images(config, pools, numbers=None, **about):
@@ -86,7 +96,13 @@ def _images(config, pools, numbers=None, **about):
 
 
 def _by_folder(config):
-    """(names, labeled, None, notes) of a --labeled_dir that has a folder a class."""
+    """(names, labeled, None, notes) of a --labeled_dir that has a folder a class, or holds files with their classes."""
+    if labels_inside.holders(config.labeled_dir, "--labeled_dir"):
+        found, classes, passed = labels_inside.labeled(config.labeled_dir, "--labeled_dir")
+        names = labels_inside.names(classes)
+        plausible.check_several(names, config.labeled_dir)
+        labeled = _images(config, (found,), labels=labels_inside.numbered(classes, names))
+        return names, labeled, None, passed.told("--labeled_dir")
     passed = listing.PassedOver()
     names = listing.class_folders(config.labeled_dir, "--labeled_dir", passed)
     plausible.check_classes(names, config.labeled_dir)
@@ -151,12 +167,16 @@ def _shard(path):
 
 
 def _unlabeled(config):
-    """(OwnImages, notes) of the images and shards in --unlabeled_dir."""
-    found = listing.find(config.unlabeled_dir, "--unlabeled_dir", shards=True)
+    """(OwnImages, notes) of the images, shards, tar, zip and Parquet files in --unlabeled_dir."""
+    found = listing.find(config.unlabeled_dir, "--unlabeled_dir", shards=True, holders=True)
+    inside, _ = members.inside(found.holders, "--unlabeled_dir", found.passed)
     records, copies = tfrecord.Records(), [np.ones([len(found.images)], np.int32)]
     for of_shard, counts in ahead.each(_shard, found.shards):
         records.add(of_shard)
         copies.append(counts)
-    copies = np.concatenate(copies)
-    images = _images(config, (found.images, records), copies=copies if (copies > 1).any() else None)
+    copies = np.concatenate([*copies, np.ones([len(inside)], np.int32)])
+    if not len(copies):
+        raise listing.nothing("--unlabeled_dir", config.unlabeled_dir, found.passed, holders=True)
+    pools = (found.images, records, inside)
+    images = _images(config, pools, copies=copies if (copies > 1).any() else None)
     return images, found.passed.told("--unlabeled_dir")

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import ahead
+from mpl_tf.data import ahead, members
 
 SPLITS = {
     "train",
@@ -45,6 +45,11 @@ def check_classes(names, folder):
             f"--labeled_dir: expected one folder a class in {folder}, found {', '.join(splits)}, which are splits of a "
             f"data set; give --labeled_dir={storage.join(folder, splits[0])} and the like"
         )
+    check_several(names, folder)
+
+
+def check_several(names, folder):
+    """Refuse a single class in --labeled_dir; arguments as in `check_classes`."""
     if len(names) == 1:
         raise UsageError(
             f"--labeled_dir: expected a folder for each of two classes or more in {folder}, found {names[0]} alone"
@@ -99,8 +104,8 @@ def shared(flag, paths, seen):
 
     Args:
         flag: that gives the folder, as it is written.
-        paths: list of Path, its images.
-        seen: dict of "labeled", and other parts by their names, to lists of Path.
+        paths: list of Path and Member, its images.
+        seen: dict of "labeled", and other parts by their names, to such lists.
     Raises:
         UsageError: all of them have those of a labeled one, and there are no other labeled ones: the folders are the
             same.
@@ -121,9 +126,9 @@ def shared(flag, paths, seen):
 def _copies(paths, others):
     """Those of some files that have the bytes of one of the others; reads only those of a size that both have."""
     by_size = collections.defaultdict(list)
-    for path, size in zip(others, ahead.each(storage.size, others), strict=True):
+    for path, size in zip(others, ahead.each(members.size, others), strict=True):
         by_size[size].append(path)
-    sizes = dict(zip(paths, ahead.each(storage.size, paths), strict=True))
+    sizes = dict(zip(paths, ahead.each(members.size, paths), strict=True))
     suspects = [path for path in paths if sizes[path] and sizes[path] in by_size]
     known = set(ahead.each(_digest, [other for size in {sizes[path] for path in suspects} for other in by_size[size]]))
     digests = ahead.each(_digest, suspects)
@@ -131,7 +136,7 @@ def _copies(paths, others):
 
 
 def _digest(path):
-    return hashlib.sha256(storage.read_bytes(path)).digest()
+    return hashlib.sha256(members.read(path)).digest()
 
 
 def class_counts(dataset):

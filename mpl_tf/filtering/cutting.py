@@ -8,10 +8,11 @@ import dataclasses
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import archives, listing, tfrecord
+from mpl_tf.data import archives, listing, parquet, tfrecord
 from mpl_tf.data.tfds import TfdsData
-from mpl_tf.filtering import parquet, reading
+from mpl_tf.filtering import reading
 from mpl_tf.filtering.chunks import Chunk, printable
+from mpl_tf.settings.forms import TABLES
 
 ENCODED = "image/encoded"  # The feature of TFRecords that holds the image where no flag names one.
 GZIP = ".gz"
@@ -38,7 +39,7 @@ class About:
 
 def holds_many(name):
     """Whether a file of this name, no TFRecord shard by it, holds many images: tar, zip, Parquet, *.tfrecord.gz."""
-    return archives.is_archive(name) or parquet.is_table(name) or _is_packed(name)
+    return listing.is_holder(name) or _is_packed(name)
 
 
 def _is_packed(name):
@@ -140,7 +141,7 @@ def _table(path, about, alone):
         if alone:
             wanted = f"a column {about.feature}" if about.feature else "one column"
             raise UsageError(f"--image_feature: expected {wanted} of images, bytes or a struct with bytes, in {path}")
-        about.passed[parquet.ENDING] += 1
+        about.passed[TABLES[0]] += 1
         return
     start, first, count = 0, 0, 0
     groups = parquet.groups(path)

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, reason
-from mpl_tf.data import archives, tfrecord
-from mpl_tf.filtering import parquet
+from mpl_tf.data import archives, parquet, tfrecord
 from mpl_tf.filtering.chunks import Item, printable
 
 

@@ -4,7 +4,7 @@ CHECKS says which flags each one reads: where one of these is wrong by itself, t
 """
 
 from mpl_tf.base import storage
-from mpl_tf.settings import catalogue
+from mpl_tf.settings import catalogue, forms
 from mpl_tf.settings.catalogue import DATASETS, METHODS
 from mpl_tf.settings.imbalance_settings import THINNED
 from mpl_tf.settings.method_checks import feedback, frozen, frozen_in_part, mesh, methods, models, starts, views
@@ -101,7 +101,8 @@ def folders(config):
             yield f"--{name}: goes with --dataset={takers}, got --dataset={config.dataset}"
         needed = config.mode in ("train", "features") or config.scored_on == "validation" or name == "test_dir"
         if needed and name in row.folders and (given or name not in optional):
-            yield from folder(name, given, INSTEAD if name == "test_dir" and config.mode == "train" else "")
+            more = INSTEAD if name == "test_dir" and config.mode == "train" else ""
+            yield from folder(name, given, more, files=config.dataset == "folder")
     if config.skip_bad_images and row.streamed:
         yield (
             f"--skip_bad_images: {config.dataset} reads its images while it trains and cannot leave any out; mend "
@@ -139,9 +140,10 @@ def imbalance(config):
         )
 
 
-def folder(name, given, more=""):
-    """A flag names an existing folder of images."""
-    if not given or not storage.is_dir(given):
+def folder(name, given, more="", files=False):
+    """A flag names an existing folder of images; with `files` it may name a file that holds many."""
+    holds = files and given and str(given).lower().endswith(forms.TARS + forms.ZIPS + forms.TABLES)
+    if not given or not (storage.is_dir(given) or (holds and storage.is_file(given))):
         yield f"--{name}: expected an existing folder of images, got {given or 'nothing'}{more}"
 
 

@@ -5,6 +5,11 @@ import re
 
 from mpl_tf.base.errors import UsageError
 
+# How the names of files end that hold many images: of --labeled_dir and the like, and of the filter's --images.
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ZIPS = (".zip",)
+TABLES = (".parquet",)
+
 
 @dataclasses.dataclass(frozen=True)
 class Form:

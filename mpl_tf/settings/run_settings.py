@@ -70,9 +70,15 @@ class RunSettings:
         topic="Data",
         identity=False,
     )
-    labeled_dir: str = flag("own labeled images: one folder a class; imagenet_10: TFRecord shards", identity=False)
-    unlabeled_dir: str = flag("own unlabeled images, at any depth, and TFRecord shards of images", identity=False)
-    test_dir: str = flag("own test images: the class folders of --labeled_dir", identity=False)
+    labeled_dir: str = flag(
+        "own labeled images: one folder a class, or tar, zip or Parquet files with their classes; imagenet_10: "
+        "TFRecord shards",
+        identity=False,
+    )
+    unlabeled_dir: str = flag(
+        "own unlabeled images, at any depth, and TFRecord shards, tar, zip and Parquet files of images", identity=False
+    )
+    test_dir: str = flag("own test images: the classes of --labeled_dir, in the same forms", identity=False)
     labels: str = flag(
         "CSV file of columns path and class: the labeled images, by their paths in --labeled_dir, whose other images "
         "are unlabeled; empty: --labeled_dir has a folder a class",

@@ -1,6 +1,6 @@
 """Images in tar, zip, Parquet and gzip'd files: the same bytes, scores and choice as of the same images as files.
 
-Covers: chunks.py, cutting.py, parquet.py, reading.py
+Covers: chunks.py, cutting.py, reading.py
 """
 
 import io

@@ -6,7 +6,7 @@ choice: it takes gs:// and s3:// to TensorFlow's own file systems once TensorFlo
 reads of a part. An object has no rename, and needs none: it is there whole under its name, or not at all.
 """
 
-from mpl_tf.base.storage.cached import fetched, remembered, shared
+from mpl_tf.base.storage.cached import fetched, made, remembered, shared
 from mpl_tf.base.storage.listing import find, names, scandir, sizes, tree
 from mpl_tf.base.storage.objects import (
     fetch,
@@ -51,6 +51,7 @@ __all__ = [
     "is_url",
     "join",
     "kept",
+    "made",
     "make_folder",
     "named",
     "names",

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from mpl_tf.base.storage import room, scratch
@@ -15,6 +16,8 @@ from mpl_tf.base.storage.faults import told
 from mpl_tf.base.storage.listing import stamp
 from mpl_tf.base.storage.objects import fetch, put
 from mpl_tf.base.storage.paths import _NAMED, exists, file_system, is_url, path
+
+DONE = ".done"  # Says that a folder that was `made` is whole.
 
 
 @contextlib.contextmanager
@@ -68,6 +71,34 @@ def remembered(given, what, make):
     os.replace(temporary, kept)
     room.grown(found.nbytes)
     return found
+
+
+def made(given, what, make):
+    """A folder of files that are a function of a file, on a disk or in a bucket: made once, kept until that changes.
+
+    Args:
+        given, what: as `remembered` has them.
+        make: function of a Path, a new folder, which it fills with files.
+    Returns:
+        Path of the folder, which this process uses from now on.
+    """
+    found = path(given)
+    known = _stamp(found) if is_url(given) else repr(_written(found))
+    folder = (
+        scratch.kept() / "made" / _key(os.path.abspath(found) if isinstance(found, Path) else str(found), known, what)
+    )
+    room.hold(folder)
+    if not (folder / DONE).exists():
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            make(Path(temporary))
+            parts = list(Path(temporary).iterdir())
+            size = sum(os.path.getsize(part) for part in parts)
+            for part in parts:
+                os.replace(part, folder / part.name)
+        (folder / DONE).touch()
+        room.grown(size)
+    os.utime(folder / room.HELD)
+    return folder
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from mpl_tf.base.storage.scratch import fcntl
 LIMIT, VARIABLE = 50.0, "MPL_TF_CACHE_GIB"  # GiB, and the environment variable with another number of them.
 OFTEN = 16  # Such a part of the limit may come before the folder is looked at again.
 HELD = ".held"  # A file of an entry, which those who use it hold locked; its time is that of the last use.
-FOLDERS = ("files", "stores", "tfds")
+FOLDERS = ("files", "made", "stores", "tfds")
 _forever = {}  # Of this process: open HELD files by their entries.
 _come = [float("inf")]  # Bytes that have come since the folder was looked at.
 

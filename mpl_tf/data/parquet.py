@@ -1,33 +1,33 @@
 """Images in a column of a Parquet file: Hugging Face's form, a struct of bytes and path, or plain bytes.
 
-A row group is what such a file lets be read by itself; chunks are whole row groups, so that each is read once.
+A row group is what such a file lets be read by itself. pyarrow, an extra, is imported where a file is opened.
 """
 
 import contextlib
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import importlib.util
+import json
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, UsageError, reason
+from mpl_tf.settings.forms import TABLES
 
-ENDING = ".parquet"
 PLAIN = "image"  # The column that is taken for images where it is of bytes and no flag names one.
+LABEL = "label"  # The column of the classes.
 ROWS = 32  # Images in memory at a time.
 
 
 def is_table(name):
     """Whether a file of this name is a Parquet file."""
-    return name.lower().endswith(ENDING)
+    return name.lower().endswith(TABLES)
 
 
-def column(path, feature=""):
+def column(path, feature="", several="--image_feature: {}; say in which"):
     """Name of the column that holds the images.
 
     Args:
         path: of the file.
         feature: as --image_feature names it; empty: the one struct with bytes, or else a column `image` of bytes.
+        several: what is said where there are several, around what there is.
     Returns:
         str; None where there is no such column.
     Raises:
@@ -42,7 +42,7 @@ def column(path, feature=""):
     if PLAIN in structs or (not structs and _is_bytes(kinds.get(PLAIN))):
         return PLAIN
     if len(structs) > 1:
-        raise UsageError(f"--image_feature: {path} has images in the columns {', '.join(structs)}; say in which")
+        raise UsageError(several.format(f"{path} has images in the columns {', '.join(structs)}"))
     return structs[0] if structs else None
 
 
@@ -75,24 +75,59 @@ def rows(path, name, first, count):
         wanted = [f"{name}.bytes" if nested else name]
         for batch in file.iter_batches(ROWS, row_groups=range(first, stop), columns=wanted):
             values = batch.column(0)
-            yield from (pc.struct_field(values, "bytes") if nested else values).to_pylist()
+            yield from (values.field("bytes") if nested else values).to_pylist()
+
+
+def labels(path):
+    """The classes of all rows by a column `label`, in Hugging Face's form by their names: list of str, None where one
+    has none; None where there is no such column. RunError as in `column`."""
+    with _opened(path) as file:
+        if LABEL not in file.schema_arrow.names:
+            return None
+        about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = about.get("info", {}).get("features", {}).get(LABEL, {}).get("names")
+        found = file.read([LABEL]).column(0).to_pylist()
+    if names:
+        return [names[label] if label in range(len(names)) else None for label in found]
+    return [None if label is None or label == -1 else str(label) for label in found]
 
 
 @contextlib.contextmanager
 def _opened(path):
+    pyarrow = _pyarrow()
     try:
         with storage.open_file(path) as file:
-            yield pq.ParquetFile(file, page_checksum_verification=True)
-    except (OSError, IndexError, KeyError, pa.ArrowException) as error:
+            yield pyarrow.parquet.ParquetFile(file, page_checksum_verification=True)
+    except (OSError, IndexError, KeyError, pyarrow.ArrowException) as error:
         raise RunError(
             f"{path}: expected a Parquet file that is whole, cannot read it ({reason(error)}); "
             "copy it again, or remove it"
         ) from error
 
 
+def there():
+    """Whether pyarrow is installed."""
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+def check_there():
+    """Raise UsageError where pyarrow is not installed."""
+    if not there():
+        raise UsageError(
+            "Parquet files need the package pyarrow, which is not installed; pip install 'mpl-tf[parquet]'"
+        )
+
+
+def _pyarrow():
+    check_there()
+    import pyarrow.parquet
+
+    return pyarrow
+
+
 def _is_struct(kind):
-    return pa.types.is_struct(kind) and any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
+    return hasattr(kind, "fields") and any(one.name == "bytes" and _is_bytes(one.type) for one in kind.fields)
 
 
 def _is_bytes(kind):
-    return kind is not None and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return str(kind) in ("binary", "large_binary")
