@@ -68,6 +68,7 @@ def decode_files(sources, size, skip_bad, background=WHITE, resize="crop"):
         DecodedFiles.
     Raises:
         RunError: naming all files that could not be read, unless `skip_bad`.
+        OSError: a server refuses one.
     """
     images, conversions, faults = decode_all(sources, size, background, resize)
     unreadable = Unreadable()
@@ -100,6 +101,8 @@ def decode_all(sources, size, background=WHITE, resize="crop"):
                 raise ValueError(damaged[source])
             images[index], conversions[index] = _read(source, size, background, resize)
         except Exception as error:  # Damaged files raise whatever a plugin stumbles over: struct.error, IndexError, ...
+            if storage.refused(error):
+                raise
             faults[index] = fault(error)
 
     with ThreadPoolExecutor(ahead.workers(sources)) as pool:

@@ -215,6 +215,8 @@ class OwnImages(FromFiles):
             file = io.BytesIO(self.ahead.get(int(number))) if self.ahead else _file(source)
             return decode.decode(file, self.size, self.background, self.resize)
         except Exception as error:  # Damaged files raise whatever a plugin stumbles over.
+            if storage.refused(error):
+                raise self.note(f"{source}: {error.strerror}") from error
             wrong = tfrecord.WRONG if isinstance(error, tf.errors.DataLossError) else decode.fault(error)
         line = f"{source}: expected a readable {KINDS} image, got {wrong}"
         if not self.skip_bad:

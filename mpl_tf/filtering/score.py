@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from mpl_tf.base.errors import UsageError
+from mpl_tf.base import storage
+from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.filtering import images, inputs, smooth, tables
 from mpl_tf.models import saved
 
@@ -217,6 +218,8 @@ def _decode_block(found, form):
         try:
             name, data = item.load()
         except (OSError, ValueError) as error:
+            if storage.refused(error):
+                raise RunError(f"{item.source}: {error.strerror}; the same command goes on") from error
             name, data = item.name, images.refused("unreadable", f"{type(error).__name__}: {error}")
         ids.append(name)
         encoded.append(data)

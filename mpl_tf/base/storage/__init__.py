@@ -31,6 +31,7 @@ from mpl_tf.base.storage.paths import (
     named,
     path,
     real,
+    refused,
     size,
 )
 from mpl_tf.base.storage.room import grown, hold
@@ -62,6 +63,7 @@ __all__ = [
     "read_bytes",
     "readable",
     "real",
+    "refused",
     "remembered",
     "remove",
     "remove_tree",

@@ -1,5 +1,6 @@
 """Paths as users give them, on a disk or as URLs, and what is asked of them without reading a file."""
 
+import errno
 import functools
 import importlib.util
 import logging
@@ -153,6 +154,12 @@ def _reach(found):
 
     if not ask("exists", name) and found.protocol in NEEDED:
         ask("info", name.strip("/").partition("/")[0])
+
+
+def refused(error):
+    """Whether an exception is of a server that is busy, has gone or gives no right: no fault of the file."""
+    mine = isinstance(error, OSError) and error.errno in (errno.EIO, errno.EACCES)
+    return mine and isinstance(error.filename, str) and is_url(error.filename)
 
 
 def exists(given):
