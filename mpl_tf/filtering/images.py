@@ -15,7 +15,7 @@ from scipy import fftpack
 
 from mpl_tf.data import decode as decoding
 from mpl_tf.data import sixteen_bit
-from mpl_tf.filtering import smooth
+from mpl_tf.filtering import forms, smooth
 
 HASH_SIDE = 16  # 256 bits: 64 do not tell slight crops of 32 x 32 photographs from other photographs.
 HASH_BYTES = HASH_SIDE**2 // 8
@@ -29,6 +29,7 @@ class Decoded:
 
     Attributes:
         pixels: uint8 [S, S, 3]; None where it cannot be used, or no size was asked for.
+        looks: uint8 [F, side, side, 3], its forms as an embedder takes them; None where no side was asked for.
         sha256: of the decoded pixels at full size, with that size, 32 bytes; None without fingerprints.
         hashes: perceptual hashes, HASH_BYTES bytes each; the first is of the whole image, the second, of an evaluation
             image, of its mirror image. Of a plain image, whose hash would be that of all others, its sha256; of an
@@ -41,6 +42,7 @@ class Decoded:
     """
 
     pixels: np.ndarray | None = None
+    looks: np.ndarray | None = None
     sha256: bytes | None = None
     hashes: tuple = ()
     smooth: bytes | None = None
@@ -49,7 +51,7 @@ class Decoded:
     usable: bool = True
 
 
-def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding.WHITE, resize="crop"):
+def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding.WHITE, resize="crop", side=0):
     """Decode images.
 
     Args:
@@ -59,6 +61,7 @@ def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding
         evaluated: whether to hash each slight crop and all mirror images too, as for evaluation images.
         background: RGB, what transparent images are laid on.
         resize: as in data/decode.py's fit.
+        side: of an embedder's input, pixels; 0: no `looks`.
     Returns:
         list of Decoded.
     """
@@ -67,6 +70,8 @@ def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding
     for result, upright in opened:
         if upright and size:
             result.pixels = decoding.fit(upright, size, resize, background)
+        if upright and side:
+            result.looks = forms.looks(upright, side, evaluated, resize, background)
         if upright and fingerprints:
             whole = result.pixels if upright.size == (size, size) else np.asarray(upright)
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()

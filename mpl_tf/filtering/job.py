@@ -17,7 +17,7 @@ class Job:
     Attributes:
         scoring: settings.Scoring; None where an earlier run's scores are taken.
         selection: settings.Selection.
-        record: dict of the scores' settings, as settings.of_model makes it.
+        record: dict of the scores' settings, as recording.of_model makes it.
         limits: int64 [C], images to keep of each class.
         output: Path of the results.
         scores: Path of the scores: OUTPUT/scores, or an earlier run's.

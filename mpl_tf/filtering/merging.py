@@ -173,7 +173,8 @@ class Candidates(runner.Told):
         best = pool.best()
         groups = about["group"].to_numpy()[best["class"].to_numpy()]
         present, starts = np.unique(groups, return_index=True)
-        parts = (best.slice(start, stop - start) for start, stop in zip(starts, [*starts[1:], len(best)], strict=True))
+        bounds = itertools.pairwise([*starts, len(best)])  # None where nothing is left.
+        parts = (best.slice(start, stop - start) for start, stop in bounds)
         tables.write_parts(candidates_path(choice.folder, number), tables.CANDIDATES, parts)
         yield from ((int(group), (number, part)) for part, group in enumerate(present))
 

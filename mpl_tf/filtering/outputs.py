@@ -225,7 +225,7 @@ def _rejected(table, chunk, kept, overlaps, duplicates, counts):
         if is_kept[row]:  # As another of its classes.
             continue
         reason[row], other[row], distance[row], measure[row] = "overlaps", name, bits, by
-        counts.overlaps.add(Pair(what, (chunk, row), (other_chunk, other_row), bits, labels[row]))
+        counts.overlaps.add(Pair(what, (chunk, row), (other_chunk, other_row), bits, labels[row], by))
     left = (reason == "") & ~is_kept
     low = table["probability_1"].fill_null(1.0).to_numpy() < np.float32(counts.min_probability)
     reason[left] = np.where(low[left], "below_threshold", "beyond_top_k")

@@ -73,16 +73,17 @@ class Evaluation:
     Args:
         table: of tables.EVALUATION; each image has hashes, or is smooth.
         distance: largest Hamming distance that overlaps, bits; EXACT: equal pixels alone.
+        embedding: embedding.Known of the same images; None: features are not compared.
     """
 
-    def __init__(self, table, distance):
+    def __init__(self, table, distance, embedding=None):
         table = table.filter(table["usable"])
         self._table = table.select(PLACE).combine_chunks()  # Once: `overlaps` takes rows of it.
         self._exact = {}
         for position, digest in enumerate(table["sha256"].to_pylist()):
             self._exact.setdefault(digest, position)
-        self._index, self._smooth = None, None
-        if distance != EXACT and len(table):
+        self._index, self._smooth, self._embedding = None, None, embedding
+        if distance != EXACT and len(table) and (embedding is None or embedding.hashed):
             column = table["hashes"].combine_chunks()
             owner = np.repeat(np.arange(len(table)), column.value_lengths().to_numpy())
             # Equal hashes are one, which is the first image's.
@@ -91,20 +92,29 @@ class Evaluation:
             self._index = Index(unpacked(equal.dictionary), distance)
             self._smooth = Smooth(table["smooth"].to_pylist())
 
-    def overlaps(self, scores, smooth):
+    @property
+    def embedded(self):
+        """Whether features are compared."""
+        return self._embedding is not None
+
+    def overlaps(self, scores, smooth, features=None):
         """The images of a chunk that overlap: table of tables.FOUND, each with the nearest evaluation image.
 
         Args:
             scores: table with usable, sha256 and hash.
             smooth: table of tables.SMOOTH.
+            features: (rows, values) as features.read gives them; None: they are not compared.
         """
         # dict of row to (place of the nearest evaluation image, distance, measure): the surest measure is written last.
         rows = np.flatnonzero(scores["usable"].to_numpy(zero_copy_only=False))
         taken = scores.take(pa.array(rows))
         found = {}
+        if self._embedding and features:
+            near = self._embedding.nearest(*features)
+            found = {row: (place, round(1000 * (1 - cosine)), "features") for row, (place, cosine) in near.items()}
         if self._index:
             near = self._smooth.nearest(smooth)
-            found = {row: (place, round(levels), "smooth") for row, (place, levels) in near.items()}
+            found |= {row: (place, round(levels), "smooth") for row, (place, levels) in near.items()}
             found |= {int(rows[at]): (*one, "hash") for at, one in self._near(taken["hash"]).items()}
         for row, digest in zip(rows.tolist(), taken["sha256"].to_pylist(), strict=True):
             if digest in self._exact:

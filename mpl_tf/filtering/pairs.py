@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 SHOWN = 96  # In the page, with two small pictures each: about half a megabyte.
 SETS = ("evaluation", "unlabeled")
+# How far off an image is, by what it was found by; --distance decides of the first alone.
+BITS = (None, "pixels", "hash")
+OTHERS = {"smooth": "by their pixels at 8 x 8", "features": "by the cosine of their features"}
 
 
 class Pair(NamedTuple):
@@ -13,8 +16,9 @@ class Pair(NamedTuple):
     Attributes:
         what: of SETS, the one that the other image is from.
         image, other: (chunk, row) of each.
-        distance: of their hashes, bits.
+        distance: of their hashes, bits, or as `measure` says.
         label: number of the left out image's best class.
+        measure: as tables.FOUND has it; None within the unlabeled images.
     """
 
     what: str
@@ -22,6 +26,19 @@ class Pair(NamedTuple):
     other: tuple
     distance: int
     label: int
+    measure: str | None = None
+
+    @property
+    def bits(self):
+        """Whether the distance is of hashes."""
+        return self.measure in BITS
+
+    @property
+    def told(self):
+        """The distance in words."""
+        if self.measure == "features":
+            return f"cosine {1 - self.distance / 1000:.3f}"
+        return f"{self.distance} {'bits' if self.bits else 'grey levels'} off"
 
 
 class Pairs:
@@ -31,26 +48,33 @@ class Pairs:
         most: pairs that `shown` gives at most.
 
     Attributes:
-        counts: dict of each of SETS to a Counter of distances, of all pairs.
+        counts: dict of each of SETS to a Counter of distances of hashes, of all pairs.
+        others: Counter of the measures of all pairs that are told by another one.
     """
 
     def __init__(self, most=SHOWN):
         self.most, self.counts = most, {what: collections.Counter() for what in SETS}
-        self._kept = collections.defaultdict(list)  # Of each distance, the first ones.
+        self.others = collections.Counter()
+        self._kept = collections.defaultdict(list)  # Of each measure and distance, the first ones.
 
     def add(self, pair):
         """Count a Pair."""
-        self.counts[pair.what][pair.distance] += 1
-        if len(self._kept[pair.distance]) < self.most:
-            self._kept[pair.distance].append(pair)
+        if pair.bits:
+            self.counts[pair.what][pair.distance] += 1
+        else:
+            self.others[pair.measure] += 1
+        # Of cosines the hundredths, so that they leave room for the others.
+        kept = self._kept["" if pair.bits else pair.measure, pair.distance // (10 if pair.measure == "features" else 1)]
+        if len(kept) < self.most:
+            kept.append(pair)
 
     @property
     def total(self):
         """How many there are."""
-        return sum(counter.total() for counter in self.counts.values())
+        return sum(counter.total() for counter in (*self.counts.values(), self.others))
 
     def shown(self):
-        """List of at most `most` Pairs, the farthest first.
+        """List of at most `most` Pairs, the farthest first, those of hashes last.
 
         Each distance gives as many as there is room for, so that any threshold has pairs on both its sides.
         """

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mpl_tf.base import storage
-from mpl_tf.filtering import overlap, runner, score, smooth, tables, tally
+from mpl_tf.filtering import embedding, features, overlap, runner, score, smooth, tables, tally
 from mpl_tf.filtering.runner import beam
 
 _lock = threading.Lock()
@@ -46,8 +46,29 @@ def scorer(scoring):
 
 
 @functools.lru_cache(maxsize=1)
+def _backbone(*arguments):
+    return features.Backbone(*arguments)
+
+
+def embedder(scoring):
+    """What makes the features that --overlap=embedding compares: the backbone or the Scorer, one a process; or None."""
+    if not scoring.embedded:
+        return None
+    if not scoring.backbone:
+        return scorer(scoring)
+    with _lock:
+        return _backbone(scoring.backbone, scoring.batch, scoring.resize or "crop")
+
+
+def excluded(work):
+    """Folder of the evaluation images' fingerprints."""
+    return storage.path(work) / "exclude"
+
+
+@functools.lru_cache(maxsize=1)
 def _evaluation(folder, paths, distance):
-    return overlap.Evaluation(pa.concat_tables(tables.read(path, tables.EVALUATION) for path in paths), distance)
+    table = pa.concat_tables(tables.read(path, tables.EVALUATION) for path in paths)
+    return overlap.Evaluation(table, distance, embedding.known(excluded(folder)))
 
 
 class Score(runner.Told):
@@ -68,24 +89,35 @@ class Score(runner.Told):
         if not storage.exists(path):
             own = self.scoring
             tell = tally.of(self.tallies).begin(chunk.number)
-            table, plain = score.score(chunk, scorer(own), own.top_classes, own.fingerprints, tell)
+            about = (scorer(own), own.top_classes, own.fingerprints, tell, embedder(own))
+            table, plain, noted = score.score(chunk, *about)
             smooth.write(self.folder, chunk, plain)
+            if own.embedded:
+                tables.write(features.path(self.folder, chunk), noted)
             tables.write(path, table)  # The last, as it says that the chunk is done.
             beam.metrics.Metrics.counter("filter", "images").inc(len(table))
         yield chunk
 
 
 class Fingerprint(runner.Told):
-    """Fingerprints of a chunk of evaluation images into their file, unless it is there."""
+    """Fingerprints of a chunk of evaluation images into their file, and their features, unless it is there.
 
-    def __init__(self, folder):
-        self.folder = folder
+    Args:
+        folder: of the files.
+        scoring: settings.Scoring of the network that the features are of; None: none are made.
+    """
+
+    def __init__(self, folder, scoring=None):
+        self.folder, self.scoring = folder, scoring
 
     def work(self, chunk):
         """Chunk -> the same chunk."""
         path = evaluation_path(self.folder, chunk)
         if not storage.exists(path):
-            tables.write(path, score.fingerprint(chunk))
+            table, noted = score.fingerprint(chunk, self.scoring and embedder(self.scoring))
+            if self.scoring:
+                tables.write(features.path(self.folder, chunk), noted)
+            tables.write(path, table)
         yield chunk
 
 
@@ -108,11 +140,12 @@ def overlapping(scores, folder, evaluation, distance, chunk, count):
             with _lock:
                 known = _evaluation(folder, evaluation, distance)
             table = tables.read(scores_path(scores, chunk), tables.scores_schema(1))
-            tables.write(path, known.overlaps(table, smooth.read(scores, chunk)))
+            noted = features.read(features.path(scores, chunk)) if known.embedded else None
+            tables.write(path, known.overlaps(table, smooth.read(scores, chunk), noted))
         barred[tables.read(path, tables.FOUND)["row"].to_numpy()] = True
     return barred
 
 
-def fingerprint(chunks, folder, arguments):
-    """Fingerprint evaluation images: a file a chunk in `folder`."""
-    runner.run(arguments, lambda p: p | beam.Create(chunks) | beam.ParDo(Fingerprint(folder)))
+def fingerprint(chunks, folder, arguments, scoring=None):
+    """Fingerprint evaluation images: a file a chunk in `folder`; with `scoring`, as Fingerprint's, features too."""
+    runner.run(arguments, lambda p: p | beam.Create(chunks) | beam.ParDo(Fingerprint(folder, scoring)))

@@ -59,6 +59,7 @@ def write(counts, chosen, names, distance, chunks, excluded, output):
         "classes": _classes(summary, counts.histogram, chosen),
         "grid": [_pictures(number, names[number], places, pictures) for number, places in grid.items()],
         "overlaps": {"total": counts.overlaps.total, "threshold": distance}
+        | {"others": [(count, pairs.OTHERS[name]) for name, count in sorted(counts.overlaps.others.items())]}
         | _distances(counts.overlaps.counts, distance)
         | {"pairs": [_pair(pair, names, pictures) for pair in overlaps]},
     }
@@ -170,7 +171,8 @@ def _pair(pair, names, pictures):
     """A pair as the page has it, dict."""
     image, other = (pictures.get(place, Shown()) for place in (("unlabeled", *pair.image), (pair.what, *pair.other)))
     kind = "evaluation" if pair.what == "evaluation" else "kept"
-    about = {"number": pair.label, "name": names[pair.label], "distance": pair.distance, "kind": kind}
+    about = {"number": pair.label, "name": names[pair.label], "told": pair.told, "kind": kind}
+    about["distance"] = pair.distance if pair.bits else -1  # Below any threshold.
     return about | {"image": image, "other": other}
 
 

@@ -8,11 +8,21 @@ import contextlib
 import json
 import time
 
-import pyarrow.compute as pc
-
 from mpl_tf.base import files, lock, storage, versions
 from mpl_tf.base.errors import UsageError
-from mpl_tf.filtering import choice, inputs, kept, outputs, pipeline, report, runner, settings, tables
+from mpl_tf.filtering import (
+    choice,
+    embedding,
+    excluding,
+    inputs,
+    kept,
+    outputs,
+    pipeline,
+    recording,
+    report,
+    runner,
+    settings,
+)
 from mpl_tf.filtering.job import Job
 
 
@@ -35,6 +45,8 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     # All that can be refused is refused before a folder is made.
     runner.check_arguments(beam_arguments)
     settings.check(scoring, selection)
+    if selection.embedded:
+        embedding.check()
     scoring = scoring and settings.resolved(scoring)
     output = storage.path(output)
     record = _scored(scores, selection) if scores else _described(scoring, output)
@@ -42,7 +54,7 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
     place = storage.path(scores) if scores else output / "scores"
     job = Job(scoring, selection, record, limits, output, place, tuple(beam_arguments), echo)
     # One process writes in a folder. Scores that are only read may be shared, but not with the one that writes them.
-    settings.check_folder(output, "output")
+    recording.check_folder(output, "output")
     if scores:
         lock.refuse_held(place, "scores")
     with lock.held(output, "output"):
@@ -51,7 +63,7 @@ def run(scoring, selection, output, scores=None, beam_arguments=(), echo=print):
 
 def _claimed(job):
     """`run`, nobody else working in the folder."""
-    new = settings.claim(job.output, job.identity, "output")
+    new = recording.claim(job.output, job.identity, "output")
     if storage.exists(job.output / "summary.json") and not _lost(job):
         summary = json.loads(storage.read_bytes(job.output / "summary.json"))
         job.echo(f"{job.output} holds the finished run: {headline(summary)}")
@@ -87,9 +99,7 @@ def _steps(job):
     _refuse_nothing(job, total, done)
     job.echo(f"{total} images in {len(chunks)} chunks, {done} scored before; files in {job.output}")
     # The evaluation images first: what overlaps them is no candidate.
-    excluded = _fingerprint(job)
-    evaluation = tuple(str(pipeline.evaluation_path(job.work / "exclude", chunk)) for chunk in excluded)
-    compared = _compared(evaluation, job.echo)
+    excluded, evaluation, compared = excluding.prepare(job)
     chosen = choice.choose(job, chunks, before, evaluation)
     seconds = time.perf_counter() - started
     # What is kept and what is not; the summary last, as it says that all else is there.
@@ -121,7 +131,7 @@ def _scored_chunks(job, chunks):
 def _plan(job):
     """List of inputs.Chunk: those of --images, or of the earlier run whose scores are taken."""
     if job.scoring:
-        settings.claim(job.scores, job.record, "output")
+        recording.claim(job.scores, job.record, "output")
     about = job.record["scoring"]
     images = job.scoring.images if job.scoring else ()
     how = about["data_dir"], about["chunk"], job.scores, about["background"], job.echo, about.get("image_feature", "")
@@ -135,11 +145,14 @@ def headline(summary):
 
 
 def _described(scoring, output):
-    """settings.of_model; the model is opened only where the folder does not have its record yet."""
+    """recording.of_model; the model is opened only where the folder does not have its record yet."""
     path = output / "scores" / "settings.json"
     known = storage.is_file(path) and storage.is_file(scoring.model)
-    classes = settings.read(path, "output")["classes"] if known else None
-    record = settings.of_model(scoring, classes or pipeline.scorer(scoring).classes)
+    classes = recording.read(path, "output")["classes"] if known else None
+    if classes is None:
+        classes = pipeline.scorer(scoring).classes
+        pipeline.embedder(scoring)
+    record = recording.of_model(scoring, classes)
     if scoring.top_classes > record["classes"]:
         raise UsageError(f"--top_classes: expected at most the model's {record['classes']}, got {scoring.top_classes}")
     return record
@@ -147,7 +160,7 @@ def _described(scoring, output):
 
 def _scored(scores, selection):
     """The record of an earlier run's scores, which must hold what this selection needs."""
-    record = settings.read(storage.path(scores) / "settings.json", "scores")
+    record = recording.read(storage.path(scores) / "settings.json", "scores")
     before = record["scoring"]
     if selection.top_classes > before["top_classes"]:
         raise UsageError(
@@ -156,6 +169,8 @@ def _scored(scores, selection):
         )
     if selection.hashed and not before["fingerprints"]:
         raise UsageError(f"--scores: {scores} holds no fingerprints, which --exclude and --dedup need; score again")
+    if selection.embedded and selection.exclude:
+        recording.embedding(record, scores)
     if not storage.is_file(storage.path(scores) / "chunks.jsonl"):
         raise UsageError(f"--scores: expected the scores of a run, found no chunks.jsonl in {scores}")
     return record
@@ -167,38 +182,3 @@ def _refuse_nothing(job, total, done):
         raise UsageError("--images: no image matched")
     if not job.scoring and done < total:
         raise UsageError(f"--scores: {job.scores} holds {done} of {total} images; let that run finish first")
-
-
-def _fingerprint(job):
-    """Chunks of the evaluation images, their fingerprints made."""
-    if not job.selection.exclude:
-        return []
-    folder = job.work / "exclude"
-    chunks = inputs.plan(
-        job.selection.exclude,
-        "--exclude",
-        job.selection.data_dir,
-        1024,
-        folder,
-        job.record["scoring"]["background"],
-        job.echo,
-        job.selection.image_feature,
-    )
-    if not chunks:
-        raise UsageError("--exclude: no image matched")
-    pipeline.fingerprint(chunks, str(folder), job.beam_arguments)
-    return chunks
-
-
-def _compared(evaluation, echo):
-    """Counts of the evaluation images; those that cannot be read, and so cannot be compared, are told."""
-    counts, unread = {"images": 0, "unreadable": 0}, []
-    for path in evaluation:
-        table = tables.read(path, tables.EVALUATION)
-        lost = table.filter(pc.invert(table["usable"]))
-        counts = {"images": counts["images"] + len(table), "unreadable": counts["unreadable"] + len(lost)}
-        unread += lost["id"].to_pylist()[:1]
-    if unread:
-        lost, every = counts["unreadable"], counts["images"]
-        echo(f"{lost} of {every} evaluation images cannot be read and are not compared, {unread[0]} among them")
-    return counts

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -14,11 +13,10 @@ import tensorflow as tf
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, UsageError
-from mpl_tf.filtering import images, inputs, smooth, tables
+from mpl_tf.filtering import features, images, inputs, network, smooth, tables
 from mpl_tf.models import saved
 
 THREADS = os.cpu_count() or 1
-MOST_CONSTANT = 2**28  # Weights; a graph holds less than 2 GiB.
 PROBABILITY_SUM = 1e-3  # Outputs >= 0 whose sums are this near to 1 are taken for probabilities.
 
 
@@ -62,32 +60,30 @@ class Scorer:
         if precision == "bfloat16":
             _to_bfloat16(model)
 
-        call = _constant(model) if model.count_params() <= MOST_CONSTANT else functools.partial(model, training=False)
+        def finish(y, taken):
+            return y if outputs == "probabilities" else tf.nn.softmax(y), y, features.unit(taken)
 
-        @tf.function(input_signature=[tf.TensorSpec([batch, self.size, self.size, 3], tf.uint8)], autograph=False)
-        def run(x):
-            y = tf.cast(call(tf.cast(x, tf.float32)), tf.float32)
-            return y if outputs == "probabilities" else tf.nn.softmax(y), y
-
-        self._run = run
+        self._run = network.Fixed(model, self.size, batch, finish)
 
     def __call__(self, pixels):
-        """Probabilities float32 [n, C] of images uint8 [n, S, S, 3], n at most the batch.
+        """(probabilities, features) of images uint8 [n, S, S, 3], n at most the batch.
 
+        Returns:
+            float32 [n, C]; float16 [n, D], unit vectors of what the last layer takes.
         Raises:
             UsageError: the outputs are not what --outputs says.
         """
-        # One shape of batch: filled up with black images, whose outputs are cut off again.
-        count = len(pixels)
-        if count < self.batch:
-            pixels = np.concatenate([pixels, np.zeros([self.batch - count, *pixels.shape[1:]], np.uint8)])
-        probabilities, outputs = (part.numpy()[:count] for part in self._run(pixels))
+        probabilities, outputs, taken = self._run(pixels)
         # Outputs that sum to 1 where logits are expected, or the other way around, would rank by the wrong numbers.
         normal = (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < PROBABILITY_SUM).all()
-        if count and np.isfinite(outputs).all() and bool(normal) != (self._outputs == "probabilities"):
+        if len(pixels) and np.isfinite(outputs).all() and bool(normal) != (self._outputs == "probabilities"):
             other = "probabilities" if normal else "logits"
             raise UsageError(f"--outputs: {self._path} gives {other}, got --outputs={self._outputs}")
-        return probabilities
+        return probabilities, taken
+
+    def features(self, pixels):
+        """float16 [n, D] of images, as a features.Backbone gives them."""
+        return self(pixels)[1]
 
 
 def _check_shapes(model, path, size):
@@ -107,25 +103,13 @@ def _check_shapes(model, path, size):
 
 def _to_bfloat16(model):
     """Set the compute type of all layers but the normalisation and the last with weights."""
-    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
-    weighted = [layer for layer in layers if layer.weights]
-    for layer in layers:
-        if layer is not weighted[-1] and not isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
+    last = network.weighted(model)[-1:]
+    for layer in network.flat(model):
+        if layer not in last and not isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
             layer.dtype_policy = "mixed_bfloat16"
 
 
-def _constant(model):
-    """The model as a function whose graph holds the weights, so that TensorFlow can fold them: a small CNN takes a
-    tenth less time."""
-    parts = [[weight.numpy() for weight in part] for part in (model.trainable_variables, model.non_trainable_variables)]
-
-    def call(x):
-        return model.stateless_call(*[[tf.constant(value) for value in part] for part in parts], x, training=False)[0]
-
-    return call
-
-
-def score(chunk, scorer, top_classes, fingerprints, tell=None):
+def score(chunk, scorer, top_classes, fingerprints, tell=None, embedder=None):
     """Scores of a chunk, a row an image, in order.
 
     Args:
@@ -134,17 +118,20 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
         top_classes: best classes to note, n.
         fingerprints: whether to note sha256 and hash.
         tell: function that is told how many images more are done, every few; None: nobody is.
+        embedder: the scorer itself or a features.Backbone, whose features are noted; None: none are.
     Returns:
-        (pyarrow.Table of tables.scores_schema(n), table of tables.SMOOTH).
+        (pyarrow.Table of tables.scores_schema(n), table of tables.SMOOTH, table of tables.FEATURES).
     """
-    schema, parts, smooth_parts = tables.scores_schema(top_classes), [], [tables.SMOOTH.empty_table()]
+    schemas = (tables.scores_schema(top_classes), tables.SMOOTH, tables.FEATURES)
+    parts = [[schema.empty_table() for schema in schemas]]
     what = (scorer.batch, scorer.size, fingerprints, scorer.pace)
-    for ids, found, decoded in decoded_batches(chunk, *what, resize=scorer.resize):
+    side = embedder.size if embedder not in (None, scorer) else 0
+    for ids, found, decoded in decoded_batches(chunk, *what, resize=scorer.resize, side=side):
         usable = np.array([one.usable for one in decoded], bool)
         classes = np.zeros([len(decoded), top_classes], np.int32)
         best = np.zeros([len(decoded), top_classes], np.float32)
         if usable.any():
-            probabilities = scorer(np.stack([one.pixels for one in decoded if one.usable]))
+            probabilities, values = scorer(np.stack([one.pixels for one in decoded if one.usable]))
             # An image whose outputs are not finite is told as unreadable; the others keep their best classes.
             finite = np.isfinite(probabilities).all(axis=1)
             for place in np.flatnonzero(usable)[~finite]:
@@ -152,22 +139,37 @@ def score(chunk, scorer, top_classes, fingerprints, tell=None):
             probabilities, usable[usable] = probabilities[finite], finite
             classes[usable] = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_classes]
             best[usable] = np.take_along_axis(probabilities, classes[usable], axis=1)
-        # Columns in the order of tables.scores_schema; no class where there is no score.
+            values = values[finite]
+        noted = tables.FEATURES.empty_table()
+        if embedder and usable.any():
+            if side:
+                values = embedder.features(np.concatenate([one.looks for one in decoded if one.usable]))
+            noted = features.table_of([item.row for item, good in zip(found, usable, strict=True) if good], values)
         if tell:
             tell(len(decoded))
+        # Columns in the order of tables.scores_schema; no class where there is no score.
         columns = [[item.row for item in found], *_problems(decoded)]
         columns += [[one.sha256 for one in decoded], [one.hashes[0] if one.hashes else None for one in decoded]]
         columns = [ids, [item.source for item in found], *columns]
         columns += [pa.array(values, mask=~usable) for values in (*classes.T, *best.T)]
-        parts.append(pa.table(columns, schema=schema))
-        smooth_parts.append(smooth.table_of(found, decoded))
-    return pa.concat_tables([schema.empty_table(), *parts]), pa.concat_tables(smooth_parts)
+        parts.append((pa.table(columns, schema=schemas[0]), smooth.table_of(found, decoded), noted))
+    return tuple(map(pa.concat_tables, zip(*parts, strict=True)))
 
 
-def fingerprint(chunk):
-    """Fingerprints of a chunk of evaluation images, slight crops and mirror images too: table of tables.EVALUATION."""
-    parts = []
-    for ids, found, decoded in decoded_batches(chunk, 256, 0, True, Pace(THREADS), evaluated=True):
+def fingerprint(chunk, embedder=None):
+    """Fingerprints of a chunk of evaluation images, slight crops and mirror images too.
+
+    Args:
+        chunk: inputs.Chunk.
+        embedder: as in `score`.
+    Returns:
+        (table of tables.EVALUATION, table of tables.FEATURES: of each image those of all forms.FORMS).
+    """
+    parts = [(tables.EVALUATION.empty_table(), tables.FEATURES.empty_table())]
+    form, block = {"evaluated": True}, 256
+    if embedder:  # Whose forms take room.
+        form, block = form | {"side": embedder.size, "resize": embedder.resize}, 16
+    for ids, found, decoded in decoded_batches(chunk, block, 0, True, Pace(THREADS), **form):
         columns = [ids, [item.source for item in found], *_problems(decoded), [chunk.number] * len(ids)]
         columns += [
             [item.row for item in found],
@@ -175,8 +177,13 @@ def fingerprint(chunk):
             [list(one.hashes) for one in decoded],
             [one.smooth for one in decoded],
         ]
-        parts.append(pa.table(columns, schema=tables.EVALUATION))
-    return pa.concat_tables(parts)
+        rows = [item.row for item, one in zip(found, decoded, strict=True) if one.usable]
+        noted = tables.FEATURES.empty_table()
+        if embedder and rows:
+            values = features.of_many(embedder, np.concatenate([one.looks for one in decoded if one.usable]))
+            noted = features.table_of(rows, values.reshape(len(rows), -1))
+        parts.append((pa.table(columns, schema=tables.EVALUATION), noted))
+    return tuple(map(pa.concat_tables, zip(*parts, strict=True)))
 
 
 def _problems(decoded):
@@ -191,7 +198,7 @@ def decoded_batches(chunk, batch, size, fingerprints, pace, **form):
         batch: images in a block, which is one thread's work.
         size, fingerprints: as in images.decode_all.
         pace: Pace, which finds how many blocks go ahead.
-        **form: evaluated and resize, as in images.decode_all.
+        **form: evaluated, resize and side, as in images.decode_all.
     Yields:
         (ids, Items, Decoded images) of a block, in the chunk's order: lists of `batch` at most.
     """

@@ -1,13 +1,11 @@
-"""What a run is asked to do, checked, and written down so that a folder never mixes two runs."""
+"""What a run is asked to do, checked."""
 
 import dataclasses
-import hashlib
-import json
 import re
 
 import numpy as np
 
-from mpl_tf.base import files, lock, storage
+from mpl_tf.base import files, storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import fields
 from mpl_tf.settings.config import Config
@@ -42,6 +40,19 @@ class Scoring:
     chunk: int = flag("images a unit of work: what a kill -9 can lose", 2048, unit="images", low=1)
     top_classes: int = flag("classes that an image competes for, its most probable ones", 1, low=1)
     fingerprints: bool = flag("note hashes with the scores, for --exclude and --dedup", True)
+    overlap: str = flag(
+        "how overlaps with --exclude are found, beside equal pixels",
+        "hash",
+        choices={
+            "hash": "perceptual hashes, and the pixels of pictures with little texture",
+            "embedding": "features of a network, by their cosine: crops, frames, turns too; needs faiss",
+            "both": "one or the other",
+        },
+    )
+    backbone: str = flag(
+        "Keras model from images in [0, 255] to the features of --overlap; empty: what the last layer of --model takes",
+        "",
+    )
     background: str = like(Config, "background", "white")
     resize: str = like(
         Config,
@@ -50,6 +61,11 @@ class Scoring:
         text="how images come to that side, crop, pad or stretch; empty: as the run of --model has it",
         choices=("", "crop", "pad", "stretch"),
     )
+
+    @property
+    def embedded(self):
+        """Whether features are noted with the scores."""
+        return self.overlap != "hash"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +88,13 @@ class Selection:
         low=-1,
         high=LARGEST_DISTANCE,
     )
+    overlap: str = like(Scoring, "overlap", "hash")
+    similarity: float = flag(
+        "least cosine of the features of overlapping images; 0: such that one in 200 of --exclude has another so near",
+        0.0,
+        low=0,
+        high=1,
+    )
     dedup: bool = flag("of unlabeled images that overlap keep the most probable", False)
     shard_images: int = flag("images a shard of the kept ones", 10_000, unit="images", low=1)
 
@@ -79,6 +102,11 @@ class Selection:
     def hashed(self):
         """Whether the choice needs fingerprints."""
         return bool(self.exclude) or self.dedup
+
+    @property
+    def embedded(self):
+        """Whether features are compared."""
+        return self.overlap != "hash"
 
 
 def check(scoring, selection):
@@ -96,6 +124,8 @@ def check(scoring, selection):
         raise UsageError("--model: expected the student.keras of a finished run, got nothing")
     if scoring and selection.hashed and not scoring.fingerprints:
         raise UsageError("--nofingerprints: --exclude and --dedup compare fingerprints; leave it out")
+    if scoring and scoring.backbone and not scoring.embedded:
+        raise UsageError(f"--backbone: {scoring.backbone} goes with --overlap=embedding or both, got {scoring.overlap}")
 
 
 def resolved(scoring):
@@ -155,77 +185,3 @@ def limits(per_class, classes, class_names=None):
     if not result.any():
         raise UsageError(f"--per_class: expected at least one class with images to keep in {per_class}, found none")
     return result
-
-
-def of_model(scoring, classes):
-    """Record of the scores' settings: scoring's, the model's SHA-256 and its classes.
-
-    Args:
-        scoring: Scoring.
-        classes: of the model, C.
-    Raises:
-        UsageError: results.json beside the model is damaged or names another number of classes.
-    """
-    from mpl_tf.models import saved  # Deferred: it brings Keras.
-
-    path = storage.path(scoring.model)
-    found, results = saved.class_names(path), path.parent / "results.json"
-    names = None if found is None else list(found)
-    if names is None and storage.is_file(results):
-        names = read(results, "model").get("class_names")
-    if names is not None and len(names) != classes:
-        raise UsageError(f"--model: {path} gives {classes} classes, {results} beside it names {len(names)}")
-    digest = hashlib.sha256(storage.read_bytes(path)).hexdigest()
-    plain = json.loads(json.dumps(dataclasses.asdict(scoring)))
-    return {"scoring": plain, "model_sha256": digest, "classes": classes, "class_names": names}
-
-
-def claim(folder, record, flag):
-    """Write settings.json into a folder, or check that it is that of the same run.
-
-    Args:
-        folder: Path.
-        record: dict, as JSON gives it back.
-        flag: that names the folder.
-    Returns:
-        Whether the folder was empty or absent.
-    Raises:
-        UsageError: the folder belongs to another run, or to something else.
-    """
-    # The same settings: the run goes on. Others: no folder holds a mixture of two runs.
-    path = folder / "settings.json"
-    if storage.is_file(path):
-        before = read(path, flag)
-        differing = sorted(_differences(before, record))
-        if differing:
-            raise UsageError(
-                f"--{flag}: {folder} holds the results of another run, with other {', '.join(differing)}; "
-                f"give another --{flag}"
-            )
-        return False
-    own = (files.PARTIAL, lock.NAME)
-    if any(not name.startswith(own) for name in storage.names(folder)):
-        raise UsageError(f"--{flag}: expected an empty or new folder, {folder} holds files of something else")
-    files.write_text(path, json.dumps(record, indent=2) + "\n")
-    return True
-
-
-def check_folder(folder, flag):
-    """Raise UsageError where what is to be a folder is a file."""
-    if storage.is_file(folder):
-        raise UsageError(f"--{flag}: expected a folder, {folder} is a file")
-
-
-def _differences(before, record, name="settings"):
-    if not (isinstance(before, dict) and isinstance(record, dict)):
-        return {name} if before != record else set()
-    keys = set(before) | set(record)
-    return set().union(*(_differences(before.get(key), record.get(key), key) for key in keys))
-
-
-def read(path, flag):
-    """The dict of a settings.json or results.json; UsageError where there is none that is whole."""
-    try:
-        return files.read_json(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--{flag}: expected {path}, cannot read it ({error})") from error

@@ -5,7 +5,8 @@ scores/scores-00000.parquet, a row an image: id, source, row, problem, detail, u
 kept.parquet, a row an image and class, by class and rank: id, source, class, probability, rank (0: the best), copies.
 rejected.parquet, a row an image: id, source, class, probability, rank (null), reason (unreadable, overlaps,
     below_threshold or beyond_top_k), overlaps (the id that it overlaps), distance (bits, or as `measure` says),
-    measure (what an evaluation image was found by: pixels; hash, in bits; smooth, in grey levels), detail.
+    measure (what an evaluation image was found by: pixels; hash, in bits; smooth, in grey levels; features, in
+    thousandths that the cosine is below 1), detail.
 problems.parquet, a row an odd image: id, source, problem, detail, usable (false: it was left out).
 
 Texts and bytes have offsets of 64 bits: those of 32 end at 2 GiB a column, 27 million ids of 80 bytes.
@@ -29,6 +30,7 @@ PROBLEMS = pa.schema(IMAGE + PROBLEM)
 PLACE = [("chunk", pa.int32()), ("row", pa.int32())]
 EVALUATION = pa.schema([*IMAGE, *PROBLEM, *PLACE, ("sha256", BYTES), ("hashes", MANY_BYTES), ("smooth", BYTES)])
 SMOOTH = pa.schema([("row", pa.int32()), ("pixels", BYTES)])
+FEATURES = pa.schema([("row", pa.int32()), ("features", BYTES)])  # float16, of one form or more.
 CANDIDATES = pa.schema(
     [
         *IMAGE,

@@ -66,6 +66,22 @@ def test_pairs_are_all_counted_and_each_distance_is_shown_the_farthest_first():
     assert [pair.distance for pair in few.shown()] == [18, 12, 3]
 
 
+def test_pairs_of_other_measures_are_told_in_their_own_units_and_no_threshold_of_bits_is_theirs():
+    found = pairs.Pairs(most=60)
+    add_pairs(found, 12)
+    for distance in range(200):
+        found.add(pairs.Pair("evaluation", (0, 1), (0, 0), distance, 0, "features"))
+    found.add(pairs.Pair("evaluation", (0, 2), (0, 0), 4, 0, "smooth"))
+    found.add(pairs.Pair("evaluation", (0, 3), (0, 0), 18, 0, "hash"))
+    assert found.total == 243 and found.others == {"features": 200, "smooth": 1}
+    assert sum(found.counts["evaluation"].values()) + sum(found.counts["unlabeled"].values()) == 42
+    shown = found.shown()
+    assert len(shown) == 60 and shown[0].told == "4 grey levels off"
+    assert sum(pair.bits for pair in shown) >= 8 and {pair.told for pair in shown if pair.bits} >= {"18 bits off"}
+    cosines = [float(pair.told.removeprefix("cosine ")) for pair in shown if pair.measure == "features"]
+    assert min(cosines) < 0.82 and max(cosines) == 1
+
+
 def test_names_are_escaped_and_nothing_is_fetched(page):
     text = page.read_text()
     assert "<b>cat" not in text and "<img src=x" not in text and "&lt;img src=x" in text

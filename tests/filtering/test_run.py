@@ -25,7 +25,7 @@ from mpl_tf import data
 from mpl_tf.base import files, lock
 from mpl_tf.base.errors import RunError
 from mpl_tf.data import decode, listing, shards, tfrecord
-from mpl_tf.filtering import inputs, progress, settings, tables, tally
+from mpl_tf.filtering import inputs, progress, recording, settings, tables, tally
 from mpl_tf.models import saved
 from mpl_tf.settings import config_json
 from tests.filtering.test_images import CONVERTED, REFUSED
@@ -424,11 +424,11 @@ def test_a_student_brings_the_names_of_its_classes(tmp_path):
     path = tmp_path / "student.keras"
     scoring = settings.Scoring(model=str(path))
     colour_model().save(path)
-    assert settings.of_model(scoring, 3)["class_names"] is None
+    assert recording.of_model(scoring, 3)["class_names"] is None
     (tmp_path / "results.json").write_text('{"class_names": ["a", "b", "c"]}')
-    assert settings.of_model(scoring, 3)["class_names"] == ["a", "b", "c"]
+    assert recording.of_model(scoring, 3)["class_names"] == ["a", "b", "c"]
     saved.add_class_names(path, ("x", "y", "z"))
-    assert settings.of_model(scoring, 3)["class_names"] == ["x", "y", "z"]
+    assert recording.of_model(scoring, 3)["class_names"] == ["x", "y", "z"]
 
 
 @pytest.fixture(scope="module")

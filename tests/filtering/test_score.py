@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from mpl_tf import models
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import shards
-from mpl_tf.filtering import inputs, score
+from mpl_tf.filtering import inputs, network, score
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,18 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (19, 8, 8, 3), np.uint8)
 
 @pytest.mark.parametrize("constant", [True, False])
 def test_scores_are_those_of_keras_and_of_no_neighbour(model, monkeypatch, constant):
-    monkeypatch.setattr(score, "MOST_CONSTANT", score.MOST_CONSTANT if constant else 0)
+    monkeypatch.setattr(network, "MOST_CONSTANT", network.MOST_CONSTANT if constant else 0)
     expected = tf.nn.softmax(keras.models.load_model(model).predict(IMAGES, verbose=0)).numpy()
     scorer = score.Scorer(model, batch=16)
-    first, rest = scorer(IMAGES[:16]), scorer(IMAGES[16:])
+    first, rest = scorer(IMAGES[:16])[0], scorer(IMAGES[16:])[0]
     np.testing.assert_allclose(np.concatenate([first, rest]), expected, rtol=1e-5)
     for place in range(16):
-        np.testing.assert_array_equal(scorer(IMAGES[place : place + 1])[0], first[place])
-    np.testing.assert_array_equal(scorer(IMAGES[15::-1])[::-1], first)
+        np.testing.assert_array_equal(scorer(IMAGES[place : place + 1])[0][0], first[place])
+    np.testing.assert_array_equal(scorer(IMAGES[15::-1])[0][::-1], first)
 
 
 def test_bfloat16_is_near_and_is_not_the_same(model):
-    exact, rough = (score.Scorer(model, batch=32, precision=kind)(IMAGES) for kind in ("float32", "bfloat16"))
+    exact, rough = (score.Scorer(model, batch=32, precision=kind)(IMAGES)[0] for kind in ("float32", "bfloat16"))
     assert rough.dtype == np.float32 and not np.array_equal(exact, rough)
     np.testing.assert_allclose(rough, exact, atol=0.02)
     np.testing.assert_allclose(rough.sum(axis=1), 1, atol=1e-5)
@@ -54,7 +54,7 @@ def test_a_model_of_any_size_needs_one(tmp_path):
     with pytest.raises(UsageError, match="--image_size: .* takes images of any size"):
         score.Scorer(tmp_path / "any.keras")
     scorer = score.Scorer(tmp_path / "any.keras", size=8, batch=32)
-    np.testing.assert_allclose(scorer(IMAGES), tf.nn.softmax(IMAGES.mean(axis=(1, 2))), rtol=1e-4)
+    np.testing.assert_allclose(scorer(IMAGES)[0], tf.nn.softmax(IMAGES.mean(axis=(1, 2))), rtol=1e-4)
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
