@@ -1,17 +1,33 @@
 """Going through folders of any size: no file is opened, and none but links is looked at.
 
-A million files take some seconds, and how many names there are so far is told meanwhile.
+A million files take some seconds, and how many names there are so far is told meanwhile. Threads list the folders that
+come next, which on a shared disk or in a bucket each take their time.
 """
 
+import itertools
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from mpl_tf.base import console, storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data.file_kinds import AGAIN, BARE, BROKEN, HIDDEN, SPECIAL, is_hidden, is_image, is_shard, suffix
+from mpl_tf.data.file_kinds import (
+    AGAIN,
+    BARE,
+    BROKEN,
+    HIDDEN,
+    SPECIAL,
+    PassedOver,
+    is_hidden,
+    is_image,
+    is_shard,
+    suffix,
+)
 
+THREADS = 16  # That list folders, and folders of one that are listed before they are come to.
 TOLD_SECONDS, LOOKED = 3.0, 2**13  # Between lines of progress; names between looks at the clock.
 
 
@@ -33,10 +49,18 @@ def walk(folder, flag, passed, more=None):
 
 def scan(root, flag, passed, more=None):
     """The same as tuples of a file's folder (str), its name (str) and whether it is a link; `root` is a str."""
-    progress, real = _Progress(flag, root), storage.real(root)
+    ahead = _Ahead(flag, _Progress(flag, root), more)
+    try:
+        yield from _scan(root, ahead, passed)
+    finally:
+        ahead.close()
+
+
+def _scan(root, ahead, passed):
+    real = storage.real(root)
     listed = {real, *storage.above(real)}
     # Folders that are not gone through to their end.
-    waiting = [(root, real, _contents(root, flag, passed, progress, more))]
+    waiting = [(root, real, ahead.get(root, passed))]
     while waiting:
         parent, real, contents = waiting[-1]
         name = next(contents.left, None)
@@ -46,24 +70,67 @@ def scan(root, flag, passed, more=None):
             yield parent, name, name in contents.links
         else:
             path, is_link = os.path.join(parent, name), contents.folders[name]
+            ahead.ask(contents, 1)
             place = storage.real(path) if is_link else os.path.join(real, name)
             if place not in listed:
                 listed.add(place)
-                waiting.append((path, place, _contents(path, flag, passed, progress, more)))
+                waiting.append((path, place, ahead.get(path, passed)))
             elif is_link:
                 passed[AGAIN] += 1
 
 
 class _Contents(NamedTuple):
-    """What counts of a folder: iterator of sorted names; whether a folder is a link, by its name; files that are."""
+    """What counts of a folder.
+
+    Attributes:
+        left: iterator of sorted names.
+        folders: dict of the names of its folders to whether each is a link.
+        links: names of the files that are links.
+        coming: iterator of the paths of the folders that are none.
+        passed: PassedOver, counts the other files.
+    """
 
     left: Iterator
     folders: dict
     links: set
+    coming: Iterator
+    passed: PassedOver
 
 
-def _contents(folder, flag, passed, progress, more):
-    names, folders, links = [], {}, set()
+class _Ahead:
+    """The contents of folders, some of them found by threads before they are come to.
+
+    Args:
+        flag: what the user gave the folders by.
+        progress: _Progress.
+        more: as in `walk`.
+    """
+
+    def __init__(self, flag, progress, more):
+        self._about, self._pool, self._asked = (flag, progress, more), None, {}
+
+    def get(self, folder, passed):
+        """The _Contents of a folder, whose PassedOver is added to `passed`; the first folders in it are asked for."""
+        found = self._asked.pop(folder, None)
+        contents = found.result() if found else _contents(folder, *self._about)
+        passed.update(contents.passed)
+        self.ask(contents, THREADS)
+        return contents
+
+    def ask(self, contents, count):
+        """Let the next folders of a folder be listed, `count` of them."""
+        for path in itertools.islice(contents.coming, count):
+            self._pool = self._pool or ThreadPoolExecutor(THREADS)
+            self._asked[path] = self._pool.submit(_contents, path, *self._about)
+
+    def close(self):
+        """End the threads."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _contents(folder, flag, progress, more):
+    names, folders, links, passed = [], {}, set(), PassedOver()
     try:
         with storage.scandir(folder) as found:
             for entry in found:  # An entry takes several times the memory of its name.
@@ -79,7 +146,8 @@ def _contents(folder, flag, passed, progress, more):
                         links.add(entry.name)
     except OSError as error:
         raise _cannot_be_listed(folder, flag, error) from error
-    return _Contents(iter(sorted(names)), folders, links)
+    coming = (os.path.join(folder, name) for name in sorted(folders) if not folders[name])
+    return _Contents(iter(sorted(names)), folders, links, coming, passed)
 
 
 class _Progress:
@@ -87,13 +155,15 @@ class _Progress:
 
     def __init__(self, flag, folder):
         self._about, self._count, self._told = f"{flag}: {folder}", 0, time.perf_counter()
+        self._lock = threading.Lock()
 
     def add(self):
         """One more."""
-        self._count += 1
-        if not self._count % LOOKED and time.perf_counter() - self._told > TOLD_SECONDS:
-            self._told = time.perf_counter()
-            console.tell(f"{self._about}: {self._count:,} names so far")
+        with self._lock:
+            self._count += 1
+            if not self._count % LOOKED and time.perf_counter() - self._told > TOLD_SECONDS:
+                self._told = time.perf_counter()
+                console.tell(f"{self._about}: {self._count:,} names so far")
 
 
 def entries(folder, flag):

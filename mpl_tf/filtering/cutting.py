@@ -5,6 +5,7 @@ only be read from its begin to its end, so that it is one chunk.
 """
 
 import dataclasses
+import functools
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
@@ -46,6 +47,16 @@ def _is_packed(name):
     return name.lower().endswith(GZIP) and listing.is_shard(name[: -len(GZIP)])
 
 
+def is_opened(path):
+    """Whether a file of this name has to be looked into: it may hold many images."""
+    return holds_many(path) or listing.is_shard(path)
+
+
+def image(path):
+    """The piece of a file that is one image."""
+    return [[path, storage.absolute(path)]]
+
+
 def pieces(path, about, alone):
     """The Chunks of a file that holds many images, or the lines of the run's list of a file's images.
 
@@ -66,11 +77,11 @@ def pieces(path, about, alone):
         return _packed_records(path, about)
     if listing.is_shard(path):
         return _shard(path, about)
-    return [[path, storage.absolute(path)]]
+    return image(path)
 
 
-def of_tfds(spec, about):
-    """The Chunks of tfds:NAME/SPLIT.
+def tfds_shards(spec, about):
+    """The shards of tfds:NAME/SPLIT: list of functions of the About that return the Chunks of one.
 
     Raises:
         UsageError: another form, or no such split.
@@ -79,11 +90,16 @@ def of_tfds(spec, about):
     name, _, split = spec.removeprefix("tfds:").rpartition("/")
     if not name:
         raise UsageError(f"{about.flag}: expected tfds:NAME/SPLIT, got {spec}")
-    done = 0
+    found, done = [], 0
     for path, skip, take in TfdsData(name, about.data_dir).shards(split, about.flag):
-        records = tfrecord.records(path)[skip : skip + take]
-        yield from _of_records(records, about.size, "image", spec, done - skip)
+        found.append(functools.partial(_tfds_shard, path, skip, take, spec, done))
         done += take
+    return found
+
+
+def _tfds_shard(path, skip, take, spec, before, about):
+    records = tfrecord.neighbours(path)[skip : skip + take]
+    yield from _of_records(records, about.size, "image", spec, before - skip)
 
 
 def _of_records(records, size, feature, name, shift):
@@ -94,7 +110,7 @@ def _of_records(records, size, feature, name, shift):
 
 
 def _shard(path, about):
-    feature, records = about.feature or ENCODED, tfrecord.records(path)
+    feature, records = about.feature or ENCODED, tfrecord.neighbours(path)
     if records:
         offset, length = records[0].offset, records[0].length
         _check_feature(path, storage.read_bytes(path, offset, offset + length), feature)

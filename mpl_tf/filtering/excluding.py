@@ -23,7 +23,7 @@ def prepare(job):
     if not own.exclude:
         return [], (), _counts((), job.echo)
     ground = job.record["scoring"]["background"]
-    about = (own.data_dir, CHUNK, folder, ground, job.echo, own.image_feature)
+    about = (own.data_dir, CHUNK, folder, ground, job.echo, own.image_feature, job.beam_arguments)
     chunks = inputs.plan(own.exclude, "--exclude", *about)
     if not chunks:
         raise UsageError("--exclude: no image matched")

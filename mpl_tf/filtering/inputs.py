@@ -15,7 +15,7 @@ import zlib
 from mpl_tf.base import files, storage
 from mpl_tf.base.errors import RunError, UsageError, reason
 from mpl_tf.data import ahead, listing, walking
-from mpl_tf.filtering import cutting, patterns, reading
+from mpl_tf.filtering import cutting, headers, patterns, reading
 from mpl_tf.filtering.chunks import Chunk
 
 
@@ -29,7 +29,7 @@ def pick(chunk, rows):
     return ahead.loaded(reading.items(chunk, rows))
 
 
-def plan(specs, flag, data_dir, size, folder, background="white", echo=print, feature=""):
+def plan(specs, flag, data_dir, size, folder, background="white", echo=print, feature="", arguments=()):
     """Cut the images that a flag names into chunks, or read the plan that was made before.
 
     Args:
@@ -42,6 +42,7 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print, fe
         background: colour that transparent images are laid on.
         echo: is told what was passed over, a function of a str; where the plan was made before, it was told then.
         feature: of TFRecords, or column of Parquet files, that holds the image; empty: as cutting.pieces has it.
+        arguments: list of str, Beam's own flags, for the workers that look into files of many images.
     Returns:
         list of Chunk.
     Raises:
@@ -55,7 +56,7 @@ def plan(specs, flag, data_dir, size, folder, background="white", echo=print, fe
         def write(temporary):
             with open(temporary, "wb") as lines:
                 for spec in specs:
-                    chunks.extend(_chunks_of(spec, about, lines, folder / "images.jsonl"))
+                    chunks.extend(_chunks_of(spec, about, lines, folder / "images.jsonl", arguments))
 
         files.write(folder / "images.jsonl", write)
         for line in about.passed.told(flag):
@@ -101,14 +102,14 @@ def _checksums(text, folder):
     return {"chunks_crc32": zlib.crc32(text.encode()), "images_crc32": crc}
 
 
-def _chunks_of(spec, about, lines, path):
+def _chunks_of(spec, about, lines, path, arguments):
     if spec.startswith("tfds:"):
-        yield from cutting.of_tfds(spec, about)
+        yield from headers.of_tfds(spec, about, path.parent, arguments)
         return
     start, offset, count, found = 0, lines.tell(), 0, 0
-    for name in _paths(spec, about.flag, about.passed):
+    for name, pieces in headers.pieces(_paths(spec, about.flag, about.passed), spec, about, path.parent, arguments):
         found += listing.is_shard(name)
-        for piece in cutting.pieces(name, about, name == spec):
+        for piece in pieces:
             found += 1
             if isinstance(piece, Chunk):
                 yield piece

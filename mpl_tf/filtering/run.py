@@ -135,7 +135,7 @@ def _plan(job):
     about = job.record["scoring"]
     images = job.scoring.images if job.scoring else ()
     how = about["data_dir"], about["chunk"], job.scores, about["background"], job.echo, about.get("image_feature", "")
-    return inputs.plan(images, "--images", *how)
+    return inputs.plan(images, "--images", *how, job.beam_arguments)
 
 
 def headline(summary):

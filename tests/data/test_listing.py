@@ -7,9 +7,11 @@ import inspect
 import os
 import random
 import sys
+import time
 
 import pytest
 
+from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
 from mpl_tf.data import file_kinds, listing, walking
 
@@ -212,6 +214,27 @@ def test_listing_tells_how_far_it_is_where_that_takes_long(tmp_path, monkeypatch
     out, err = capsys.readouterr()
     told = [f"mpl_tf: --unlabeled_dir: {tmp_path}: {count} names so far" for count in (4, 8)]
     assert out == "" and err.splitlines() == told
+
+
+def test_folders_are_listed_ahead_in_their_order(tmp_path, monkeypatch):
+    """As on a disk at the other end of a network; what is passed over is counted once."""
+    paths = [f"{one}/{two}/{number}.jpg" for one in "abcdef" for two in "xyz" for number in range(2)]
+    touch(tmp_path, *paths, "a/x/note.txt", "f/note.txt")
+    (tmp_path / "b" / "again").symlink_to(tmp_path / "a")
+    scandir, now, most = storage.scandir, set(), []
+
+    def slow(folder):
+        now.add(str(folder))
+        most.append(len(now))
+        time.sleep(0.02)
+        now.discard(str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(storage, "scandir", slow)
+    passed = listing.PassedOver()
+    found = [os.path.relpath(path, tmp_path) for path in walking.walk(tmp_path, "--images", passed)]
+    assert found == sorted(paths) and passed == {".txt": 2, walking.AGAIN: 1}
+    assert len(most) == 1 + 6 + 18 and max(most) > 3
 
 
 def test_no_file_is_looked_at_that_is_no_link(tmp_path, monkeypatch):
