@@ -9,7 +9,7 @@ import numpy as np
 
 from mpl_tf.base import storage
 from mpl_tf.base.errors import UsageError
-from mpl_tf.data import decode, listing
+from mpl_tf.data import decode, listing, members
 from mpl_tf.data.unreadable import Unreadable
 
 COLUMN = "path"  # Of a list.
@@ -22,7 +22,8 @@ class ToLabel:
         unreadable: Unreadable, what was left out so far.
 
     Args:
-        config: Config, whose `images` is a folder (any depth), an image, or a CSV file of their paths.
+        config: Config, whose `images` is a folder (any depth), an image, a tar, zip or Parquet file of images, or a CSV
+            file of their paths.
         size: side S of the model's images, pixels.
     Raises:
         UsageError: no image, or a list that is none.
@@ -34,8 +35,11 @@ class ToLabel:
         if is_list(config.images):
             self._sources = _Listed(config.images)
         else:
-            found = listing.find(config.images, "--images")
-            self._sources, self._passed = found.images, found.passed.told("--images")
+            found = listing.find(config.images, "--images", shards=False, holders=True)
+            inside, _ = members.inside(found.holders, "--images", found.passed)
+            if not (len(found.images) or len(inside)):
+                raise listing.nothing("--images", config.images, found.passed, shards=False, holders=True)
+            self._sources, self._passed = _Both(found.images, inside), found.passed.told("--images")
 
     def __len__(self):
         """Images that were found."""
@@ -87,6 +91,19 @@ class ToLabel:
 def is_list(path):
     """Whether a path is that of a CSV file, by its ending."""
     return path.lower().endswith(".csv") and storage.is_file(path)
+
+
+class _Both:
+    """The images of a folder, then those inside its tar, zip and Parquet files; each is made when it is come to."""
+
+    def __init__(self, *pools):
+        self._pools = pools
+
+    def __len__(self):
+        return sum(map(len, self._pools))
+
+    def __iter__(self):
+        return itertools.chain.from_iterable(self._pools)
 
 
 class _Listed:

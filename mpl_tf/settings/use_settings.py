@@ -22,8 +22,9 @@ class UseSettings(FrozenSettings):
         identity=False,
     )
     images: str = flag(
-        "--mode=predict: images to label: a folder, at any depth, one image, or a CSV file whose column path has them, "
-        "absolute or relative to that file; --mode=export: those to check by, where the run's own are gone",
+        "--mode=predict: images to label: a folder, at any depth, one image, a tar, zip or Parquet file of images, or "
+        "a CSV file whose column path has them, absolute or relative to that file; --mode=export: those to check by, "
+        "where the run's own are gone",
         identity=False,
     )
     top_k: int = flag(

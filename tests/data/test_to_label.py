@@ -3,6 +3,8 @@
 Covers: unreadable.py
 """
 
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,3 +102,19 @@ def test_some_are_spread_over_all(photos, found):
     assert len(found(photos / "5.png").some(3)) == 1
     assert len(found(photos).some(100)) == 6
     np.testing.assert_array_equal(found(photos).some(100)[:, 0, 0, 0], [0, 1, 2, 4, 5, 6])
+
+
+def test_images_inside_files_come_after_those_of_the_folder(photos, found, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with zipfile.ZipFile(photos / "more.zip", "w") as archive:
+        for number in (1, 3, 0):
+            archive.write(photos / f"{number}.png", f"deep/{number}.png")
+    given = found(photos)
+    assert len(given) == 10 and levels(given.pieces(5)) == [[0, 1, 2, 4], [5, 6, 1, 0]]
+    assert given.unreadable.count == 2
+    ((paths, _),) = found(photos / "more.zip").pieces(5)
+    assert [str(path) for path in paths] == [f"{photos}/more.zip/deep/{number}.png" for number in (1, 0)]
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    with pytest.raises(UsageError, match="--images: expected images or tar, zip or Parquet files of images, found"):
+        found(tmp_path / "none.zip")
