@@ -21,6 +21,7 @@ from mpl_tf.data import archives, parquet, tfrecord
 from mpl_tf.data.file_kinds import PassedOver
 from mpl_tf.settings.forms import TABLES, ZIPS
 
+LISTED = 2**26  # Bytes from which on a list of members is kept: a tar file's takes some 5 s for 100,000 of them.
 DATA, PLACES, ABOUT = "data", "places.npy", "about.json"  # Of a file that was gone through.
 
 
@@ -104,7 +105,7 @@ def look(path, flag):
         return _kept(path, f"rows of {name}", lambda: _rows(path, name))
     if archives.is_packed(path):
         return _kept(path, "members", lambda: _packed(path))
-    if not storage.is_url(path):
+    if not storage.is_url(path) and storage.size(path) < LISTED:
         return _plain(path)
     return _kept(path, "places", lambda: _plain(path))
 

@@ -178,10 +178,15 @@ def test_what_has_no_places_is_unpacked_once_and_anew_when_it_changes(tmp_path, 
     table(path, content("unlabeled_dir"))
     found, _ = members.inside([path], "--labeled_dir", PassedOver())
     assert len(through) == 2 and len(found) == PARTS["unlabeled_dir"]
-    # Plain tar and zip files are read where they are.
+    # Plain tar and zip files are read where they are; of large ones the list is kept.
     tar(tmp_path / "y.tar", content("test_dir"))
     (member, *_), _ = members.inside([tmp_path / "y.tar"], "--test_dir", PassedOver())
     assert member.path == str(tmp_path / "y.tar") and len(list((scratch.kept() / "made").iterdir())) == 2
+    monkeypatch.setattr(members, "LISTED", 1)
+    for _ in range(2):
+        (again, *_), _ = members.inside([tmp_path / "y.tar"], "--test_dir", PassedOver())
+        assert again == member and len(list((scratch.kept() / "made").iterdir())) == 3
+        monkeypatch.setattr(members, "_plain", None)
 
 
 def test_several_files_of_a_folder_and_images_beside_them(tmp_path, loaded, make_config):
