@@ -105,7 +105,7 @@ class Survey(runner.Told):
             found.append(survey.numbers(*select.rows(table, place, own.min_probability, barred)[1:]))
         found = np.concatenate(found)
         classes = (found >> survey.SHIFT).astype(np.int64)
-        tally.of(self.choice.tallies).select(chunk.number, classes, len(self.choice.limits))
+        tally.of(self.choice.tallies).survey(chunk.number, classes, len(self.choice.limits))
         yield survey.best(found, self.choice.limits)
 
 
@@ -170,6 +170,7 @@ class Candidates(runner.Told):
         for chunk in chunks:
             table, barred = choice.read(chunk, "id", "source", "row", choice.fingerprint)
             pool.add(select.candidates(table, chunk.number, own.top_classes, least, barred, choice.fingerprint))
+            tally.of(choice.tallies).select(chunk.number)
         best = pool.best()
         groups = about["group"].to_numpy()[best["class"].to_numpy()]
         present, starts = np.unique(groups, return_index=True)

@@ -44,7 +44,7 @@ class _Line(threading.Thread):
     Args:
         tallies: tally.Sum.
         total: images.
-        done: those that are scored before; where all are, the line tells of the choice alone.
+        done: those that are scored before.
         limits: int [C], images to keep a class.
         output: text stream.
 
@@ -55,8 +55,12 @@ class _Line(threading.Thread):
     def __init__(self, tallies, total, done, limits, output):
         super().__init__(daemon=True)
         self.tallies, self.total, self.limits, self.output, self.whole = tallies, total, limits, output, False
-        self.verb, self.done = ("scored", done) if done < total else ("selected", 0)
-        self.terminal, self.started, self.stop = output.isatty(), time.monotonic(), threading.Event()
+        # What is done, one after the other, and how much of it was done before; what is told at the end.
+        self.steps = {"scored": done} if done < total else {"surveyed": 0}
+        self.steps["selected"] = 0
+        self.verb, self.last = "", "scored" if done < total else "selected"
+        self.begun = self.started = time.monotonic()
+        self.terminal, self.stop = output.isatty(), threading.Event()
 
     def run(self):
         """Show the line now and again."""
@@ -72,10 +76,16 @@ class _Line(threading.Thread):
 
     def show(self, end):
         """Print the line as the counts are now."""
-        scored, selected, fill = self.tallies.now()
-        images = self.total if self.whole else scored if self.verb == "scored" else selected
-        seconds = time.monotonic() - self.started
-        text = line(self.verb, self.done, images - self.done, self.total, seconds, fill, self.limits)
+        *counts, fill = self.tallies.now()
+        now = dict(zip(("scored", "surveyed", "selected"), counts, strict=True))
+        # The first step that is not done; of the time since it began its own images a second.
+        verb = next((verb for verb in self.steps if now[verb] < self.total), "selected")
+        if self.whole:
+            now[self.last], verb, self.started = self.total, self.last, self.begun
+        elif verb != self.verb:
+            self.started, self.verb = time.monotonic() if self.verb else self.begun, verb
+        before, seconds = self.steps[verb], time.monotonic() - self.started
+        text = line(verb, before, now[verb] - before, self.total, seconds, fill, self.limits)
         print(f"\r\033[K{text}" if self.terminal else text, end=end, file=self.output, flush=True)
 
 
@@ -83,7 +93,7 @@ def line(verb, done, images, total, seconds, fill, limits):
     """The line of progress.
 
     Args:
-        verb: what is done with the images: scored, selected.
+        verb: what is done with the images: scored, surveyed, selected.
         done, images: done by earlier runs and by this one.
         total: all.
         seconds: since this run started.

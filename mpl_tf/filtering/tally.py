@@ -30,13 +30,14 @@ class Tally:
 
     Attributes:
         scored: dict of a chunk's number to how many of its images are scored.
-        selected: set of the numbers of the chunks whose candidates are found.
+        surveyed: set of the numbers of the chunks whose best probabilities are known.
         fill: int64 [C], candidates of each class in them; None before the first.
+        selected: set of the numbers of the chunks whose candidates are chosen by these.
         here: whether this is the launching program's own process, which needs no file.
     """
 
     def __init__(self, folder):
-        self.scored, self.selected, self.fill, self.here = {}, set(), None, not folder
+        self.scored, self.surveyed, self.selected, self.fill, self.here = {}, set(), set(), None, not folder
         self._folder, self._lock, self._written = folder, threading.Lock(), time.monotonic()
         self._name = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}.json"
 
@@ -51,19 +52,26 @@ class Tally:
             self.scored[chunk] += images
         self._tell()
 
-    def select(self, chunk, classes, count):
+    def survey(self, chunk, classes, count):
         """Count a chunk whose candidates have `classes` (int [n]), of `count` classes."""
         with self._lock:
-            if chunk not in self.selected:
-                self.selected.add(chunk)
+            if chunk not in self.surveyed:
+                self.surveyed.add(chunk)
                 self.fill = np.bincount(classes, minlength=count) + (0 if self.fill is None else self.fill)
         self._tell()
 
+    def select(self, chunk):
+        """Count a chunk whose candidates are chosen."""
+        with self._lock:
+            self.selected.add(chunk)
+        self._tell()
+
     def state(self):
-        """[scored, selected, fill] as JSON has them."""
+        """[scored, surveyed, fill, selected] as JSON has them."""
         with self._lock:
             fill = [] if self.fill is None else self.fill.tolist()
-            return [{str(chunk): images for chunk, images in self.scored.items()}, sorted(self.selected), fill]
+            scored = {str(chunk): images for chunk, images in self.scored.items()}
+            return [scored, sorted(self.surveyed), fill, sorted(self.selected)]
 
     def _tell(self):
         """Write the file where it is time to; a disk that is full ends the work elsewhere, not here."""
@@ -101,19 +109,20 @@ class Sum:
         self._own.here, self._lengths, self._before = True, lengths, set(before)
 
     def now(self):
-        """(scored, selected, fill): images, images, and int64 [C] candidates of each class, None where none is."""
+        """(scored, surveyed, selected, fill): images each; int64 [C] candidates of each class, None where none is."""
         self._look()
-        scored, selected, fill = dict.fromkeys(self._before, np.inf), set(), None
-        for counted, chunks, classes in (self._own.state(), *self._others.values()):
+        scored, surveyed, selected, fill = dict.fromkeys(self._before, np.inf), set(), set(), None
+        for counted, chunks, classes, chosen in (self._own.state(), *self._others.values()):
             for chunk, images in counted.items():
                 scored[int(chunk)] = max(scored.get(int(chunk), 0), images)
             # Of a process whose chunks another one counts too, the part that is new.
-            new = set(chunks) - selected
-            selected |= new
+            new = set(chunks) - surveyed
+            surveyed |= new
+            selected |= set(chosen)
             if new:
                 fill = (0 if fill is None else fill) + np.asarray(classes) * len(new) // len(chunks)
         images = int(sum(min(count, self._lengths[chunk]) for chunk, count in scored.items()))
-        return images, sum(self._lengths[chunk] for chunk in selected), fill
+        return images, *(sum(self._lengths[chunk] for chunk in found) for found in (surveyed, selected)), fill
 
     def _look(self):
         """Read the files of the others where it is time to."""

@@ -4,6 +4,7 @@ Covers: __init__.py, choice.py, job.py, outputs.py, pipeline.py, progress.py, se
 tally.py
 """
 
+import io
 import itertools
 import json
 import os
@@ -494,18 +495,44 @@ def test_tallies_of_all_processes_are_summed(tmp_path, monkeypatch):
     monkeypatch.setattr(tally, "PAUSES", (0.0, 0.0))
     folder = tmp_path / "tallies"
     total = tally.Sum(str(folder), {0: 10, 1: 10, 2: 10, 3: 4}, [0])
-    assert total.now() == (10, 0, None)
+    assert total.now() == (10, 0, 0, None)
     tally.of(str(folder)).begin(1)(6)
-    tally.of(str(folder)).select(0, np.array([0, 2, 2]), 3)
+    tally.of(str(folder)).survey(0, np.array([0, 2, 2]), 3)
+    tally.of(str(folder)).select(3)
     first, second = tally.Tally(folder), tally.Tally(folder)
     for other, images in ((first, 4), (second, 10)):
         other.begin(2)(7)
         other.begin(2)(images)
-        other.select(2, np.array([1]), 3)
+        other.survey(2, np.array([1]), 3)
+        other.select(2)
     second.begin(3)(4)
     assert len(list(folder.iterdir())) == 2
-    scored, selected, fill = total.now()
-    assert (scored, selected, fill.tolist()) == (10 + 6 + 10 + 4, 20, [1, 1, 2])
+    scored, surveyed, selected, fill = total.now()
+    assert (scored, surveyed, selected, fill.tolist()) == (10 + 6 + 10 + 4, 20, 10 + 4, [1, 1, 2])
+
+
+def test_progress_tells_of_one_step_after_the_other():
+    """The time that is left is that of the step alone; at the end the line tells of the whole."""
+
+    class Tallies:
+        def now(self):
+            return self.counts
+
+    output, tallies = io.StringIO(), Tallies()
+    steps = progress._Line(tallies, 100, 100, np.array([4]), output)
+    for counts in ((100, 50, 0), (100, 100, 0), (100, 100, 75)):
+        tallies.counts = (*counts, np.array([2]))
+        steps.show("\n")
+    scoring = progress._Line(tallies, 100, 20, np.array([4]), output)
+    for counts in ((60, 50, 0), (100, 100, 25)):
+        tallies.counts = (*counts, np.array([2]))
+        scoring.show("\n")
+    steps.whole = scoring.whole = True
+    scoring.show("\n")
+    steps.show("\n")
+    told = [" ".join(line.split()[:2]) for line in output.getvalue().splitlines()]
+    expected = ["surveyed 50/100", "selected 0/100", "selected 75/100", "scored 60/100", "selected 25/100"]
+    assert told == [*expected, "scored 100/100", "selected 100/100"]
 
 
 def test_progress_of_a_choice_among_scores_is_told(place, finished, tmp_path, capsys):
