@@ -9,6 +9,8 @@ from mpl_tf.base.errors import UsageError
 from tools._cost import hlo
 from tools._cost.hlo import Product
 
+pytest.importorskip("jaxlib", reason="jaxlib is not installed; mpl-tf[cost] brings it")
+
 PROGRAM = """HloModule small
 ENTRY main {
   images = f32[2,4,4,3]{3,2,1,0} parameter(0)

@@ -15,6 +15,8 @@ from tests.tools.studies.test_compiled import without_determinism  # noqa: F401 
 from tools._cost import report
 from tools.studies import compiled
 
+pytest.importorskip("jaxlib", reason="jaxlib is not installed; mpl-tf[cost] brings it")
+
 MOST = 1.05  # Of what the step's products compute, to the least.
 
 
