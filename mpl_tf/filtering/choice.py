@@ -5,7 +5,7 @@ import secrets
 import numpy as np
 import pyarrow as pa
 
-from mpl_tf.filtering import dedup, merging, outputs, progress, select, tables
+from mpl_tf.filtering import dedup, merging, outputs, progress, select, sharding, tables
 from mpl_tf.filtering.parts import Parts
 
 MORE = (8, 16)  # Candidates beyond k a class in the first search for duplicates: k / 8 + 16.
@@ -60,7 +60,8 @@ def _without_duplicates(job, chunks, done, evaluation):
     while True:
         parts = _best(job, chunks, done, evaluation, asked)
         done = chunks  # All are scored now.
-        kept, dropped = dedup.without_duplicates(parts.pool(), limits, job.selection.distance)
+        each = sharding.Workers(job.work / "near", job.beam_arguments).of_lists
+        kept, dropped = dedup.without_duplicates(parts.pool(), limits, job.selection.distance, each=each)
         # A class that gave all it was asked for may have more.
         classes = parts.numbers["class"].to_numpy()
         had, has = (np.bincount(found, minlength=len(limits)) for found in (classes, classes[kept]))

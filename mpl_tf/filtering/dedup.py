@@ -67,7 +67,7 @@ def grouped(words):
     return groups, near.spread(words[order[new]])
 
 
-def without_duplicates(pool, limits, distance, first=FIRST, most=MOST_PAIRS):
+def without_duplicates(pool, limits, distance, first=FIRST, most=MOST_PAIRS, each=near.of_lists):
     """Choose; exact, whatever the batches.
 
     Args:
@@ -76,10 +76,11 @@ def without_duplicates(pool, limits, distance, first=FIRST, most=MOST_PAIRS):
         distance: largest Hamming distance that overlaps, bits; 0 and less: equal fingerprints alone.
         first: images of the first batch.
         most: pairs of a batch.
+        each: function as near.of_lists.
     Returns:
         (kept, dropped): bool [N]; Dropped.
     """
-    choice, count = _Choice(pool, limits, distance), len(pool.classes)
+    choice, count = _Choice(pool, limits, distance, each), len(pool.classes)
     stop = 0
     while stop < count:
         start, stop = stop, choice.end(min(max(first, GROWTH * stop), count))
@@ -97,8 +98,8 @@ def without_duplicates(pool, limits, distance, first=FIRST, most=MOST_PAIRS):
 class _Choice:
     """What is chosen so far; arguments as `without_duplicates` has them."""
 
-    def __init__(self, pool, limits, distance):
-        self._pool, self._distance, self._room = pool, distance, np.array(limits, np.int64)
+    def __init__(self, pool, limits, distance, each):
+        self._pool, self._distance, self._each, self._room = pool, distance, each, np.array(limits, np.int64)
         self.kept = np.zeros([len(pool.classes)], bool)
         # Of equal probabilities the order by ids is found out where it matters, within a batch.
         self._order = np.argsort(-pool.probability, kind="stable")
@@ -144,7 +145,7 @@ class _Choice:
             return (np.zeros([0], np.int64),) * 3
         known = np.flatnonzero(self._holder >= 0)
         members = np.concatenate([known, fresh])
-        one, other, bits = near.pairs(self._pool.words[members], len(known), self._distance, most)
+        one, other, bits = near.pairs(self._pool.words[members], len(known), self._distance, most, self._each)
         return members[one], members[other], bits
 
     def _one_by_one(self, rows, alone, pairs):

@@ -64,7 +64,12 @@ def keys(count, bits, distance):
     return [tuple((bits * block // (max(map(max, dealt)) + 1), width) for block in one) for one in sets]
 
 
-def pairs(words, first, distance, most=None):
+def of_lists(words, lists, first, distance, most=None):
+    """`of_list` of one list after the other; arguments as `pairs` and `keys` have them."""
+    return (of_list(words, key, first, distance, most) for key in lists)
+
+
+def pairs(words, first, distance, most=None, each=of_lists):
     """All pairs of different places within the distance, of which the second is `first` or beyond.
 
     Args:
@@ -72,15 +77,15 @@ def pairs(words, first, distance, most=None):
         first: the pairs of places before it are not looked for.
         distance: bits.
         most: pairs; None: any number.
+        each: function as `of_lists`.
     Returns:
         (one, other, bits): int64 [P] each, one < other, in the order of one and other.
     Raises:
         TooManyError: there are more than `most`.
     """
     found = np.zeros([0], np.uint64)
-    for key in keys(len(words), WORD * words.shape[1], distance):
-        new = [one << np.uint64(32) | other for one, other in _of_list(words, key, first, distance)]
-        found = np.unique(np.concatenate([found, *new])) if new else found
+    for new in each(words, keys(len(words), WORD * words.shape[1], distance), first, distance, most):
+        found = np.unique(np.concatenate([found, new])) if len(new) else found
         if most is not None and len(found) > most:
             raise TooManyError
     one, other = (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(2**32 - 1)).astype(np.int64)
@@ -92,8 +97,24 @@ def _bits(words, one, other):
     return np.bitwise_count(words[one] ^ words[other]).sum(axis=1, dtype=np.int64)
 
 
+def of_list(words, key, first, distance, most=None):
+    """Pairs that agree on the blocks of a key: uint64 [P], the lesser place above, the greater below.
+
+    Args:
+        words, first, distance: as `pairs` has them.
+        key: one of `keys`.
+        most: pairs; of more the first ones, more than that, are returned.
+    """
+    found, count = [np.zeros([0], np.uint64)], 0
+    for one, other in _of_list(words, key, first, distance):
+        found.append(one << np.uint64(32) | other)
+        count += len(one)
+        if most is not None and count > most:
+            break
+    return np.concatenate(found)
+
+
 def _of_list(words, key, first, distance):
-    """Pairs that agree on the blocks of a key: (one, other), uint64 [P] each, one < other."""
     # The list: the key's bits above, the hash's place below; in its order the first word of each hash.
     entries = np.zeros([len(words)], np.uint64)
     for start, width in key:
