@@ -1,11 +1,13 @@
 """The table of finished runs by hand, and what is no finished run."""
 
 import json
+import time
 
 import pytest
 
 from mpl_tf.base import files, storage
-from tools import results
+from tests.base.storage import servers
+from tools import filter_unlabeled, plan, results, sweep
 
 
 def write_run(folder, top1, dataset="cifar10_4k", method="mpl", seed=0, **settings):
@@ -62,6 +64,38 @@ def test_runs_in_a_bucket_give_the_table_that_they_give_on_a_disk(tmp_path, buck
     assert results.main([f"--runs={bucket}/none"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"results: error: --runs: expected a folder of runs, got {bucket}/none"
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_runs_on_a_server(tmp_path, kind, capsys):
+    write_run(tmp_path / "a" / "0", 0.90)
+    with servers.s3() if kind == "s3" else servers.gcs():
+        for path in tmp_path.rglob("*.json"):
+            storage.put(path, f"{kind}://bucket1/runs/{path.relative_to(tmp_path)}")
+        assert results.main([f"--runs={kind}://bucket1/runs", f"--output={tmp_path}/table.md"]) == 0
+        assert "| cifar10_4k | mpl |  | 1 | 90.00 |" in (tmp_path / "table.md").read_text()
+        assert results.main([f"--runs={kind}://none1/runs"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"results: error: --runs: expected a place in a bucket that exists, got {kind}://none1/runs")
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"),
+    [
+        (results, ["--runs=gs://bucket1/runs"]),
+        (sweep, ["--output=gs://bucket1/runs", "--", "--dataset=digits_50"]),
+        (plan, ["--json=gs://bucket1/plan.json"]),
+        (filter_unlabeled, ["--images=here", "--model=gs://bucket1/m.keras", "--output=there"]),
+    ],
+)
+def test_a_server_that_gives_no_right_ends_each_program_at_once(program, flags, capsys):
+    body = b'{"error": {"code": 403, "message": "caller does not have storage.objects.get access"}}'
+    with servers.refusing("gs", 403, body):
+        began = time.monotonic()
+        assert program.main(flags) == 2
+        assert time.monotonic() - began < 20
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ": error: --" in line and "gs://bucket1/" in line and "no right to it; give this machine's account" in line
 
 
 def test_what_is_no_run_is_named_and_left_out(tmp_path, capsys):
