@@ -71,12 +71,12 @@ def write(chunks, table, size, work, output, arguments):
     Args:
         chunks: list of inputs.Chunk.
         table: of tables.SHARD, each image once, in the order of chunks and rows.
-        size: images of a shard at most.
+        size: images of a shard at most; 0: nothing is written.
         work: folder for what shards are made from.
         output: folder of the shards.
         arguments: list of str, Beam's own flags.
     """
-    elements = divide(chunks, table, size, work)
+    elements = divide(chunks, table, size, work) if size else []
     if elements:
         count, folders = len(elements), (str(work), str(output))
         runner.run(

@@ -96,7 +96,9 @@ class Selection:
         high=1,
     )
     dedup: bool = flag("of unlabeled images that overlap keep the most probable", False)
-    shard_images: int = flag("images a shard of the kept ones", 10_000, unit="images", low=1)
+    shard_images: int = flag(
+        "images a shard of the kept ones; 0: none is written, but the tables", 10_000, unit="images", low=0
+    )
 
     @property
     def hashed(self):

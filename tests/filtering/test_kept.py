@@ -50,6 +50,11 @@ def test_what_shards_are_made_from_goes_by_files(tmp_path):
         assert [chunk.number for chunk in own] == sorted(set(part["chunk"].to_pylist()))
 
 
+def test_without_shards_nothing_is_written(tmp_path):
+    kept.write([], selected(np.random.default_rng(0), 40).images, 0, tmp_path / "work", tmp_path, [])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_shard_has_its_images_by_chunk_and_row(tmp_path):
     for number in range(4):
         Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.png")

@@ -30,6 +30,7 @@ class Flags:
 
     images: str = flag("sizes of the heap, multiples of 20,000, with commas between them", "1000000", unit="images")
     seed: int = flag("of the heap", 0)
+    shards: int = flag("largest heap of which the kept images are written as shards too", 10_000_000, unit="images")
     output: str = flag("folder of the results", "docs/results/filtering")
     work: str = flag("folder of the heaps", "runs/filter_scale")
 
@@ -44,9 +45,8 @@ def main(argv=None):
 
 def _report(values):
     quiet.import_tensorflow()
-    sizes = [
-        Simulated(filter_heap.Heap(int(size), values.seed), Path(values.work)) for size in values.images.split(",")
-    ]
+    heaps = [filter_heap.Heap(int(size), values.seed) for size in values.images.split(",")]
+    sizes = [Simulated(heap, Path(values.work), heap.size <= values.shards) for heap in heaps]
     command = f"python -m tools.studies.filter_scale --images={values.images} --work=DIR --output={values.output}"
     results = {"command": command, "seed": values.seed, "sizes": [one.results() for one in sizes]}
     files.write_text(Path(values.output) / "scale.json", json.dumps(results, indent=2) + "\n")
@@ -59,16 +59,17 @@ class Simulated:
     Args:
         heap: filter_heap.Heap.
         work: Path for all heaps.
+        shards: whether the kept images are written as shards too.
     """
 
-    def __init__(self, heap, work):
-        self.heap, self.folder = heap, work / str(heap.size)
+    def __init__(self, heap, work, shards=True):
+        self.heap, self.folder, self.shards = heap, work / str(heap.size), shards
         self.limit = round(SHARE * heap.size / filter_heap.CLASSES)
 
     def results(self):
         """All parts: dict."""
         parts = {part: self._once(part) for part in ("made", "selected", "compared")}
-        return {"images": self.heap.size, "per_class": self.limit} | parts
+        return {"images": self.heap.size, "per_class": self.limit, "shards": self.shards} | parts
 
     def _once(self, part):
         path = self.folder / f"{part}.json"
@@ -94,6 +95,7 @@ class Simulated:
             f"--per_class={self.limit}",
             "--dedup",
         ]
+        command += [] if self.shards else ["--shard_images=0"]
         seconds, peak = watched([*command, f"--output={self.folder / 'out'}"])
         summary = json.loads((self.folder / "out" / "summary.json").read_text())
         return {
@@ -141,10 +143,10 @@ seed {results["seed"]}; {versions}.
 
 Simulated scores of {filter_heap.CLASSES:,} classes of unequal size. 1 % of the images are exact duplicates, 1 % near
 ones (1 to {filter_heap.NEAR} bits off), and 10,000 are one placeholder with equal hashes. Selected with `--scores
---dedup` in one process, which writes the kept images as shards too; they are small JPEGs.
+--dedup` in one process, which writes the kept images (small JPEGs) as shards too where it says so.
 
-| images | a class | kept | overlaps | scores made, s | to the choice, s | whole, s | peak, MiB | classes equal |
-|---|---|---|---|---|---|---|---|---|
+| images | a class | kept | overlaps | made, s | to the choice, s | whole, s | shards | peak, MiB | classes equal |
+|---|---|---|---|---|---|---|---|---|---|
 {rows}
 
 `classes equal`: of how many classes the number of kept images, the probability of the last and the checksum of the ids
@@ -170,7 +172,11 @@ def _row(one):
     figures += [
         f"{value:,.0f}" for value in (one["made"]["seconds"], selected["seconds_to_selection"], selected["seconds"])
     ]
-    figures += [f"{selected['peak_bytes'] / 2**20:,.0f}", f"{compared['classes_equal']:,} of {compared['classes']:,}"]
+    figures += [
+        "yes" if one["shards"] else "no",
+        f"{selected['peak_bytes'] / 2**20:,.0f}",
+        f"{compared['classes_equal']:,} of {compared['classes']:,}",
+    ]
     return f"| {' | '.join(figures)} |"
 
 
