@@ -62,7 +62,9 @@ def _records_of(chunk, wanted):
     found = tfrecord.neighbours(chunk.place, chunk.offset, chunk.start, chunk.stop, chunk.feature)
     # Closed with the last Item, wherever that is loaded; of a bucket each record is a request of its own.
     file = None if storage.is_url(chunk.place) else open(chunk.place, "rb", buffering=0)  # noqa: SIM115
-    damaged = set() if file is None else {record.number for record in tfrecord.faulty(found)}
+    # Checksums of those from the first to the last that is wanted.
+    checked = found[wanted[0] : wanted[-1] + 1] if wanted and file else ()
+    damaged = {record.number for record in tfrecord.faulty(checked)} if checked else set()
     for row in wanted:
         record = found[row]
         name, wrong = f"{chunk.name}#{chunk.shift + record.number}", record.number in damaged
