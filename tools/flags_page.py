@@ -19,7 +19,7 @@ from . import _command
 PROGRAMS = (  # Modules of this package that are programs, in the order of the page.
     *("two_moons", "ablation", "results", "filter_unlabeled", "benchmark", "plan", "sweep", "flags_page"),
     *("studies.mesh", "studies.compiled", "studies.lowered", "studies.filter_study", "studies.faults", "studies.gains"),
-    *("studies.overlap_study", "studies.bucket", "studies.memory"),
+    *("studies.filter_scale", "studies.overlap_study", "studies.bucket", "studies.memory"),
 )
 HEAD = """# Flags
 
