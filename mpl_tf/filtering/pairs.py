@@ -84,4 +84,5 @@ class Pairs:
         while room and (left := [one for one in distances if most[one] < len(self._kept[one])]):
             most.update(left[:room])
             room -= len(left[:room])
-        return [pair for one in distances for pair in self._kept[one][: most[one]]]
+        chosen = [self._kept[one][: most[one]] for one in distances]
+        return [pair for some in chosen for pair in sorted(some, key=lambda pair: -pair.distance)]

@@ -79,7 +79,7 @@ def test_pairs_of_other_measures_are_told_in_their_own_units_and_no_threshold_of
     assert len(shown) == 60 and shown[0].told == "4 grey levels off"
     assert sum(pair.bits for pair in shown) >= 8 and {pair.told for pair in shown if pair.bits} >= {"18 bits off"}
     cosines = [float(pair.told.removeprefix("cosine ")) for pair in shown if pair.measure == "features"]
-    assert min(cosines) < 0.82 and max(cosines) == 1
+    assert min(cosines) < 0.82 and max(cosines) == 1 and cosines == sorted(cosines)
 
 
 def test_names_are_escaped_and_nothing_is_fetched(page):
