@@ -77,11 +77,11 @@ def decode_all(encoded, size, fingerprints, evaluated=False, background=decoding
             result.sha256 = hashlib.sha256(b"%d %d " % upright.size + whole.data).digest()
             found.append((result, _crops(upright) if evaluated else [upright]))
     low = coefficients([image for _, images in found for image in images])
-    hashes, textures = iter(hashes_of(low, mirrored=evaluated)), iter(smooth.texture(low, 2 * HASH_SIDE))
-    for result, images in found:
+    hashes = iter(hashes_of(low, mirrored=evaluated))
+    # The texture of the whole image counts, whose crops are as smooth.
+    whole = np.cumsum([0, *(len(images) for _, images in found)])[:-1]
+    for (result, images), texture in zip(found, smooth.texture(low[whole], 2 * HASH_SIDE), strict=True):
         result.hashes = tuple(itertools.islice(hashes, len(images) * (1 + evaluated)))
-        # That of the whole image counts, whose crops are as smooth.
-        texture, *_ = itertools.islice(textures, len(images))
         _note(result, images[0], texture, evaluated)
     return [result for result, _ in opened]
 
