@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from mpl_tf.base.storage import room, scratch
@@ -89,9 +88,11 @@ def made(given, what, make):
     )
     room.hold(folder)
     if not (folder / DONE).exists():
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            make(Path(temporary))
-            parts = list(Path(temporary).iterdir())
+        with scratch.folder(folder) as temporary:
+            new = temporary / "new"
+            new.mkdir()
+            make(new)
+            parts = list(new.iterdir())
             size = sum(os.path.getsize(part) for part in parts)
             for part in parts:
                 os.replace(part, folder / part.name)

@@ -16,10 +16,15 @@ HELD = "held"  # A file that the owner of a scratch folder holds locked as long 
 
 
 @contextlib.contextmanager
-def folder():
-    """A new folder among the system's temporary ones (TMPDIR), gone at the end; those that a kill left go now."""
-    _sweep()
-    made = Path(tempfile.mkdtemp(prefix=PREFIX))
+def folder(above=None):
+    """A new folder, gone at the end; those that a kill left beside it go now.
+
+    Args:
+        above: Path of the folder that it is in; None: the system's for temporary ones (TMPDIR).
+    """
+    above = above or Path(tempfile.gettempdir())
+    _sweep(above)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=above))
     with open(made / HELD, "w", encoding="ascii") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -29,9 +34,9 @@ def folder():
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _sweep():
+def _sweep(above):
     """Remove scratch folders whose owner is dead."""
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if fcntl is not None else ():
+    for left in above.glob(f"{PREFIX}*") if fcntl is not None else ():
         with contextlib.suppress(OSError), open(left / HELD, encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)

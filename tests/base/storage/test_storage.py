@@ -180,3 +180,28 @@ def test_a_scratch_folder_goes_with_its_owner(tmp_path, monkeypatch):
         assert first.exists()
         assert second.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_made_of_a_file_once_until_it_changes_and_what_a_kill_left_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "f").write_text("one")
+    calls = []
+
+    def make(folder):
+        calls.append(folder)
+        (folder / "double").write_text(2 * (tmp_path / "f").read_text())
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        storage.made(tmp_path / "f", "double", make)
+    (entry,) = (scratch.kept() / "made").iterdir()
+    left = entry / f"{scratch.PREFIX}killed"
+    left.mkdir()
+    (left / scratch.HELD).touch()
+    for _ in range(2):
+        folder = storage.made(tmp_path / "f", "double", make)
+        assert folder == entry and (folder / "double").read_text() == "oneone"
+    assert len(calls) == 2 and not left.exists()
+    (tmp_path / "f").write_text("four")
+    assert (storage.made(tmp_path / "f", "double", make) / "double").read_text() == "fourfour"
