@@ -1,9 +1,11 @@
 """What each part of Meta Pseudo Labels adds: the differences of several studies in one table and one picture.
 
     python -m tools.studies.gains
+    python -m tools.studies.gains --page=digits
 
-Reads the runs.csv of the studies below --results and writes gains.md, gains.png and gains.svg into --output. Each
-difference is paired by seed and tested as the studies' tables are, corrected for all differences of the page together.
+Reads the runs.csv of the studies below --results and writes a page, gains or digits, as .md, .png and .svg into
+--output. Each difference is paired by seed and tested as the studies' tables are, corrected for all differences of
+the page together.
 """
 
 import csv
@@ -28,25 +30,41 @@ ASKED = (
     ("exact feedback", "exact", "off"),
     ("exact feedback beside balance", "exact, balance", "off, balance"),
 )
-# Title to the study's folder and what is asked of it.
-STUDIES = {
-    "40 labels": ("photographs/40", ASKED),
-    "250 labels": ("photographs/250", ASKED),
-    "4,000 labels": ("photographs/4000", ASKED),
-    "40 labels, 60 seeds": (
-        "photographs/deciding",
-        (("exact feedback beside balance", "exact, balance", "off, balance"),),
-    ),
-}
-HEAD = (
-    "| photographs | what is added | seeds | without, % | with, % | difference, points (95 % interval) | p | p, Holm |"
+ASKED_OF_DIGITS = (
+    ("class balance 1", "balance 1", "off, soft"),
+    ("class balance 3", "balance 3", "off, soft"),
+    ("the paper's feedback", "taylor, mean", "off, sampled"),
+    ("exact feedback", "exact", "off, soft"),
+    ("that of shuffled labels", "shuffled labels", "off, soft"),
+    ("exact feedback beside balance 1", "exact, balance 1", "balance 1"),
+    ("exact feedback beside balance 3", "exact, balance 3", "balance 3"),
 )
+# Page to its studies: of each its title, its folder and what is asked of it.
+PAGES = {
+    "gains": {
+        "40 labels": ("photographs/40", ASKED),
+        "250 labels": ("photographs/250", ASKED),
+        "4,000 labels": ("photographs/4000", ASKED),
+        "40 labels, 60 seeds": (
+            "photographs/deciding",
+            (("exact feedback beside balance", "exact, balance", "off, balance"),),
+        ),
+    },
+    "digits": {
+        "10 labels": ("feedback/digits_10_balance", ASKED_OF_DIGITS),
+        "50 labels": ("feedback/digits_50_balance", ASKED_OF_DIGITS),
+        "10 labels, no UDA": ("feedback/digits_10_balance_without_uda", ASKED_OF_DIGITS),
+        "50 labels, no UDA": ("feedback/digits_50_balance_without_uda", ASKED_OF_DIGITS),
+    },
+}
+COLUMNS = ("what is added", "seeds", "without, %", "with, %", "difference, points (95 % interval)", "p", "p, Holm")
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """Flags of the page."""
 
+    page: str = flag("gains: photographs; digits: handwritten digits", "gains", choices=tuple(PAGES))
     results: str = flag("folder of the studies' folders", "docs/results")
     output: str = flag("folder of the table and the picture", "docs/results/feedback")
 
@@ -72,27 +90,30 @@ def main(argv=None):
 
 
 def _write(values):
-    gains, output = found(Path(values.results)), Path(values.output)
-    text = [HEAD, "|" + "---|" * (HEAD.count("|") - 1), *map(_line, gains), ""]
+    studies, output = PAGES[values.page], Path(values.output)
+    gains = found(studies, Path(values.results))
+    head = ["digits" if values.page == "digits" else "photographs", *COLUMNS]
+    text = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(_line, gains), ""]
     text += [
         f"Exact two-sided sign-flip test over seeds, Holm's correction for these {len(gains)} differences; Student's t "
-        "intervals, not corrected. Command: `python -m tools.studies.gains`"
+        f"intervals, not corrected. Command: `python -m tools.studies.gains --page={values.page}`"
     ]
-    files.write_text(output / "gains.md", "\n".join(text) + "\n")
-    figures.intervals(gains, output / "gains")
+    files.write_text(output / f"{values.page}.md", "\n".join(text) + "\n")
+    figures.intervals(gains, output / values.page)
     print("\n".join(text))
 
 
-def found(folder):
-    """The gains of all studies, corrected together: list of Gain.
+def found(studies, folder):
+    """The gains of a page's studies, corrected together: list of Gain.
 
     Args:
+        studies: dict, a page of PAGES.
         folder: Path of the studies' folders.
     Raises:
         UsageError: a study's runs.csv is not there, or lacks a row.
     """
     gains = []
-    for study, (place, asked) in STUDIES.items():
+    for study, (place, asked) in studies.items():
         runs = _runs(folder / place / "runs.csv")
         for question, name, reference in asked:
             missing = next((row for row in (name, reference) if row not in runs), None)

@@ -22,12 +22,12 @@ def write(folder, asked, **tops):
 
 
 def test_gains_by_hand(tmp_path):
-    for place, asked in gains.STUDIES.values():
+    for place, asked in gains.PAGES["gains"].values():
         write(tmp_path / place, asked, exact=[510, 520, 530, 540, 550, 560, 570, 580])
     assert gains.main([f"--results={tmp_path}", f"--output={tmp_path}"]) == 0
     lines = (tmp_path / "gains.md").read_text().splitlines()
     # Differences 1 to 8 points: mean 4.5, sd 2.449, t(7) 2.365: 4.5 +- 2.05; p = 2 / 2^8, three such rows of 22.
-    number = sum(len(asked) for _, asked in gains.STUDIES.values())
+    number = sum(len(asked) for _, asked in gains.PAGES["gains"].values())
     assert number == 22
     expected = "| 40 labels | exact feedback | 8 | 50.00 | 54.50 | +4.50 (+2.45 to +6.55) | 0.0078 | 0.17 |"
     assert expected in lines
@@ -36,11 +36,23 @@ def test_gains_by_hand(tmp_path):
     assert Image.open(tmp_path / "gains.png").size[0] > 500
 
 
+def test_digits_have_a_page_of_their_own(tmp_path):
+    for place, asked in gains.PAGES["digits"].values():
+        write(tmp_path / place, asked, **{"exact, balance 1": [510, 520, 530, 540, 550, 560, 570, 580]})
+    assert gains.main([f"--results={tmp_path}", f"--output={tmp_path}", "--page=digits"]) == 0
+    lines = (tmp_path / "digits.md").read_text().splitlines()
+    # Four of the 28 differences have p = 2 / 2^8, the first of them times 28.
+    line = "exact feedback beside balance 1 | 8 | 50.00 | 54.50 | +4.50 (+2.45 to +6.55) | 0.0078 | 0.22 |"
+    assert f"| 10 labels | {line}" in lines and f"| 50 labels, no UDA | {line}" in lines
+    assert "for these 28 differences" in lines[-1]
+    assert not (tmp_path / "gains.md").exists()
+
+
 def test_runs_that_are_not_there_are_told_in_one_line(tmp_path, capsys):
     assert gains.main([f"--results={tmp_path}", f"--output={tmp_path}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--results" in line and "photographs/40/runs.csv" in line
-    for place, asked in gains.STUDIES.values():
+    for place, asked in gains.PAGES["gains"].values():
         write(tmp_path / place, asked[1:])
     assert gains.main([f"--results={tmp_path}", f"--output={tmp_path}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
