@@ -9,6 +9,7 @@ images take about 20 GB in DIR. Writes scale.json and scale.md.
 
 import dataclasses
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -96,10 +97,12 @@ class Simulated:
             "--dedup",
         ]
         command += [] if self.shards else ["--shard_images=0"]
+        before = _processor_seconds()
         seconds, peak = watched([*command, f"--output={self.folder / 'out'}"])
         summary = json.loads((self.folder / "out" / "summary.json").read_text())
         return {
             "seconds": seconds,
+            "processor_seconds": _processor_seconds() - before,
             "seconds_to_selection": summary["seconds_to_selection"],
             "peak_bytes": peak,
             "kept": summary["kept_images"],
@@ -120,6 +123,12 @@ class Simulated:
         if self.heap.size <= BRUTE:
             figures["brute"] = filter_expected.against_brute(self.folder, self.limit)
         return figures
+
+
+def _processor_seconds():
+    """Of the processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _bytes(folder):
@@ -145,13 +154,14 @@ Simulated scores of {filter_heap.CLASSES:,} classes of unequal size. 1 % of the 
 ones (1 to {filter_heap.NEAR} bits off), and 10,000 are one placeholder with equal hashes. Selected with `--scores
 --dedup` in one process, which writes the kept images (small JPEGs) as shards too where it says so.
 
-| images | a class | kept | overlaps | made, s | to the choice, s | whole, s | shards | peak, MiB | classes equal |
-|---|---|---|---|---|---|---|---|---|---|
+| images | a class | kept | overlaps | made, s | chosen, s | whole, s | CPU, s | shards | peak, MiB | classes equal |
+|---|---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-`classes equal`: of how many classes the number of kept images, the probability of the last and the checksum of the ids
-in their order are those of a plain loop over all images from the most probable down, which computes the heap anew and
-knows which images can be near each other. {brute}
+`made`: the scores; `chosen`: from the begin to the choice; `whole`: with all tables, the report and the shards, which
+take most of it. `classes equal`: of how many classes the number of kept images, the probability of the last and the
+checksum of the ids in their order are those of a plain loop over all images from the most probable down, which computes
+the heap anew and knows which images can be near each other. {brute}
 """
 
 
@@ -173,6 +183,7 @@ def _row(one):
         f"{value:,.0f}" for value in (one["made"]["seconds"], selected["seconds_to_selection"], selected["seconds"])
     ]
     figures += [
+        f"{selected['processor_seconds']:,.0f}" if "processor_seconds" in selected else "",
         "yes" if one["shards"] else "no",
         f"{selected['peak_bytes'] / 2**20:,.0f}",
         f"{compared['classes_equal']:,} of {compared['classes']:,}",
