@@ -25,13 +25,12 @@ RECTIFIED, SMOOTH = ("relu", "relu6"), ("silu", "swish")
 
 @dataclasses.dataclass(frozen=True)
 class Most:
-    """Elements of one image that are there at most, kept activations among them, by where the windows of k x k
-    convolutions are, k > 1, that a mesh cuts out of the image.
+    """Elements of one image that are there at most, kept activations among them: on one device, and on a mesh.
 
     Args:
-        whole: nowhere, as on a device by itself.
-        kept: they wait too, and one layer's have gradients.
-        made: one layer's are made again, and have gradients.
+        whole: on a device by itself.
+        kept: on a mesh, where the windows of k x k convolutions, k > 1, wait too, and one layer's have gradients.
+        made: on a mesh, where one layer's windows are made again, and have gradients.
     """
 
     whole: int
@@ -67,7 +66,11 @@ def most(network, window, images=False):
     best = [0, 0, 0]
     for place, moving in enumerate(gradients(nodes, network.inputs if images else ())):
         there = moving + sum(size for reader, size in read.values() if reader <= place)
-        now = (there, there + sum(windows[: place + 1]) + windows[place], there + 2 * windows[place])
+        # Tiles go through batch norm by single operations: its input less the mean, and the part of its gradient that
+        # comes by the statistics, are values of their own. One device has a kernel for all of it.
+        norm = isinstance(nodes[place].operation, keras.layers.BatchNormalization)
+        tiles = there + (2 * elements(nodes[place].outputs[0]) if norm else 0)
+        now = (there, tiles + sum(windows[: place + 1]) + windows[place], tiles + 2 * windows[place])
         best = [max(pair) for pair in zip(best, now, strict=True)]
     return Most(*best)
 
