@@ -29,7 +29,7 @@ class Pool:
         probability: float32 [N].
         image: int64 [N], chunk and row in one number; the same where an image stands for several classes.
         groups: int32 [N], images with equal fingerprints have equal numbers, from 0.
-        words: uint64 [G, W], the fingerprint of each group, as near.spread gives it.
+        words: uint64 [W, G], the fingerprint of each group, as near.spread gives it.
         ids: function of places (int64 [n], sorted) that returns their ids, an Arrow array.
     """
 
@@ -56,15 +56,15 @@ class Dropped:
 
 
 def grouped(words):
-    """(groups, words) as a Pool has them, of fingerprints uint64 [N, W]."""
-    order = np.lexsort(words.T)
-    new = np.ones([len(words)], bool)
-    for column in words.T:
+    """(groups, words) as a Pool has them, of fingerprints uint64 [W, N]."""
+    order = np.lexsort(words)
+    new = np.ones([len(order)], bool)
+    for column in words:
         new[1:] &= column[order[1:]] == column[order[:-1]]
     new[1:] = ~new[1:]
-    groups = np.empty([len(words)], np.int32)
+    groups = np.empty([len(order)], np.int32)
     groups[order] = np.cumsum(new, dtype=np.int32) - 1
-    return groups, near.spread(words[order[new]])
+    return groups, near.spread(words[:, order[new]])
 
 
 def without_duplicates(pool, limits, distance, first=FIRST, most=MOST_PAIRS, each=near.of_lists):
@@ -105,7 +105,7 @@ class _Choice:
         self._order = np.argsort(-pool.probability, kind="stable")
         self._falling = -pool.probability[self._order]
         # Of each group, the place of its kept image, the first of them where that stands for several classes; -1: none.
-        self._holder = np.full([len(pool.words)], -1, np.int64)
+        self._holder = np.full([pool.words.shape[1]], -1, np.int64)
         self._dropped, self._ties = [], []
 
     def end(self, at):
@@ -145,7 +145,7 @@ class _Choice:
             return (np.zeros([0], np.int64),) * 3
         known = np.flatnonzero(self._holder >= 0)
         members = np.concatenate([known, fresh])
-        one, other, bits = near.pairs(self._pool.words[members], len(known), self._distance, most, self._each)
+        one, other, bits = near.pairs(self._pool.words[:, members], len(known), self._distance, most, self._each)
         return members[one], members[other], bits
 
     def _one_by_one(self, rows, alone, pairs):

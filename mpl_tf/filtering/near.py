@@ -28,15 +28,16 @@ def spread(words):
     """Hashes whose bits are in another order, the same for all: the distances are what they were.
 
     Args:
-        words: uint64 [N, W].
+        words: uint64 [W, N], the first words of all of them side by side, then the second ones.
     Returns:
-        uint64 [N, W].
+        uint64 [W, N].
     """
-    bits = WORD * words.shape[1]
+    bits = WORD * len(words)
     order, result = np.arange(bits) * STRIDE % bits, np.empty_like(words)
-    for start in range(0, len(words), SLICE):
-        part = np.unpackbits(np.ascontiguousarray(words[start : start + SLICE]).view(np.uint8), axis=1)
-        result[start : start + SLICE] = np.packbits(np.take(part, order, axis=1), axis=1).view(np.uint64)
+    for start in range(0, words.shape[1], SLICE):
+        part = np.ascontiguousarray(words[:, start : start + SLICE].T).view(np.uint8)
+        part = np.take(np.unpackbits(part, axis=1), order, axis=1)
+        result[:, start : start + SLICE] = np.packbits(part, axis=1).view(np.uint64).T
     return result
 
 
@@ -73,7 +74,7 @@ def pairs(words, first, distance, most=None, each=of_lists):
     """All pairs of different places within the distance, of which the second is `first` or beyond.
 
     Args:
-        words: uint64 [N, W], hashes as `spread` gives them, all different, N < 2**32.
+        words: uint64 [W, N], hashes as `spread` gives them, all different, N < 2**32.
         first: the pairs of places before it are not looked for.
         distance: bits.
         most: pairs; None: any number.
@@ -84,7 +85,7 @@ def pairs(words, first, distance, most=None, each=of_lists):
         TooManyError: there are more than `most`.
     """
     found = np.zeros([0], np.uint64)
-    for new in each(words, keys(len(words), WORD * words.shape[1], distance), first, distance, most):
+    for new in each(words, keys(words.shape[1], WORD * len(words), distance), first, distance, most):
         found = np.unique(np.concatenate([found, new])) if len(new) else found
         if most is not None and len(found) > most:
             raise TooManyError
@@ -94,7 +95,7 @@ def pairs(words, first, distance, most=None, each=of_lists):
 
 def _bits(words, one, other):
     """int64 [P]: how many bits of the hashes at these places differ."""
-    return np.bitwise_count(words[one] ^ words[other]).sum(axis=1, dtype=np.int64)
+    return np.bitwise_count(words[:, one] ^ words[:, other]).sum(axis=0, dtype=np.int64)
 
 
 def of_list(words, key, first, distance, most=None):
@@ -116,13 +117,16 @@ def of_list(words, key, first, distance, most=None):
 
 def _of_list(words, key, first, distance):
     # The list: the key's bits above, the hash's place below; in its order the first word of each hash.
-    entries = np.zeros([len(words)], np.uint64)
+    entries = np.zeros([words.shape[1]], np.uint64)
     for start, width in key:
-        entries = entries << np.uint64(width) | _block(words, start, width)
-    entries = np.sort(entries << np.uint64(32) | np.arange(len(words), dtype=np.uint64))
+        entries <<= np.uint64(width)
+        entries |= _block(words, start, width)
+    entries <<= np.uint64(32)
+    entries |= np.arange(len(entries), dtype=np.uint64)
+    entries.sort()
     places = (entries & np.uint64(2**32 - 1)).astype(np.uint32)
     entries >>= np.uint64(32)
-    words_0 = words[:, 0][places]
+    words_0 = words[0][places]
     # Those that stand `lag` further with the same key, of which their first words leave few to be compared wholly.
     lag, at = 1, np.flatnonzero(entries[:-1] == entries[1:])
     while len(at):
@@ -140,7 +144,8 @@ def _of_list(words, key, first, distance):
 def _block(words, start, width):
     """uint64 [N]: bits `start` to `start + width` of each hash."""
     at, offset = divmod(start, WORD)
-    found = words[:, at] >> np.uint64(offset)
+    found = words[at] >> np.uint64(offset)
     if offset + width > WORD:
-        found |= words[:, at + 1] << np.uint64(WORD - offset)
-    return found & np.uint64(2**width - 1)
+        found |= words[at + 1] << np.uint64(WORD - offset)
+    found &= np.uint64(2**width - 1)
+    return found

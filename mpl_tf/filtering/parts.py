@@ -44,10 +44,10 @@ class Parts:
 
     def pool(self):
         """dedup.Pool of all of them."""
-        words = np.empty([len(self), 4], np.uint64)
+        words = np.empty([4, len(self)], np.uint64)
         for start, table in self.tables("fingerprint"):
             found = unpacked(table["fingerprint"].combine_chunks())
-            words[start : start + len(found)] = np.ascontiguousarray(found).view(np.uint64)
+            words[:, start : start + len(found)] = np.ascontiguousarray(found).view(np.uint64).T
         groups, words = dedup.grouped(words)
         classes, probability, chunk, row = (self.numbers[name].to_numpy() for name in NUMBERS)
         return dedup.Pool(classes, probability, chunk.astype(np.int64) << 32 | row, groups, words, self.ids)

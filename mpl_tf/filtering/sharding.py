@@ -47,7 +47,7 @@ class Workers:
 
     def of_lists(self, words, lists, first, distance, most=None):
         """As near.of_lists."""
-        if not self._arguments or len(words) < LEAST:
+        if not self._arguments or words.shape[1] < LEAST:
             yield from near.of_lists(words, lists, first, distance, most)
             return
         self._number += 1

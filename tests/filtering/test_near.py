@@ -11,18 +11,18 @@ BITS = 256
 
 
 def hashes(random, count, flips):
-    """uint64 [count, 4], all different: some random ones, the others up to `flips` bits off these."""
+    """uint64 [4, count], all different: some random ones, the others up to `flips` bits off these."""
     bits = random.integers(0, 2, (count // 3, BITS), dtype=np.uint8)
     bits = bits[random.integers(0, len(bits), count)]
     for row in bits:
         row[random.permutation(BITS)[: random.integers(0, flips)]] ^= 1
     words = np.packbits(bits, axis=1).view(np.uint64)
-    return random.permutation(np.unique(words, axis=0))
+    return random.permutation(np.unique(words, axis=0)).T.copy()
 
 
 def every_pair(words, distance):
     """Set of (one, other, bits), one < other, by comparing all."""
-    bits = np.unpackbits(words.view(np.uint8), axis=1).astype(int)
+    bits = np.unpackbits(words.T.copy().view(np.uint8), axis=1).astype(int)
     found = (bits[:, None] != bits[None]).sum(axis=2)
     return {(one, other, found[one, other]) for one, other in np.argwhere(found <= distance) if one < other}
 
@@ -33,7 +33,7 @@ def test_every_near_pair_is_found(distance, as_if, monkeypatch):
     expected = every_pair(words, distance)
     keys = near.keys
     monkeypatch.setattr(near, "keys", lambda count, *about: keys(as_if, *about))
-    for first in (0, 200, len(words)):
+    for first in (0, 200, words.shape[1]):
         found = near.pairs(near.spread(words), first, distance)
         assert set(zip(*map(np.ndarray.tolist, found), strict=True)) == {pair for pair in expected if pair[1] >= first}
     assert len(expected) > 50
@@ -41,8 +41,8 @@ def test_every_near_pair_is_found(distance, as_if, monkeypatch):
 
 def test_hashes_that_share_a_key_by_the_hundred():
     """Nothing but their last bits tells them apart, so that most lists have them all side by side."""
-    words = np.zeros([400, 4], np.uint64)
-    words[:, 3] = np.random.default_rng(0).permutation(2**16)[:400]
+    words = np.zeros([4, 400], np.uint64)
+    words[3] = np.random.default_rng(0).permutation(2**16)[:400]
     found = near.pairs(near.spread(words), 0, 5)
     assert set(zip(*map(np.ndarray.tolist, found), strict=True)) == every_pair(words, 5)
     with pytest.raises(near.TooManyError):

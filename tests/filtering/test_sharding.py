@@ -16,9 +16,9 @@ def test_each_list_is_a_workers(where, tmp_path, bucket, monkeypatch):
     made, work = [], sharding.Near.work
     monkeypatch.setattr(sharding.Near, "work", lambda self, element: made.append(element[0]) or work(self, element))
     workers = sharding.Workers(folder, ["--runner=FnApiRunner"])
-    for first, size in ((0, len(words)), (250, len(words)), (0, 350), (0, 200)):
-        expected = near.pairs(words[:size], first, 18)
-        found = near.pairs(words[:size], first, 18, each=workers.of_lists)
+    for first, size in ((0, words.shape[1]), (250, words.shape[1]), (0, 350), (0, 200)):
+        expected = near.pairs(words[:, :size], first, 18)
+        found = near.pairs(words[:, :size], first, 18, each=workers.of_lists)
         assert [one.tolist() for one in found] == [one.tolist() for one in expected] and len(expected[0]) > 5
         assert sorted(made) == (list(range(len(near.keys(size, 256, 18)))) if size >= 300 else [])
         made.clear()
