@@ -187,6 +187,16 @@ def test_selecting_again_compares_the_features_beside_the_scores(place, finished
     assert sizes == [192] * 40
 
 
+@pytest.mark.slow
+def test_worker_processes_give_the_local_bytes(place, finished, tmp_path):
+    processes = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    output = run(place, tmp_path / "out", "--overlap=both", *processes)
+    names = [path.relative_to(finished) for path in (*finished.rglob("*.parquet"), *finished.glob("kept-*.tfrecord"))]
+    assert len(names) > 6
+    for name in names:
+        assert (output / name).read_bytes() == (finished / name).read_bytes(), name
+
+
 def test_the_scorers_own_features(place, tmp_path):
     found = overlaps(run(place, tmp_path / "own", "--overlap=embedding", "--backbone=-", "--similarity=0.99999"))
     assert found["03"][0] == "v3"  # Three mean colours: those of a mirror image are the same.
