@@ -36,8 +36,16 @@ def prepare(job):
     if own.embedded:
         noted = [features.path(folder, chunk) for chunk in chunks]
         counts["least_similarity"] = embedding.build(folder, noted, own.similarity, own.overlap == "both")
-        job.echo(f"features overlap from a cosine of {counts['least_similarity']:.4f} on")
+        job.echo(f"features overlap from a cosine of {counts['least_similarity']:.4f} on{_few(counts, own.similarity)}")
     return chunks, paths, counts
+
+
+def _few(counts, similarity):
+    """What is told where there are too few evaluation images to find embedding.SHARE of them; else nothing."""
+    count = counts["images"] - counts["unreadable"]
+    if similarity or count * embedding.SHARE >= 1:
+        return ""
+    return f"; found from {count} images alone, it may take one in {count} images that overlap none: see --similarity"
 
 
 def _counts(paths, echo):

@@ -171,11 +171,15 @@ def test_crops_frames_and_turns_are_found_by_features_not_by_hashes(place, finis
     # The distance is the cosine's, in thousandths below 1.
     summary = json.loads((finished / "summary.json").read_text())
     least = summary["evaluation_images"]["least_similarity"]
-    assert embedding.LEAST <= least <= embedding.MOST and f"a cosine of {least:.4f} on" in capsys.readouterr().out
+    assert embedding.LEAST <= least <= embedding.MOST and f"a cosine of {least:.4f} on" in (
+        told := capsys.readouterr().out
+    )
+    assert told.count("found from 25 images alone, it may take one in 25 images") >= 1
     rows = [row for row in table(finished / "rejected.parquet") if row["measure"] == "features"]
     assert all(0 <= row["distance"] <= round(1000 * (1 - least)) for row in rows)
     # A threshold of one's own.
     assert len(overlaps(run(place, tmp_path / "all", "--overlap=embedding", "--similarity=0.01"))) > 20
+    assert "a cosine of 0.0100 on\n" in capsys.readouterr().out
 
 
 def test_selecting_again_compares_the_features_beside_the_scores(place, finished, tmp_path):
