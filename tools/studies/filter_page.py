@@ -1,6 +1,12 @@
 """The results of the study of the filtering tool as a page."""
 
 
+def _swapped(choice):
+    if choice["ids_equal"] == choice["ids"]:
+        return ""
+    return f", the others are of images whose probabilities differ by at most {choice['furthest']:.0e}"
+
+
 def markdown(results):
     """The results as a page."""
     choice, planted, memory, killed = (results[part] for part in ("choice", "planted", "memory", "killed"))
@@ -25,9 +31,10 @@ The 50,000 training images as if unlabeled, `--per_class=1000 --exclude=tfds:cif
 {choice["left_out"]["overlaps"]} left out as overlaps. {choice["ids_equal"]} of {
         choice["ids"]
     } rows of kept.parquet equal those of a
-brute-force reference in numpy in class, rank and id; the overlaps equal those of comparing all pairs of ImageHash's own
-hashes: {choice["overlaps_equal"]}. Of all training images the scorer is right on {
-        100 * choice["precision_all"]:.1f} %, of those kept on
+brute-force reference in numpy in class, rank and id{_swapped(choice)};
+the overlaps equal those of comparing all pairs of ImageHash's own hashes, mirror images and smooth pictures included: {
+        choice["overlaps_equal"]
+    }. Of all training images the scorer is right on {100 * choice["precision_all"]:.1f} %, of those kept on
 {100 * choice["precision_kept"]:.1f} %:
 
 | class | right among the kept, % |

@@ -40,7 +40,8 @@ def compare(data_dir, model, output, per_class):
         output: Path of the tool's results.
         per_class: k.
     Returns:
-        dict: ids and ids_equal (rows of kept.parquet, and those equal in class, rank and id), overlaps_equal,
+        dict: ids and ids_equal (rows of kept.parquet, and those equal in class, rank and id), furthest (of the other
+        rows, how much less probable than the reference's image theirs is at most), overlaps_equal,
         precision_kept, precision_all and precision ({class: share}).
     """
     import keras
@@ -66,11 +67,24 @@ def compare(data_dir, model, output, per_class):
     return {
         "ids": len(found),
         "ids_equal": sum(one == other for one, other in zip(rows, found, strict=True)),
+        "furthest": furthest(rows, found, probabilities),
         "overlaps_equal": {row["id"] for row in rejected if row["reason"] == "overlaps"} == set(ids[near].tolist()),
         "precision_all": float((best == labels).mean()),
         "precision_kept": float(right.mean()),
         "precision": {name: float(right[classes == label].mean()) for label, name in enumerate(names)},
     }
+
+
+def furthest(rows, found, probabilities):
+    """How far apart the probabilities of two images are at most that stand in each other's row.
+
+    Args:
+        rows, found: lists of (class, rank, id), ids ending in #NUMBER.
+        probabilities: float32 [N, C], by that number.
+    """
+    places = [(one, other) for one, other in zip(rows, found, strict=True) if one != other]
+    pairs = [[probabilities[int(row[2].rpartition("#")[2]), row[0]] for row in place] for place in places]
+    return float(np.abs(np.subtract(*np.array(pairs).T)).max()) if pairs else 0.0
 
 
 def overlapping(images, tests):

@@ -36,6 +36,13 @@ def test_all_pairs_find_what_the_index_finds():
     assert overlap.BITS == 256 == 4 * settings.LARGEST_DISTANCE and images.CROP == 1 / 32
 
 
+def test_rows_that_differ_tell_how_far_apart_their_probabilities_are():
+    probabilities = np.array([[0.5, 0.5], [0.25, 0.75], [0.375, 0.625]], np.float32)
+    rows = [(1, 0, "a#1"), (1, 1, "a#2"), (0, 0, "a#0")]
+    assert filter_reference.furthest(rows, rows, probabilities) == 0
+    assert filter_reference.furthest(rows, [(1, 0, "a#2"), (1, 1, "a#1"), rows[2]], probabilities) == 0.125
+
+
 def test_planted_images_are_counted_by_kind(tmp_path):
     kept = {"id": ["planted/exact/0", "a", "b"]}
     rejected = {"id": ["planted/exact/1", "planted/cropped/0", "c", "d"]}
