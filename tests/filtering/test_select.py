@@ -116,7 +116,7 @@ def test_ids_of_more_bytes_than_32_bits_count(tmp_path):
 
 def test_no_column_has_offsets_of_32_bits():
     schemas = [value for value in vars(tables).values() if isinstance(value, pa.Schema)] + [tables.scores_schema(2)]
-    assert len(schemas) == 10
+    assert len(schemas) == 13
     kinds = {field.type for schema in schemas for field in schema}
     wide = {pa.large_string(), pa.large_binary(), pa.large_list(pa.large_binary())}
     assert kinds == wide | {pa.bool_(), pa.int32(), pa.float32()}
@@ -124,7 +124,7 @@ def test_no_column_has_offsets_of_32_bits():
 
 def test_tables_of_earlier_versions_are_read(tmp_path):
     old = pa.schema([(field.name, tables.NARROW.get(field.type, field.type)) for field in tables.EVALUATION])
-    row = ["a", "a.png", "", "", True, 0, 1, b"sum", [b"x", b"y"]]
+    row = ["a", "a.png", "", "", True, 0, 1, b"sum", [b"x", b"y"], b"pixels"]
     tables.write(tmp_path / "old.parquet", pa.table([[value] for value in row], schema=old))
     found = tables.read(tmp_path / "old.parquet", tables.EVALUATION)
     assert found.schema == tables.EVALUATION and list(found.to_pylist()[0].values()) == row
