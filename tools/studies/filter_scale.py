@@ -18,7 +18,6 @@ from mpl_tf.base import files, quiet
 from mpl_tf.settings.fields import flag
 
 from .. import _command
-from . import filter_expected, filter_heap
 from .filter_study import machine, watched
 
 SHARE = 0.128  # Of the images that are asked for: 12,800 of 1,000 classes of a hundred million.
@@ -46,6 +45,8 @@ def main(argv=None):
 
 def _report(values):
     quiet.import_tensorflow()
+    from . import filter_heap  # Deferred: it brings Beam.
+
     heaps = [filter_heap.Heap(int(size), values.seed) for size in values.images.split(",")]
     sizes = [Simulated(heap, Path(values.work), heap.size <= values.shards) for heap in heaps]
     command = f"python -m tools.studies.filter_scale --images={values.images} --work=DIR --output={values.output}"
@@ -64,6 +65,8 @@ class Simulated:
     """
 
     def __init__(self, heap, work, shards=True):
+        from . import filter_heap  # Deferred: it brings Beam.
+
         self.heap, self.folder, self.shards = heap, work / str(heap.size), shards
         self.limit = round(SHARE * heap.size / filter_heap.CLASSES)
 
@@ -81,6 +84,8 @@ class Simulated:
 
     def made(self):
         """The scores."""
+        from . import filter_heap  # Deferred: it brings Beam.
+
         started = time.perf_counter()
         filter_heap.make(self.heap, self.folder)
         return {"seconds": time.perf_counter() - started, "bytes": _bytes(self.folder / "scores")}
@@ -112,6 +117,8 @@ class Simulated:
 
     def compared(self):
         """What is kept, by each class's number, threshold and checksum of ids in their order; up to BRUTE all ids."""
+        from . import filter_expected  # Deferred: it brings Beam.
+
         kept, overlaps = filter_expected.by_families(self.heap, self.limit)
         found = filter_expected.of_table(self.folder / "out" / "kept.parquet")
         expected = filter_expected.of_heap(self.heap, kept)
@@ -137,6 +144,8 @@ def _bytes(folder):
 
 def markdown(results):
     """The results as a page."""
+    from . import filter_heap  # Deferred: it brings Beam.
+
     rows, about = "\n".join(map(_row, results["sizes"])), results["sizes"][-1]["selected"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     brute = " ".join(
