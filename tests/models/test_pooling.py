@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mpl_tf.models.layers import stock_copy
 from mpl_tf.models.pooling import MaxPooling2D
+from tests.tools.studies.test_compiled import without_determinism  # noqa: F401  A fixture.
 
 POOLS = [(2, 2, "valid"), (2, 2, "same"), (3, 2, "same"), (3, 1, "same"), ((3, 2), (2, 1), "valid")]
 TYPES = ["float32", "bfloat16", "float16"]
@@ -49,6 +50,7 @@ def test_the_bits_are_those_of_tensorflows_operations(pool, whole):
         np.testing.assert_array_equal(other, one, err_msg=f"derivative {order}")
 
 
+@pytest.mark.usefixtures("without_determinism")
 @pytest.mark.parametrize("dtype", TYPES)
 def test_xla_compiles_all_derivatives_in_every_type(dtype):
     """With the numbers of the same operations without XLA, in the same type."""
