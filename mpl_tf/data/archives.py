@@ -71,7 +71,8 @@ def images(path, passed, classes=None):
     Args:
         path: of the file.
         passed: PassedOver, which counts the other members.
-        classes: dict that gets what WebDataset's members NAME.cls hold, str, by NAME; None: they are passed over.
+        classes: dict that gets what WebDataset's members NAME.cls hold, str, by NAME, but for empty ones; None: they
+            are passed over.
     Yields:
         (name of the member, its place for `read`, a list of int); of a compressed tar file the place is None.
     Raises:
@@ -83,14 +84,14 @@ def images(path, passed, classes=None):
             archive = _opened(str(path), size)
             for number, member in enumerate(archive.infolist()):
                 if _is_class(member.filename, member.file_size, classes):
-                    classes[example(member.filename)] = _text(archive.read(member))
+                    _note(classes, member.filename, archive.read(member))
                 elif not member.is_dir() and (name := _wanted(member.filename, True, passed)):
                     yield name, [number, size]
             return
         for member, file, packed in _members(path):
             whole = member.isreg() and not member.issparse()
             if whole and _is_class(member.name, member.size, classes):
-                classes[example(member.name)] = _text(_content(member, file))
+                _note(classes, member.name, _content(member, file))
             elif not member.isdir() and (name := _wanted(member.name, whole, passed)):
                 yield name, None if packed else [member.offset_data, member.size]
 
@@ -102,7 +103,7 @@ def packed_images(path, passed=None, classes=None):
         for member, file, _ in _members(path):
             whole = member.isreg() and not member.issparse()
             if whole and _is_class(member.name, member.size, classes):
-                classes[example(member.name)] = _text(_content(member, file))
+                _note(classes, member.name, _content(member, file))
             elif not member.isdir() and (name := _wanted(member.name, whole, passed)):
                 yield name, _content(member, file)
 
@@ -122,8 +123,10 @@ def _content(member, file):
     return file.read(member.size)
 
 
-def _text(data):
-    return data.decode(errors="backslashreplace").strip()
+def _note(classes, name, data):
+    """Note the class that a member NAME.cls holds; an empty one tells none."""
+    if text := data.decode(errors="backslashreplace").strip():
+        classes[example(name)] = text
 
 
 def read(path, place):

@@ -12,7 +12,10 @@ from mpl_tf.base.errors import UsageError
 from mpl_tf.data import listing, members, walking
 from mpl_tf.data.file_kinds import PassedOver, is_hidden
 
-HOW = "one folder of images a class in it, members NAME.cls beside its images, or a column `label`"
+HOW = (
+    "one folder of images a class in it, members NAME.cls beside its images, or a column `label` of whole numbers or "
+    "texts"
+)
 
 
 def holders(folder, flag):
@@ -41,7 +44,7 @@ def labeled(folder, flag, known=()):
     Returns:
         (Members, list of the class of each, str, PassedOver).
     Raises:
-        UsageError: no image, or one of no class.
+        UsageError: no image, one of no class, or all in one folder, where no names are known.
     """
     passed = PassedOver()
     found, classes = members.inside(holders(folder, flag), flag, passed)
@@ -51,6 +54,7 @@ def labeled(folder, flag, known=()):
         folders = _folders([os.fsdecode(found.relative(place)) for place in range(len(found))], known)
         classes = [one if told is None else told for told, one in zip(classes, folders, strict=True)]
     if None in classes:
+        _check_folders(found, folder, flag, known)
         raise UsageError(f"{flag}: expected {HOW}, {found[classes.index(None)]} has no class")
     return found, classes, passed
 
@@ -58,13 +62,23 @@ def labeled(folder, flag, known=()):
 def names(classes):
     """The different classes (list of str) in order: numbers by their size, others as texts; tuple of str."""
     found = set(classes)
-    return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found))
+    # 1 and 01 are two classes; a set has no order of its own.
+    return tuple(sorted(found, key=lambda name: (int(name), name)) if all(map(str.isdecimal, found)) else sorted(found))
 
 
 def numbered(classes, known):
     """int32 [N]: the place of each class (str) among the `known` names."""
     numbers = {name: number for number, name in enumerate(known)}
     return np.array([numbers[name] for name in classes], np.int32)
+
+
+def _check_folders(found, folder, flag, known):
+    """Refuse images (Members) that lie in one folder of their files, by its name: it is their only class."""
+    shared = {os.path.dirname(os.fsdecode(found.relative(place))).partition("/")[2] for place in range(len(found))}
+    if not known and len(shared) == 1 and (one := shared.pop()):
+        raise UsageError(
+            f"{flag}: expected a folder for each of two classes or more in {folder}, all images lie in {one}"
+        )
 
 
 def _folders(relative, known):

@@ -157,7 +157,7 @@ def _kept(path, what, go_through):
         about = {"names": found.names, "classes": found.classes, "passed": found.passed, "unpacked": not found.path}
         (folder / ABOUT).write_text(json.dumps(about), "utf-8", "surrogateescape")
 
-    folder = storage.made(path, f"{what}, 1", make)
+    folder = storage.made(path, f"{what}, 2", make)
     about = json.loads((folder / ABOUT).read_text("utf-8", "surrogateescape"))
     place = str(folder / DATA) if about["unpacked"] else str(path)
     return Inside(about["names"], place, np.load(folder / PLACES), about["classes"], PassedOver(about["passed"]))

@@ -79,17 +79,44 @@ def rows(path, name, first, count):
 
 
 def labels(path):
-    """The classes of all rows by a column `label`, in Hugging Face's form by their names: list of str, None where one
-    has none; None where there is no such column. RunError as in `column`."""
+    """The classes of all rows by a column `label`, in Hugging Face's form by their names.
+
+    Args:
+        path: of the file.
+    Returns:
+        list of str, None where a row has no class: no value, an empty text, -1, a number that has no name, or what is
+        neither a whole number nor a text; None where there is no such column.
+    Raises:
+        RunError: as in `column`.
+    """
     with _opened(path) as file:
         if LABEL not in file.schema_arrow.names:
             return None
-        about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        names = about.get("info", {}).get("features", {}).get(LABEL, {}).get("names")
-        found = file.read([LABEL]).column(0).to_pylist()
-    if names:
-        return [names[label] if label in range(len(names)) else None for label in found]
-    return [None if label is None or label == -1 else str(label) for label in found]
+        names = _class_names(file.schema_arrow)
+        found = [_label(value) for value in file.read([LABEL]).column(0).to_pylist()]
+    if names:  # Texts are names already.
+        found = [
+            (names[value] if 0 <= value < len(names) else None) if type(value) is int else value for value in found
+        ]
+    return [None if value in (None, "", -1) else str(value) for value in found]
+
+
+def _class_names(schema):
+    """The names of the classes by Hugging Face's metadata: list of str; empty where these say none."""
+    try:
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][LABEL]["names"]
+    except (ValueError, KeyError, TypeError):  # None of it, of another form, or of a column that is no ClassLabel.
+        return []
+    return names if isinstance(names, list) else []
+
+
+def _label(value):
+    """A label as int or str, None where it is neither: pandas makes whole numbers floats where one is missing."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return value if isinstance(value, str | int) else None
 
 
 @contextlib.contextmanager

@@ -125,6 +125,41 @@ def test_each_kind_says_the_classes_and_gives_the_bytes(tmp_path, kind):
         assert [member.length for member in found] == [len(data) for data, _ in images]
 
 
+NAMED = {"info": {"features": {"label": {"names": ["cat", "dog"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("labels", "about", "expected"),
+    [
+        ([0, 1, None, -1], None, ["0", "1", None, None]),
+        ([0.0, 1.0, np.nan, 0.5], None, ["0", "1", None, None]),  # As pandas writes numbers of which some are missing.
+        ([1.0, 0.0, np.nan, 2.0], NAMED, ["dog", "cat", None, None]),
+        ([-1, 2, 1, 0], NAMED, [None, None, "dog", "cat"]),
+        ([b"cat", b"dog", b"", None], None, ["cat", "dog", None, None]),
+        (["cat", "dog", "", None], NAMED, ["cat", "dog", None, None]),
+        ([[0], [1], [], None], None, [None] * 4),
+        ([{"a": 1}] * 4, None, [None] * 4),
+        ([3, 4, 5, 6], "{not json", ["3", "4", "5", "6"]),
+        ([3, 4, 5, 6], [1], ["3", "4", "5", "6"]),
+        ([3, 4, 5, 6], {"info": None}, ["3", "4", "5", "6"]),
+        ([3, 4, 5, 6], {"info": {"features": {"label": {"dtype": "int64", "_type": "Value"}}}}, ["3", "4", "5", "6"]),
+    ],
+)
+def test_labels_of_a_table_are_whole_numbers_and_texts(tmp_path, labels, about, expected):
+    found = pa.table({"image": [b"1"] * 4, "label": pa.array(labels)})
+    if about is not None:
+        found = found.replace_schema_metadata({"huggingface": about if isinstance(about, str) else json.dumps(about)})
+    pq.write_table(found, tmp_path / "x.parquet")
+    assert parquet.labels(tmp_path / "x.parquet") == expected
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_an_empty_class_is_none(tmp_path, mode):
+    tar(tmp_path / "x.tar", {"a.png": (b"1", ""), "b.png": (b"2", "dog")}, mode, classes=True)
+    _, classes = members.inside([tmp_path / "x.tar"], "--labeled_dir", PassedOver())
+    assert classes == [None, "dog"]
+
+
 OFTEN = ("tar", "webdataset.gz", "zip", "parquet")
 
 
@@ -208,6 +243,7 @@ def test_several_files_of_a_folder_and_images_beside_them(tmp_path, loaded, make
     names = [str(source) for source in dataset.unlabeled.sources()]
     assert len(names) == 1 + 7 + 3 and names[0] == f"{place}/z.png" and names[-1].startswith(f"{place}/deep/b.zip/")
     assert labels_inside.names(["10", "9"]) == ("9", "10") and labels_inside.names(["a", "9"]) == ("9", "a")
+    assert labels_inside.names(["10", "1", "01"]) == ("01", "1", "10")
 
 
 @pytest.mark.parametrize(
@@ -220,6 +256,12 @@ def test_several_files_of_a_folder_and_images_beside_them(tmp_path, loaded, make
             "expected a folder for each of two classes or more in",
         ),
         ("labeled_dir", lambda p: tar(p / "x.tar", {"a.png": (b"1", ""), "b.png": (b"2", "")}), UsageError, "no class"),
+        (
+            "labeled_dir",
+            lambda p: tar(p / "x.tar", {"in/cat/a.png": (b"1", ""), "in/cat/b.png": (b"2", "")}),
+            UsageError,
+            "--labeled_dir: expected a folder for each of two classes or more in {}, all images lie in in/cat",
+        ),
         ("labeled_dir", lambda p: tar(p / "x.tar", {}), UsageError, "--labeled_dir: expected images, found none in"),
         ("labeled_dir", lambda p: (p / "x.tar").write_bytes(b"x" * 2000), RunError, "x.tar: expected a tar file that"),
         ("labeled_dir", lambda p: (p / "x.parquet").write_bytes(b"x" * 2000), RunError, "expected a Parquet file that"),
