@@ -52,14 +52,23 @@ def _filter(places, scoring, selection, beam_arguments):
     if missing:
         raise UsageError(f"this tool needs {missing[0]}, which is not installed: pip install -e '.[filter]'")
     if places.scores:
-        for name in ("images", "model"):
-            if getattr(scoring, name):
-                raise UsageError(f"--{name}: the images in --scores={places.scores} are scored; leave it out")
+        _refuse_scoring(scoring, places.scores)
         scoring = None
     quiet.import_tensorflow()
     from mpl_tf.filtering import run
 
     run.run(scoring, selection, places.output, places.scores or None, beam_arguments)
+
+
+def _refuse_scoring(scoring, scores):
+    """Refuse flags that decide the scores (Scoring), where these are there: they would change nothing.
+
+    Those of the pace may stay, which change nothing anyway.
+    """
+    shared = {field.name for field in dataclasses.fields(Selection)} | {"batch", "chunk"}
+    for field in dataclasses.fields(Scoring):
+        if field.name not in shared and getattr(scoring, field.name) != field.default:
+            raise UsageError(f"--{field.name}: the images in --scores={scores} are scored; leave it out")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ The index is made once, by the launching program, and lies beside the fingerprin
 
 import json
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,20 @@ ALONE = 0.9  # Where there is one evaluation image.
 # Features that are all compared. Of more those of the nearest cells alone, a 32nd of all, are.
 FLAT, PROBED = 1 << 17, 32
 TRAINED = 64  # Features a cell that the cells are found from.
+
+
+class Built(NamedTuple):
+    """What is known of an index.
+
+    Attributes:
+        similarity: the least cosine of overlapping images.
+        share: of the evaluation images that have another one as near, 0 to 1; about as many others may be.
+        blank: how many evaluation images have no features (all zero, or not finite).
+    """
+
+    similarity: float
+    share: float
+    blank: int
 
 
 def check():
@@ -45,27 +60,31 @@ def build(folder, paths, similarity, hashed):
         similarity: least cosine of overlapping images; 0: it is found.
         hashed: whether hashes are compared too.
     Returns:
-        The least cosine.
+        Built.
     """
     import faiss
 
     counts = [len(features.read(path)[0]) for path in paths]
     paths, count = [path for path, images in zip(paths, counts, strict=True) if images], sum(counts)
     if not count:  # None can be read: nothing overlaps.
-        return similarity
+        return Built(similarity, 0.0, 0)
     index, sample = _empty(paths, count), []
     for path in paths:
         values = _vectors(path)
         index.add(values)
         sample.append(values[:: forms.COUNT])
+    whole = np.concatenate(sample)
+    there = np.flatnonzero(whole.any(axis=1))
+    nearest = _nearest(index, whole, there) if len(there) > 1 else np.zeros([0])
     if not similarity:
-        similarity = _threshold(index, np.concatenate(sample)) if count > 1 else ALONE
+        similarity = float(np.clip(np.quantile(nearest, 1 - SHARE), LEAST, MOST)) if len(nearest) else ALONE
     place = storage.path(folder)
     data = faiss.serialize_index(index).tobytes()
     files.write(place / "embedding.faiss", lambda temporary: temporary.write_bytes(data))
     about = {"similarity": similarity, "hashed": hashed}
     files.write_text(place / "embedding.json", json.dumps(about) + "\n")  # The last: it says that there is an index.
-    return similarity
+    share = float((nearest >= similarity).mean()) if len(nearest) else 0.0
+    return Built(similarity, share, count - len(there))
 
 
 def known(folder):
@@ -128,10 +147,15 @@ def _empty(paths, count):
     return index
 
 
-def _threshold(index, whole):
-    """The cosine that SHARE of the evaluation images have with another one; `whole`: float32 [N, D], without forms."""
-    places = np.unique(np.linspace(0, len(whole) - 1, min(len(whole), SAMPLE)).astype(int))
+def _nearest(index, whole, there):
+    """The cosine that evaluation images, SAMPLE of them at most, have with the nearest other one: float64 [n].
+
+    Args:
+        index: of all their forms.
+        whole: float32 [N, D], their features without forms.
+        there: int [M], which of them have features.
+    """
+    places = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), SAMPLE)).astype(int))]
     # An image's own forms may be the nearest: one more is asked for.
     cosine, key = index.search(whole[places], forms.COUNT + 1)
-    other = np.where(key // forms.COUNT == places[:, None], -1.0, cosine.astype(np.float64)).max(axis=1)
-    return float(np.clip(np.quantile(other, 1 - SHARE), LEAST, MOST))
+    return np.where(key // forms.COUNT == places[:, None], -1.0, cosine.astype(np.float64)).max(axis=1)

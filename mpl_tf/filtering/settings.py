@@ -128,6 +128,11 @@ def check(scoring, selection):
         raise UsageError("--nofingerprints: --exclude and --dedup compare fingerprints; leave it out")
     if scoring and scoring.backbone and not scoring.embedded:
         raise UsageError(f"--backbone: {scoring.backbone} goes with --overlap=embedding or both, got {scoring.overlap}")
+    if selection.similarity and not selection.embedded:
+        raise UsageError(
+            f"--similarity: {selection.similarity} goes with --overlap=embedding or both, got {selection.overlap}; "
+            "hashes have --distance"
+        )
 
 
 def resolved(scoring):

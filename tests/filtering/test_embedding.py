@@ -98,7 +98,7 @@ def test_the_nearest_and_the_threshold_are_those_of_comparing_all(tmp_path, monk
     queries = np.concatenate([values[[3, 17], [5, 0]], units(random, 40, 6)])
     cosines = np.einsum("qd,nfd->qnf", queries.astype(np.float64), every).max(axis=2)
     known = embedding.known(tmp_path) or embedding.build(tmp_path, paths, 0.9, True)
-    assert known == 0.9
+    assert known.similarity == 0.9 and known.blank == 0
     known = embedding.known(tmp_path)
     found = known.nearest(np.arange(42) * 2, queries)
     assert set(found) == {2 * row for row in range(42) if cosines[row].max() >= 0.9} and len(found) < 42
@@ -109,16 +109,26 @@ def test_the_nearest_and_the_threshold_are_those_of_comparing_all(tmp_path, monk
     own = np.einsum("nd,mfd->nmf", every[:, 0], every).max(axis=2)
     own[np.arange(count), np.arange(count)] = -1
     expected = np.quantile(own.max(axis=1), 1 - embedding.SHARE)
-    least = embedding.build(tmp_path, paths, 0.0, False)
+    least, share, _ = embedding.build(tmp_path, paths, 0.0, False)
     assert least == pytest.approx(np.clip(expected, embedding.LEAST, embedding.MOST), abs=2e-3)
+    assert share == (own.max(axis=1) >= least).mean()
     assert not embedding.known(tmp_path).hashed and embedding.known(tmp_path).nearest(np.zeros(0, int), queries) == {}
 
 
 def test_one_evaluation_image_and_none(tmp_path):
-    assert embedding.build(tmp_path, noted(tmp_path, units(np.random.default_rng(0), 0, 3, 4)), 0.0, True) == 0
+    assert embedding.build(tmp_path, noted(tmp_path, units(np.random.default_rng(0), 0, 3, 4)), 0.0, True) == (0, 0, 0)
     assert embedding.known(tmp_path) is None
     paths = noted(tmp_path, units(np.random.default_rng(0), 1, forms.COUNT, 4))
-    assert embedding.build(tmp_path, paths, 0.0, True) == embedding.ALONE
+    assert embedding.build(tmp_path, paths, 0.0, True) == (embedding.ALONE, 0, 0)
+
+
+def test_evaluation_images_without_features_are_counted_and_leave_the_threshold_to_the_others(tmp_path):
+    values = units(np.random.default_rng(0), 9, forms.COUNT, 6)
+    alone = embedding.build(tmp_path, noted(tmp_path, values), 0.0, True)
+    values = np.concatenate([np.zeros_like(values[:3]), values])
+    assert embedding.build(tmp_path, noted(tmp_path, values), 0.0, True) == (*alone[:2], 3)
+    assert embedding.build(tmp_path, noted(tmp_path, values[:4]), 0.0, True) == (embedding.ALONE, 0, 3)
+    assert embedding.build(tmp_path, noted(tmp_path, values[:3]), 0.0, True) == (embedding.ALONE, 0, 3)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +189,8 @@ def test_crops_frames_and_turns_are_found_by_features_not_by_hashes(place, finis
     assert all(0 <= row["distance"] <= round(1000 * (1 - least)) for row in rows)
     # A threshold of one's own.
     assert len(overlaps(run(place, tmp_path / "all", "--overlap=embedding", "--similarity=0.01"))) > 20
-    assert "a cosine of 0.0100 on\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "a cosine of 0.0100 on; 100% of the evaluation images have another one so near" in told
 
 
 def test_selecting_again_compares_the_features_beside_the_scores(place, finished, tmp_path):
@@ -221,6 +232,12 @@ def test_what_cannot_be_compared_is_refused_in_a_line(place, finished, tmp_path,
     assert "found no" in told("--overlap=both", f"--backbone={place / 'none.keras'}")
     keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Flatten()]).save(tmp_path / "odd.keras")
     assert "square images" in told("--overlap=both", f"--backbone={tmp_path / 'odd.keras'}")
+    for value in (0.0, np.nan, 1e38):
+        keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(value)]).save(tmp_path / "none.keras")
+        assert "for all of them" in told("--overlap=both", f"--backbone={tmp_path / 'none.keras'}")
+    assert "--similarity: 0.9 goes with --overlap=embedding" in told("--backbone=-", "--similarity=0.9")
+    assert "--backbone: the images in" in told(*again[:2], f"--scores={finished / 'scores'}", "--overlap=both")
+    assert "--outputs: the images in" in told(*again, f"--scores={finished / 'scores'}", "--outputs=probabilities")
     (place / "backbone.keras").rename(place / "away.keras")
     assert "put it back" in told(*again, f"--scores={finished / 'scores'}", "--overlap=both")
     (place / "away.keras").rename(place / "backbone.keras")

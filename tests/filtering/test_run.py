@@ -279,6 +279,9 @@ def test_an_evaluation_image_that_cannot_be_read_is_told(place, finished, tmp_pa
     again = ["--images=-", "--model=-", "--chunk=-", "--batch=-", f"--scores={finished / 'scores'}"]
     output = run(place, tmp_path / "out", *again, f"--exclude={place / 'val'}", f"--exclude={tmp_path / 'bad.png'}")
     assert "1 of 3 evaluation images cannot be read and are not compared" in capsys.readouterr().out
+    none = run(place, tmp_path / "none", *again, f"--exclude={tmp_path / 'bad.png'}", status=2)
+    told = capsys.readouterr().err
+    assert "--exclude: expected evaluation images that can be read, got none among 1, " in told and not none.exists()
     summary = json.loads((output / "summary.json").read_text())
     assert summary["evaluation_images"] == {"images": 3, "unreadable": 1} and summary["rejected"]["overlaps"] == 2
 
