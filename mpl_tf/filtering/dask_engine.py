@@ -76,4 +76,9 @@ def _threads(arguments):
 @functools.cache
 def _own():
     """A cluster of this machine's processors, for all pipelines of this process; it ends with it."""
-    return distributed.LocalCluster(dashboard_address=None, silence_logs=logging.CRITICAL)
+    # Dask's own silence ends before its cluster does, which would tell of each worker that it closes.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Its web page lies at any free port: at Dask's usual one may be that of another cluster.
+    return distributed.LocalCluster(
+        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["mpl_tf.filtering.dask_worker"]
+    )

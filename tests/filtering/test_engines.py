@@ -1,6 +1,6 @@
 """The tool on Beam's runners: their flags, a lost worker, and the bytes of the local run from each of them.
 
-Covers: engines.py, dask_engine.py, logs.py, runner.py, worker.py, workers.py
+Covers: engines.py, dask_engine.py, dask_worker.py, logs.py, runner.py, worker.py, workers.py
 """
 
 import importlib.util
@@ -40,10 +40,15 @@ def place(tmp_path_factory):
     return root
 
 
+def flags_of(place, output, *flags):
+    """The tool's flags, then those that are given."""
+    given = [f"--images={place / 'photos'}", f"--exclude={place / 'val'}", f"--model={place / 'model.keras'}"]
+    return [*given, f"--output={output}", "--per_class=20", "--chunk=2", "--batch=8", "--shard_images=25", *flags]
+
+
 def run(place, output, *flags, status=0):
     """The tool in this process."""
-    given = [f"--images={place / 'photos'}", f"--exclude={place / 'val'}", f"--model={place / 'model.keras'}"]
-    given += [f"--output={output}", "--per_class=20", "--chunk=2", "--batch=8", "--shard_images=25", *flags]
+    given = flags_of(place, output, *flags)
     if "--exclude=-" in flags:
         given = [flag for flag in given if not flag.startswith("--exclude")]
     assert filter_unlabeled.main(given) == status
@@ -179,6 +184,16 @@ def test_dask_gives_the_local_bytes_on_all_workers_and_where_one_is_killed(place
     assert set(told.err.splitlines()) == {
         line for line in told.err.splitlines() if line.startswith(("scored ", "selected "))
     }
+
+
+@needs_dask
+@pytest.mark.slow
+def test_dask_without_a_scheduler_has_workers_of_its_own_which_are_quiet(place, tmp_path):
+    """In a process of its own: its cluster closes with it, and tells nothing then either."""
+    command = [sys.executable, "-m", "tools.filter_unlabeled", *flags_of(place, tmp_path / "own", "--runner=dask")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert_same(place / "local", tmp_path / "own")
+    assert [line for line in done.stderr.splitlines() if not line.startswith(("scored ", "selected "))] == []
 
 
 def _scorers():
