@@ -42,12 +42,20 @@ def labeled(folder, flag, known=()):
         folder, flag: as `holders` has them.
         known: names of the run's classes; empty: they are those that are found.
     Returns:
-        (Members, list of the class of each, str, PassedOver).
+        (Members, list of the class of each, str, PassedOver, which counts what lies beside the files too).
     Raises:
         UsageError: no image, one of no class, or all in one folder, where no names are known.
     """
-    passed = PassedOver()
-    found, classes = members.inside(holders(folder, flag), flag, passed)
+    passed, files = PassedOver(), holders(folder, flag)
+    found, classes = members.inside(files, flag, passed)
+    if not storage.is_file(folder):
+        beside = [
+            entry.name
+            for entry in walking.entries(folder, flag)
+            if not (is_hidden(entry.name) or listing.is_holder(entry.name))
+        ]
+        for name in beside:
+            listing.note_classless(name, passed)
     if not len(found):
         raise listing.nothing(flag, folder, passed, shards=False)
     if None in classes:

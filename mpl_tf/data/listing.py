@@ -106,6 +106,11 @@ def shards(folder, flag):
     return find(folder, flag, images=False, shards=True, may_lack=True).shards
 
 
+def note_classless(name, passed):
+    """Count a file (its name) that lies where images have no class in a PassedOver."""
+    passed[CLASSLESS if is_image(name) else suffix(name) or BARE] += 1
+
+
 def class_folders(folder, flag, passed):
     """Sorted names of the class folders in `folder`; links to folders are folders.
 
@@ -123,7 +128,7 @@ def class_folders(folder, flag, passed):
         elif walking.is_folder(entry):
             names.append(entry.name)
         else:
-            passed[CLASSLESS if is_image(entry.name) else suffix(entry.name) or BARE] += 1
+            note_classless(entry.name, passed)
     if not names:
         raise UsageError(f"{flag}: expected one folder of images a class, found no folder in {folder}")
     return tuple(names)

@@ -23,6 +23,19 @@ def scores_path(folder, chunk):
     return storage.path(folder) / f"scores-{chunk.number:05d}.parquet"
 
 
+def is_scored(folder, chunk, embedded, there=None):
+    """Whether all that is noted of a chunk is there: its scores, and its features, which a user may have removed.
+
+    Args:
+        folder: of the scores.
+        chunk: inputs.Chunk.
+        embedded: whether features are noted.
+        there: names of what lies in the folder, where these are known.
+    """
+    paths = [scores_path(folder, chunk), *([features.path(folder, chunk)] if embedded else ())]
+    return all(storage.exists(path) if there is None else path.name in there for path in paths)
+
+
 def evaluation_path(folder, chunk):
     """Where the fingerprints of a chunk of evaluation images are."""
     return storage.path(folder) / f"fingerprints-{chunk.number:05d}.parquet"
@@ -85,9 +98,8 @@ class Score(runner.Told):
 
     def work(self, chunk):
         """Chunk -> the same chunk."""
-        path = scores_path(self.folder, chunk)
-        if not storage.exists(path):
-            own = self.scoring
+        own, path = self.scoring, scores_path(self.folder, chunk)
+        if not is_scored(self.folder, chunk, own.embedded):
             tell = tally.of(self.tallies).begin(chunk.number)
             about = (scorer(own), own.top_classes, own.fingerprints, tell, embedder(own))
             table, plain, noted = score.score(chunk, *about)

@@ -123,9 +123,10 @@ def _steps(job):
 
 
 def _scored_chunks(job, chunks):
-    """Those of some chunks whose scores are there."""
+    """Those of some chunks whose scores are there, and whose features are where these are noted, or compared."""
     there = storage.names(job.scores)
-    return [chunk for chunk in chunks if pipeline.scores_path(job.scores, chunk).name in there]
+    embedded = job.scoring.embedded if job.scoring else job.selection.embedded and bool(job.selection.exclude)
+    return [chunk for chunk in chunks if pipeline.is_scored(job.scores, chunk, embedded, there)]
 
 
 def _plan(job):

@@ -18,7 +18,7 @@ from mpl_tf.base import storage
 from mpl_tf.base.errors import RunError, UsageError
 from mpl_tf.base.storage import scratch
 from mpl_tf.data import Source, fingerprint, folder, labels_inside, listing, members, parquet
-from mpl_tf.data.file_kinds import PassedOver
+from mpl_tf.data.file_kinds import CLASSLESS, PassedOver
 from mpl_tf.data.own_images import OwnImages
 from mpl_tf.settings.catalogue import DATASETS
 from tests.data.test_own_images import encoded, picture
@@ -237,6 +237,7 @@ def test_several_files_of_a_folder_and_images_beside_them(tmp_path, loaded, make
         f"{place}/a-1.tar/train/{images[4][0]}",
     ]
     picture(50).save(place / "z.png")
+    assert passed == {} and labels_inside.labeled(place, "--labeled_dir")[2] == {CLASSLESS: 1}
     (place / "deep").mkdir()
     zipped(place / "deep" / "b.zip", content("test_dir"))
     dataset, _ = loaded("files", 0, unlabeled_dir=place)

@@ -4,6 +4,7 @@ Covers: excluding.py, features.py, forms.py, network.py, recording.py
 """
 
 import json
+import shutil
 import sys
 
 import keras
@@ -210,6 +211,25 @@ def test_worker_processes_give_the_local_bytes(place, finished, tmp_path):
     assert len(names) > 6
     for name in names:
         assert (output / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_features_that_were_removed_are_made_again(place, finished, tmp_path, capsys):
+    output = tmp_path / "out"
+    shutil.copytree(finished, output)
+    damaged = output / "scores" / "features-00001.parquet"
+    before = damaged.read_bytes()
+    damaged.write_bytes(before[:-9])
+    again = ("--images=-", "--model=-", "--backbone=-", "--chunk=-", f"--scores={output / 'scores'}", "--overlap=both")
+    run(place, tmp_path / "again", *again, status=1)
+    assert f"{damaged}: expected a Parquet table" in capsys.readouterr().err
+    # As that line advises.
+    damaged.unlink()
+    run(place, tmp_path / "other", *again, status=2)
+    assert "holds 24 of 40 images; let that run finish first" in capsys.readouterr().err
+    run(place, output, "--overlap=both")
+    assert damaged.read_bytes() == before
+    run(place, tmp_path / "again", *again)
+    assert (tmp_path / "again" / "kept.parquet").read_bytes() == (finished / "kept.parquet").read_bytes()
 
 
 def test_the_scorers_own_features(place, tmp_path):
