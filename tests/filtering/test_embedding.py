@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from mpl_tf import models
-from mpl_tf.filtering import chunks, embedding, features, forms, network, score, tables
+from mpl_tf.filtering import chunks, embedding, excluding, features, forms, network, score, tables
 from tests.filtering.test_overlap import photograph
 from tests.filtering.test_run import colour_model, table
 from tools import filter_unlabeled
@@ -121,6 +121,23 @@ def test_one_evaluation_image_and_none(tmp_path):
     assert embedding.known(tmp_path) is None
     paths = noted(tmp_path, units(np.random.default_rng(0), 1, forms.COUNT, 4))
     assert embedding.build(tmp_path, paths, 0.0, True) == (embedding.ALONE, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "given", "share", "told"),
+    [
+        (1, 0.0, 0.0, "on, as usual of networks: one evaluation image does not tell"),
+        (12, 0.0, 2 / 12, "on; found from 12 images alone, it may take one in 12 images"),
+        (12, 0.0, 0.5, "on; 50% of the evaluation images have another one so near"),
+        (12, 0.9, 2 / 12, "a cosine of 0.9000 on"),
+        (1000, 0.0, 0.005, "a cosine of 0.9000 on"),
+        (1000, 0.9, 0.011, "on; 1% of the evaluation images have another one so near"),
+    ],
+)
+def test_what_is_told_of_a_threshold(count, given, share, told):
+    lines, counts = [], {"images": count + 1, "unreadable": 1}
+    excluding._tell(embedding.Built(0.9, share, 0), counts, None, given, lines.append)
+    assert told in lines[0] and (told.endswith("on") <= lines[0].endswith("on"))
 
 
 def test_evaluation_images_without_features_are_counted_and_leave_the_threshold_to_the_others(tmp_path):

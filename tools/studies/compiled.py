@@ -19,6 +19,7 @@ import time
 import numpy as np
 
 from mpl_tf.base import quiet, versions
+from mpl_tf.base.errors import UsageError
 from mpl_tf.settings import flags as program_flags
 from mpl_tf.settings.fields import flag, like
 
@@ -45,6 +46,10 @@ def main(argv=None):
 
 def _report(values, arguments):
     config = program_flags.parse(["--dataset=cifar10_4k", *arguments]).replace(jit_compile=True)
+    if config.strategy not in ("auto", "one"):
+        raise UsageError(
+            f"--strategy: the step of one device is compiled here, got {config.strategy}; give --strategy=one"
+        )
     quiet.import_tensorflow()
     import keras
     import tensorflow as tf

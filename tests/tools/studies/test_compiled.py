@@ -62,3 +62,9 @@ def test_the_command_compares_the_configured_step(tmp_path, capsys):
     assert max(report["variables"].values()) < 1e-5
     assert compiled.main(["--model=small_cnn", "--mu=0"]) == 2
     assert "--mu: expected at least 1, got 0" in capsys.readouterr().err
+
+
+def test_another_strategy_than_one_devices_is_refused(capsys):
+    assert compiled.main(["--cost", "--model=narrow_cnn", "--strategy=mirrored"]) == 2
+    told = capsys.readouterr().err
+    assert "--strategy: the step of one device is compiled here, got mirrored; give --strategy=one" in told
