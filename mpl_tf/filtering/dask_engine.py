@@ -80,5 +80,5 @@ def _own():
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     # Its web page lies at any free port: at Dask's usual one may be that of another cluster.
     return distributed.LocalCluster(
-        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["mpl_tf.filtering.dask_worker"]
+        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, preload=["mpl_tf.filtering.worker"]
     )

@@ -1,6 +1,6 @@
 """The tool on Beam's runners: their flags, a lost worker, and the bytes of the local run from each of them.
 
-Covers: engines.py, dask_engine.py, dask_worker.py, logs.py, runner.py, worker.py, workers.py
+Covers: engines.py, dask_engine.py, logs.py, runner.py, worker.py, workers.py
 """
 
 import importlib.util

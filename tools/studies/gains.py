@@ -39,7 +39,8 @@ ASKED_OF_DIGITS = (
     ("exact feedback beside balance 1", "exact, balance 1", "balance 1"),
     ("exact feedback beside balance 3", "exact, balance 3", "balance 3"),
 )
-# Page to its studies: of each its title, its folder and what is asked of it.
+# Page to what it shows; and to its studies: of each its title, its folder and what is asked of it.
+SHOWN = {"gains": "photographs", "digits": "digits"}
 PAGES = {
     "gains": {
         "40 labels": ("photographs/40", ASKED),
@@ -90,7 +91,7 @@ def main(argv=None):
 def _write(values):
     studies, output = PAGES[values.page], Path(values.output)
     gains = found(studies, Path(values.results))
-    head = ["digits" if values.page == "digits" else "photographs", *COLUMNS]
+    head = [SHOWN[values.page], *COLUMNS]
     text = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(_line, gains), ""]
     text += [
         f"Exact two-sided sign-flip test over seeds, Holm's correction for these {len(gains)} differences; Student's t "
