@@ -18,9 +18,8 @@ from mpl_tf.filtering import tables
 # photographs a tenth lies there, of CIFAR-10's a thousandth. Below the second, all coefficients are equal.
 SMOOTH, BLANK = 6.0, 0.1
 SIDE = 8  # Pixels.
-LEVELS = (
-    5  # Root mean square difference of copies, grey levels: of JPEG of quality 20 at most 4.5, of others 10 or more.
-)
+# Root mean square difference of copies, grey levels: of JPEG of quality 20 at most 4.5, of others 10 or more.
+LEVELS = 5
 
 
 def texture(coefficients, side):
