@@ -54,6 +54,8 @@ PAGES = {
     "digits": {
         "10 labels": ("feedback/digits_10_balance", ASKED_OF_DIGITS),
         "50 labels": ("feedback/digits_50_balance", ASKED_OF_DIGITS),
+        "10 labels, no UDA": ("feedback/digits_10_balance_without_uda", ASKED_OF_DIGITS),
+        "50 labels, no UDA": ("feedback/digits_50_balance_without_uda", ASKED_OF_DIGITS),
     },
 }
 COLUMNS = ("what is added", "seeds", "without, %", "with, %", "difference, points (95 % interval)", "p", "p, Holm")
