@@ -133,13 +133,20 @@ def made(values):
 
 
 def peak(gradient, lay, count, shape):
-    """Bytes that the process takes at most during a gradient of so many images."""
+    """Bytes that the process takes at most during a gradient of so many images, beyond what it had before."""
     batch = lay(np.random.default_rng(0).normal(size=(count, *shape)).astype("float32"))
     float(gradient(batch))  # The first time it is traced as well.
     ctypes.CDLL(None).malloc_trim(0)
     CLEAR.write_text("5")  # The peak starts anew.
+    # What there is already is not the gradient's: traced programs, of which a mesh has one for each size of batch.
+    before = _told("VmRSS")
     float(gradient(batch))
-    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return _told("VmHWM") - before
+
+
+def _told(name):
+    """Bytes that the system tells of this process under a name."""
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(name + ":"))
     return 1024 * int(line.split()[1])
 
 
