@@ -38,6 +38,7 @@ FEW_STEPS = [
 # The labels alone get the more steps, as theirs are quicker.
 LAPTOP = {
     "supervised": ["--method=supervised", "--train_steps=15000", "--steps_per_epoch=1500"],
+    "uda, 5,000 steps": ["--method=uda", "--train_steps=5000"],
     "uda": ["--method=uda"],
 }
 BY_LABELS = {"recipes_pretrained": _rows([*FROZEN, *CHOSEN]), "recipes_scratch": _rows(FEW_STEPS)}
