@@ -38,7 +38,7 @@ def in_turn(functions, dot, heads=1):
     def run(*values):
         results = []
         for function in functions:
-            results.append(function(*(_after(values, results[-1][0], dot) if results else values)))
+            results.append(function(*(after(values, results[-1][0], dot) if results else values)))
         size = len(results[0])
 
         def gradient(*upstream):
@@ -47,8 +47,8 @@ def in_turn(functions, dot, heads=1):
                 above = list(upstream[number * size : number * size + heads])
                 # The values are made again only when the gradient is there, and that of the function before: of its
                 # arguments the first one's comes last, where that is the first layer's.
-                again = _after(values, above[0], dot)
-                again = again if total is None else _after(again, total[0], dot)
+                again = after(values, above[0], dot)
+                again = again if total is None else after(again, total[0], dot)
                 with tf.GradientTape() as tape:
                     tape.watch(again)
                     found = function(*again)[:heads]
@@ -69,11 +69,19 @@ def in_turn(functions, dot, heads=1):
     return called
 
 
-def _after(values, made, dot):
+def after(values, made, dot):
     """The values, at hand once another one is made.
 
-    Neither TensorFlow nor XLA can tell that the number added to them is 0, and so neither takes an earlier pass's
-    results for those of this one.
+    TensorFlow starts what has its inputs: what the backward pass makes of forward values alone would be made in the
+    forward pass already, and wait. Neither TensorFlow nor XLA can tell that the number added here is 0, and so neither
+    takes an earlier pass's results for those of this one.
+
+    Args:
+        values: list of tensors of floats.
+        made: tensor of floats of any shape; no gradient goes into it.
+        dot: as Devices.dot, of the devices that hold them.
+    Returns:
+        list of the same tensors.
     """
     corner = (slice(None),) * 2 + (slice(0, 1),) * (made.shape.rank - 2)
     some = tf.stop_gradient(tf.cast(made[corner[: made.shape.rank]], tf.float32))

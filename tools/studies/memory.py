@@ -4,10 +4,11 @@
     python -m tools.studies.memory --remat=block --image_size=512 --batches=2,6
     python -m tools.studies.memory --image_size=256 --mesh=replica:1,core:2 --remat=layer
 
-The peak of the process's memory during a supervised gradient, at two batches; their difference, an image, is that of
-the activations. TensorFlow's own allocator for processors keeps chunks of what was asked for before, half used or not
-at all (a third of EfficientNet-B0's blocks); here it passes all on to the system, which takes back what is freed. The
-devices of a mesh are one processor's and have one memory: each is given an equal part of it, as each does the same.
+The peak of the process's memory during a supervised gradient, beyond what it had before, at two batches; their
+difference, an image, is that of the activations. TensorFlow's own allocator for processors keeps chunks of what was
+asked for before, half used or not at all (a third of EfficientNet-B0's blocks); here it passes all on to the system,
+which takes back what is freed. The devices of a mesh are one processor's and have one memory: each is given an equal
+part of it, as each does the same.
 Prints JSON. Needs Linux.
 """
 
@@ -64,7 +65,8 @@ def measure(values):
     """Bytes a core for an image of a replica, planned and measured.
 
     Returns:
-        {"planned", "measured", "ratio": of the first to the second, "peaks": of the process at the two batches}.
+        {"planned", "measured", "ratio": of the first to the second, "peaks": of the process at the two batches, beyond
+        what it had before}. Right where TensorFlow was started so that it keeps no chunks, as the command does.
     Raises:
         UsageError: batches that do not grow, --remat=layer without a mesh, or a system without /proc.
     """

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.devices.mesh.grid import CORE, REPLICA
+from mpl_tf.devices.recompute import after
 
 PIXELS = [0, 1, 2, 3]  # All axes but the channels'.
 
@@ -84,7 +85,7 @@ def moments(grid, x):
 
         def gradient(to_average, to_variance):
             slope, offset = tf.cast(2 / count * to_variance, x.dtype), tf.cast(to_average / count, x.dtype)
-            centre = _after(tf.cast(average, x.dtype), to_variance)
+            (centre,) = after([tf.cast(average, x.dtype)], to_variance, grid.dot)
             return grid.tiles((x - centre) * slope + offset)
 
         return (average, variance), gradient
@@ -109,24 +110,14 @@ def scaled(grid, x, centre, scale, offset):
         def gradient(upstream):
             full = tf.cast(upstream, tf.float32)
             to_offset = grid.pin(tf.reduce_sum(full, axis=PIXELS))
-            centred = tf.cast(x - _after(centre, to_offset), tf.float32)
-            to_scale = grid.pin(tf.reduce_sum(full * centred, axis=PIXELS))
+            (late,) = after([centre], to_offset, grid.dot)
+            to_scale = grid.pin(tf.reduce_sum(full * tf.cast(x - late, tf.float32), axis=PIXELS))
             to_x = grid.tiles(upstream * tf.cast(scale, upstream.dtype))
             return to_x, to_scale, to_offset
 
         return grid.tiles((x - centre) * tf.cast(scale, x.dtype) + tf.cast(offset, x.dtype)), gradient
 
     return run(x, scale, offset)
-
-
-def _after(values, upstream):
-    """A row [C], at hand once a row of the gradient is.
-
-    TensorFlow starts what has its inputs: what the backward pass makes of tiles and such a row alone would be made in
-    the forward pass already, and wait beside the tiles. Nothing can tell that the number added here is 0.
-    """
-    zero = tf.minimum(tf.square(tf.stop_gradient(upstream)), 0.0)
-    return values + tf.cast(zero, values.dtype)
 
 
 def _padding(length, size, stride):
