@@ -33,9 +33,14 @@ class Stopped(Interrupted):
     status = 130
 
 
+# Lines of an exception of a compiled step that stand above what it says: where its nodes were made, and of how many.
+PLACES = re.compile(r"Graph execution error:|Detected at node |<stack traces |\s+(?!\s*\(\d+\) )|\d+ root error|$")
+
+
 def reason(error):
-    """What an exception says, its first line, without TensorFlow's names of nodes and operations."""
-    first = next(iter(str(error).strip().splitlines()), "")
+    """What an exception says, its first line, without TensorFlow's names of nodes and operations and their places."""
+    lines = str(error).strip().splitlines()
+    first = next((line.strip() for line in lines if not PLACES.match(line)), lines[0] if lines else "")
     return re.sub(r"\{\{.*?\}\} *| *\[Op:.*?\]", "", first)
 
 

@@ -27,7 +27,7 @@ class Objective(fixmatch.Objective):
 
     Args:
         label_smoothing, weight, threshold (tau), ramp_steps, passes, class_weights: as in fixmatch.Objective.
-        last_labels: variable with u_hat, int32 [N].
+        last_labels: variable with u_hat, int64 [N].
     """
 
     def __init__(self, label_smoothing, weight, threshold, ramp_steps, passes, class_weights, last_labels):
@@ -36,7 +36,7 @@ class Objective(fixmatch.Objective):
 
     def recall(self, batch, z_w):
         """(T, float32 [C], the update of u_hat); see uda.TeacherObjective.recall."""
-        last_labels = tf.convert_to_tensor(self.last_labels)
+        last_labels = tf.cast(self.last_labels, tf.int32)
         thresholds = self.threshold * mapped(learning_status(last_labels, z_w.shape[-1]))
         sure = losses.confident(z_w, self.threshold) > 0
         y_u = tf.where(sure, tf.argmax(z_w, axis=-1, output_type=tf.int32), UNUSED)
@@ -83,7 +83,7 @@ class FlexMatch(uda.UDA):
         if num_unlabeled < 1:
             raise UsageError(f"num_unlabeled: expected at least 1 unlabeled example, got {num_unlabeled}")
         super().__init__(network, **kwargs)
-        last_labels = self.new_state((num_unlabeled,), "int32", UNUSED)
+        last_labels = self.new_state((num_unlabeled,), "int64", UNUSED)
         self.objective = Objective(
             label_smoothing, uda_weight, uda_threshold, uda_ramp_steps, teacher_passes, self.class_weights, last_labels
         )

@@ -210,22 +210,30 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def _check_network(self, path):
-        """Refuse a checkpoint that is whole but of another network, instead of calling it damaged.
+        """Refuse a checkpoint that is whole but of another network or program, instead of calling it damaged.
 
         Raises:
             RunError: naming a variable that differs.
         """
         # Names and shapes stand in the index, which is read whole before any value.
         try:
-            shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+            reader = tf.train.load_checkpoint(path)
+            shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
         except Exception:  # Damaged: restore() tells it.
             return
         for group, variables in self.method.state().items():
             for number, variable in enumerate(variables):
-                found = shapes.get(f"{group}/{number}{VALUE}")
+                key = f"{group}/{number}{VALUE}"
+                found = shapes.get(key)
                 expected = self.method.devices.whole_shape(variable)
                 if found is not None and tuple(found) != expected:
                     raise RunError(
                         f"{path} is a checkpoint of another network: expected the shape {expected} of its {group}'s "
                         f"{variable.path}, got {tuple(found)}; give another --workdir, or that run's flags"
+                    )
+                if found is not None and types[key] != variable.dtype:
+                    raise RunError(
+                        f"{path} is a checkpoint of another version of this program: expected {variable.dtype} numbers "
+                        f"as its {group}'s {variable.path}, got {types[key].name}; give another --workdir, or finish "
+                        "the run with the version that started it"
                     )

@@ -62,7 +62,7 @@ class SteppedModel(ScoredModel):
 
         # The model's own variables, which checkpoints hold beside those of its networks, in this order.
         self.counters = []
-        self.seed = self.new_state(dtype="int32", value=seed)
+        self.kept_seed = self.new_state(dtype="int64", value=seed)
         self.sums = self.new_state((len(self.log_names) + 1,))
         self.skipped = self.new_state((2,))  # Steps refused in all, and in a row.
         self.scaling = None  # Loss scale and steps since it changed, where a network computes in float16.
@@ -75,11 +75,18 @@ class SteppedModel(ScoredModel):
         """A variable of the method itself, filled with `value`: checkpoints hold it, `step` returns its new values.
 
         What a method remembers of each unlabeled example is [num_unlabeled]; the batch's `i_u` says which are in it.
+        Whole numbers are int64: TensorFlow has no int32 variables on a GPU, it puts them into the host's memory, where
+        a step that XLA compiled cannot read them.
         """
         fill = keras.initializers.Constant(value)
         variable = self.add_weight(shape=shape, initializer=fill, dtype=dtype, trainable=False, autocast=False)
         self.counters.append(variable)
         return variable
+
+    @property
+    def seed(self):
+        """What the draws of a step start from, int32 scalar."""
+        return tf.cast(self.kept_seed, tf.int32)
 
     @property
     def num_classes(self):

@@ -135,7 +135,7 @@ def test_a_step_gets_the_numbers_of_the_whole_batch(devices):
         y_l, y_u = (tf.cast(batch[key], tf.float32) for key in ("y_l", "y_u"))
         products = tf.reduce_mean(y_l * z_l[:, 0]), tf.reduce_mean(y_u * z_u[:, 1])
         first, second = distribute.mean(products)
-        distribute.assign([(method.seed, tf.reduce_sum(tf.ones([7])))])  # A float for an int32.
+        distribute.assign([(method.kept_seed, tf.reduce_sum(tf.ones([7])))])  # A float for an int64.
         return {
             "labels": distribute.mean(tf.reduce_mean(y_l)),
             "size": tf.cast(tf.shape(y_u)[0] * distribute.replicas(), tf.float32),
@@ -162,7 +162,7 @@ def test_a_step_gets_the_numbers_of_the_whole_batch(devices):
         "second": np.mean(batch["y_u"] * z_u[:, 1]),
     }
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    assert int(method.seed.numpy()) == 7
+    assert int(method.kept_seed.numpy()) == 7
 
 
 def test_parts_of_a_batch_hold_as_many_examples_of_each_replica_and_come_back(devices):

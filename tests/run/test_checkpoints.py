@@ -22,7 +22,7 @@ def saved(tmp_path):
     trained = method()
     checkpoints = Checkpoints(trained, tmp_path, keep=3)
     for step in (4, 8, 12):
-        trained.seed.assign(step)
+        trained.kept_seed.assign(step)
         checkpoints.add({name: float(step) for name in trained.log_names}, step)
         checkpoints.save(step, step / 2)
     return tmp_path
@@ -31,13 +31,13 @@ def saved(tmp_path):
 def restored(folder):
     """(step, the method's seed) after restoring into a new method."""
     fresh = method()
-    return Checkpoints(fresh, folder, keep=3).restore(), int(fresh.seed.numpy())
+    return Checkpoints(fresh, folder, keep=3).restore(), int(fresh.kept_seed.numpy())
 
 
 def test_the_newest_comes_back_with_seconds_and_means(saved):
     fresh = method()
     checkpoints = Checkpoints(fresh, saved, keep=3)
-    assert (checkpoints.restore(), int(fresh.seed.numpy()), float(checkpoints.seconds.numpy())) == (12, 12, 6.0)
+    assert (checkpoints.restore(), int(fresh.kept_seed.numpy()), float(checkpoints.seconds.numpy())) == (12, 12, 6.0)
     assert checkpoints.means() == {name: (4 * 4 + 4 * 8 + 4 * 12) / 12 for name in fresh.log_names}
 
 
@@ -109,6 +109,15 @@ def test_a_good_checkpoint_of_another_network_is_not_called_damaged(saved, monke
     assert capsys.readouterr().err == ""
 
 
+def test_a_good_checkpoint_of_an_earlier_program_is_not_called_damaged(tmp_path, capsys):
+    earlier = method()
+    earlier.counters[0] = tf.Variable(3)  # The seed was int32.
+    Checkpoints(earlier, tmp_path, keep=3).save(4, 1.0)
+    with pytest.raises(RunError, match=r"another version of this program: expected int64 .* counters's .*, got int32"):
+        Checkpoints(method(), tmp_path, keep=3).restore()
+    assert capsys.readouterr().err == ""
+
+
 def test_what_a_killed_process_left_is_swept(saved):
     (saved / "ckpt-16_temp").mkdir()
     (saved / "ckpt-16_temp" / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"1")
@@ -124,10 +133,10 @@ def test_after_going_on_from_an_older_one_its_successors_are_written_anew(saved)
     fresh = method()
     checkpoints = Checkpoints(fresh, saved, keep=2)
     assert checkpoints.restore() == 8
-    fresh.seed.assign(11)
+    fresh.kept_seed.assign(11)
     checkpoints.save(11, 1.0)
     assert restored(saved) == (11, 11)
-    fresh.seed.assign(12)
+    fresh.kept_seed.assign(12)
     checkpoints.save(12, 1.0)
     assert restored(saved) == (12, 12)
     np.testing.assert_array_equal(listed(saved), [12, 11])
@@ -139,7 +148,7 @@ def test_a_kill_while_one_is_written_leaves_those_before_it(saved, monkeypatch, 
     fresh = method()
     checkpoints = Checkpoints(fresh, saved, keep=3)
     checkpoints.restore()
-    fresh.seed.assign(99)
+    fresh.kept_seed.assign(99)
     named, replace = [], os.replace
 
     def killed(source, target):
@@ -175,7 +184,7 @@ def scored(folder, accuracies, keep=2, keep_best=True, first=4):
     checkpoints = Checkpoints(trained, folder, keep, keep_best)
     checkpoints.restore()
     for step, accuracy in zip(range(first, 10**6, 4), accuracies, strict=False):
-        trained.seed.assign(step)
+        trained.kept_seed.assign(step)
         checkpoints.note(accuracy / 10, step)
         checkpoints.save(step, 1.0)
     return trained, checkpoints
@@ -186,12 +195,12 @@ def test_the_best_one_outlives_the_newest_and_comes_back(tmp_path):
     assert listed(tmp_path) == [20, 16, 8]  # Of equals the first.
     assert [float(known.numpy()) for known in (checkpoints.best_step, checkpoints.best_accuracy)] == [8, 0.7]
     checkpoints.restore_best()
-    assert int(trained.seed.numpy()) == 8
+    assert int(trained.kept_seed.numpy()) == 8
     # A new process knows it, and goes on from the newest.
     again, others = scored(tmp_path, [6, 9, 8], first=24)
     assert listed(tmp_path) == [32, 28] and int(others.best_step.numpy()) == 28
     others.restore_best()
-    assert int(again.seed.numpy()) == 28
+    assert int(again.kept_seed.numpy()) == 28
     assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ckpt-32")
 
 
@@ -209,7 +218,7 @@ def test_where_the_newest_is_damaged_the_best_that_the_one_before_knows_is_there
     checkpoints = Checkpoints(fresh, tmp_path, 2, keep_best=True)
     assert (checkpoints.restore(), int(checkpoints.best_step.numpy())) == (16, 8)
     checkpoints.restore_best()
-    assert int(fresh.seed.numpy()) == 8
+    assert int(fresh.kept_seed.numpy()) == 8
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -249,4 +258,4 @@ def test_a_kill_while_old_ones_are_removed_leaves_the_best(tmp_path, monkeypatch
     checkpoints = Checkpoints(last, tmp_path, 2, keep_best=True)
     assert checkpoints.restore() == 28
     checkpoints.restore_best()
-    assert int(last.seed.numpy()) == 8
+    assert int(last.kept_seed.numpy()) == 8

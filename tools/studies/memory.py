@@ -1,4 +1,4 @@
-"""What a gradient takes of memory on this machine's processor, beside what tools.plan says it takes.
+"""What a gradient takes of memory on this machine's processor or GPU, beside what tools.plan says it takes.
 
     python -m tools.studies.memory
     python -m tools.studies.memory --remat=block --image_size=512 --batches=2,6
@@ -8,7 +8,8 @@ The peak of the process's memory during a supervised gradient, beyond what it ha
 difference, an image, is that of the activations. TensorFlow's own allocator for processors keeps chunks of what was
 asked for before, half used or not at all (a third of EfficientNet-B0's blocks); here it passes all on to the system,
 which takes back what is freed. The devices of a mesh are one processor's and have one memory: each is given an equal
-part of it, as each does the same.
+part of it, as each does the same. Where TensorFlow finds a GPU and no --mesh is given, the peak is that of its own
+allocator on the first GPU.
 Prints JSON. Needs Linux.
 """
 
@@ -31,6 +32,7 @@ from .. import _command
 BATCHES = Form("two numbers of images, the larger one last, as in 8,24", r"([1-9]\d{0,3}),([1-9]\d{0,3})")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MMAP_THRESHOLD, SMALL = -3, 2**16  # glibc's M_MMAP_THRESHOLD: what is freed goes back to the system at once.
+GPU = "GPU:0"
 ALLOCATOR = "TF_ONEDNN_USE_SYSTEM_ALLOCATOR"  # TensorFlow's variable.
 
 
@@ -135,9 +137,16 @@ def made(values):
 
 
 def peak(gradient, lay, count, shape):
-    """Bytes that the process takes at most during a gradient of so many images, beyond what it had before."""
+    """Bytes that the process, or the GPU, takes at most in a gradient of so many images, beyond what it had before."""
+    import tensorflow as tf
+
     batch = lay(np.random.default_rng(0).normal(size=(count, *shape)).astype("float32"))
     float(gradient(batch))  # The first time it is traced as well.
+    if "GPU" in batch.device:
+        tf.config.experimental.reset_memory_stats(GPU)
+        before = tf.config.experimental.get_memory_info(GPU)["current"]
+        float(gradient(batch))
+        return tf.config.experimental.get_memory_info(GPU)["peak"] - before
     ctypes.CDLL(None).malloc_trim(0)
     CLEAR.write_text("5")  # The peak starts anew.
     # What there is already is not the gradient's: traced programs, of which a mesh has one for each size of batch.
