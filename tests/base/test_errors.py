@@ -22,7 +22,8 @@ def test_exit_statuses_are_those_that_the_readme_tells():
         ("Graph execution error:", "Graph execution error:"),
         (
             "Graph execution error:\n\nDetected at node A defined at (most recent call last):\n"
-            "<stack traces unavailable>\n2 root error(s) found.\n  (0) INTERNAL:  no room\n\t [[{{node A}}]]\n  (1) INTERNAL:  nor here",
+            "<stack traces unavailable>\n2 root error(s) found.\n  (0) INTERNAL:  no room\n\t [[{{node A}}]]\n"
+            "  (1) INTERNAL:  nor here",
             "(0) INTERNAL:  no room",
         ),
     ],
