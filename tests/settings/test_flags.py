@@ -496,7 +496,7 @@ def test_waits_warm_ups_and_ramps_are_steps_or_shares_of_the_run():
         ("cifar10_4k", 300_000, [5000, 3000, 5000, 5000]),
         ("cifar10_4k --scale=gpu", 100_000, [1500, 1000, 1500, 1500]),
         ("cifar10_4k --scale=smoke", 200, [20, 20, 20, 100]),
-        ("cifar10_4k --scale=laptop", 7500, [750, 0, 750, 1500]),
+        ("cifar10_4k --scale=laptop", 12000, [1200, 0, 1200, 2400]),
         ("digits_50 --scale=laptop", 400, [40, 0, 40, 100]),
     ],
 )

@@ -35,11 +35,16 @@ FEW_STEPS = [
     *("--teacher_warmup_steps=0.1", "--student_wait_steps=0", "--student_warmup_steps=0.1", "--ema_decay=0.99"),
     *("--uda_threshold=0.9", "--uda_ramp_steps=0.1", "--steps_per_epoch=40", "--steps_per_execution=10"),
 ]
-# The labels alone get the more steps, as theirs are quicker.
+# The labels alone get as long as the recipe, as their steps are quicker, and a quarter of that.
 LAPTOP = {
-    "supervised": ["--method=supervised", "--train_steps=15000", "--steps_per_epoch=1500"],
+    "supervised": ["--method=supervised", "--train_steps=60000", "--steps_per_epoch=6000"],
+    "supervised, 15,000 steps": ["--method=supervised", "--train_steps=15000", "--steps_per_epoch=1500"],
     "uda, 5,000 steps": ["--method=uda", "--train_steps=5000"],
+    "uda, 7,500 steps": ["--method=uda", "--train_steps=7500"],
     "uda": ["--method=uda"],
+    # The students of MPL see no labels before they are finetuned.
+    "mpl, feedback off, 7,500 steps": ["--method=mpl", "--feedback=off", "--train_steps=7500", "--finetune_steps=20"],
+    "mpl, exact, 7,500 steps": ["--method=mpl", "--feedback=exact", "--train_steps=7500", "--finetune_steps=20"],
 }
 BY_LABELS = {"recipes_pretrained": _rows([*FROZEN, *CHOSEN]), "recipes_scratch": _rows(FEW_STEPS)}
 STUDIES = BY_LABELS | {

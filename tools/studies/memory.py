@@ -15,6 +15,7 @@ Prints JSON. Needs Linux.
 
 import ctypes
 import dataclasses
+import math
 import os
 import sys
 from pathlib import Path
@@ -60,7 +61,19 @@ def main(argv=None):
 def _report(values):
     os.environ[ALLOCATOR] = "1"
     quiet.import_tensorflow(start=not values.mesh)
+    if values.mesh:
+        _a_thread_each(values.mesh)
     _command.show_figures(measure(values))
+
+
+def _a_thread_each(mesh):
+    """A thread for each of its devices: on fewer they take turns and are never at their largest together, on more a
+    device works on several layers at once."""
+    import tensorflow as tf
+
+    from mpl_tf.devices.mesh.grid import mesh_size
+
+    tf.config.threading.set_inter_op_parallelism_threads(math.prod(mesh_size(mesh)))
 
 
 def measure(values):
