@@ -36,7 +36,7 @@ def train(config, make=None):
                 _export(config)
             return
 
-        from mpl_tf.devices import choice, determinism
+        from mpl_tf.devices import choice, determinism, shortage
 
         choice.check_accelerator(config.scale, config.strategy, config.allow_cpu)
         choice.check_views(config.views)
@@ -48,7 +48,7 @@ def train(config, make=None):
                 raise UsageError(
                     "TF_CONFIG: expected the same flags on all workers, got different ones; start all alike"
                 )
-            with _policy_as_before(), determinism.told():
+            with _policy_as_before(), determinism.told(), shortage.told():
                 _train(config, devices, make)
             devices.meet()  # No worker leaves while another still needs it.
 
