@@ -7,8 +7,10 @@ import tensorflow as tf
 
 from mpl_tf.devices.replicas import Replicas
 from tests import tiny
+from tests.tools.studies.test_compiled import without_determinism  # noqa: F401  A fixture.
 
 
+@pytest.mark.usefixtures("without_determinism")
 def test_dropout_in_parts_makes_no_floats_of_64_bits():
     """A TPU keeps a number of 64 bits as two of 32, between which and a float64 XLA has no bitcast for it."""
     keras.utils.set_random_seed(0)

@@ -122,7 +122,7 @@ class Trainer:
 
     def _step_of_one(self, arguments):
         """The method's own step of one data set: (values, batch, seed), of vectorized_map, without the axis D."""
-        values, batch, self.method.seed = arguments
+        values, batch, self.method.kept_seed = arguments
         # Within the scope the method reads these values in place of its variables'.
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))):
             result = self.method.step(batch)
