@@ -1,5 +1,6 @@
 """The ways a run can end early; each carries its exit status and one line that says what to do."""
 
+import contextlib
 import difflib
 import os
 import re
@@ -59,6 +60,25 @@ def unforeseen(error):
     found = RunError(told)
     found.__cause__ = error
     return found
+
+
+@contextlib.contextmanager
+def explained(kinds, explain):
+    """Inside it, an exception that can be explained ends the run in a line; another one stays what it is.
+
+    Args:
+        kinds: tuple of classes of exceptions.
+        explain: function of one of these that returns the line, empty where it knows none.
+    Raises:
+        RunError: the line.
+    """
+    try:
+        yield
+    except kinds as error:
+        told = explain(error)
+        if not told:
+            raise
+        raise RunError(told) from error
 
 
 def did_you_mean(given, names, shown="{}"):

@@ -1,11 +1,10 @@
 """Whether TensorFlow's operations give the same bits each time (--deterministic), and what XLA has no form of."""
 
-import contextlib
 import re
 
 import tensorflow as tf
 
-from mpl_tf.base.errors import RunError
+from mpl_tf.base.errors import explained
 from mpl_tf.devices import distribute
 
 
@@ -22,28 +21,23 @@ def wanted(asked, jit_compile):
     return asked == "true" or (asked == "auto" and not compiled)
 
 
-@contextlib.contextmanager
 def told():
-    """Inside it, a step that XLA refuses ends the run in a line that says what is missing and what to do.
+    """A context: inside it, a step that XLA refuses ends the run in a line that says what is missing and what to do (a
+    RunError)."""
+    return explained((tf.errors.UnimplementedError, tf.errors.InvalidArgumentError), _line)
 
-    Raises:
-        RunError: as said.
-    """
-    try:
-        yield
-    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
-        missing = told_by_xla(error)
-        if not missing:
-            raise
-        if "determinis" in missing:
-            raise RunError(
-                f"--deterministic: an operation has no deterministic form under XLA ({missing}); give "
-                "--deterministic=false, from Python in a process without an earlier deterministic run"
-            ) from error
-        raise RunError(
-            f"--jit_compile: {missing}; give --nojit_compile, or, on a TPU too, --precision=float32 or another --model "
-            "or --feedback"
-        ) from error
+
+def _line(error):
+    missing = told_by_xla(error)
+    if "determinis" in missing:
+        return (
+            f"--deterministic: an operation has no deterministic form under XLA ({missing}); give "
+            "--deterministic=false, from Python in a process without an earlier deterministic run"
+        )
+    return missing and (
+        f"--jit_compile: {missing}; give --nojit_compile, or, on a TPU too, --precision=float32 or another --model "
+        "or --feedback"
+    )
 
 
 def told_by_xla(error):
